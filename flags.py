@@ -1,0 +1,160 @@
+"""One absl flag per Config field, by group; imports no TensorFlow."""
+
+from absl import flags
+
+from segan_tf.config import (
+    AUGMENTATIONS,
+    CACHES,
+    LEAST,
+    MODES,
+    PRECISIONS,
+    SEGMENTORS,
+    SPLITS,
+    Config,
+)
+
+FLAGS = flags.FLAGS
+
+
+def _integer(name: str, text: str) -> None:
+    flags.DEFINE_integer(
+        name, getattr(Config, name), text, lower_bound=LEAST.get(name)
+    )
+
+
+def _float(name: str, text: str) -> None:
+    flags.DEFINE_float(
+        name, getattr(Config, name), text, lower_bound=LEAST.get(name)
+    )
+
+
+def _string(name: str, text: str) -> None:
+    flags.DEFINE_string(name, getattr(Config, name), text)
+
+
+def _boolean(name: str, text: str) -> None:
+    flags.DEFINE_boolean(name, getattr(Config, name), text)
+
+
+def _enum(name: str, choices: tuple[str, ...], text: str) -> None:
+    flags.DEFINE_enum(name, getattr(Config, name), choices, text)
+
+
+def _define_mode() -> None:
+    flags.DEFINE_enum("mode", None, MODES, "What to do.")
+
+
+def _define_data() -> None:
+    _string(
+        "data_dir",
+        "Folder of pairs: ISIC 2016, 2017 or 2018 as downloaded, PH2, or "
+        "images/ beside label_maps/ (or masks/). Without any folder lesions "
+        "are drawn.",
+    )
+    _string("image_dir", "Folder of images; needs --label_map_dir.")
+    _string("label_map_dir", "Folder of label maps; needs --image_dir.")
+    _integer("num_drawn", "Lesions drawn when no folder is given.")
+    _integer(
+        "num_test",
+        "Pairs drawn for testing when there is no official test split. "
+        "Default: a quarter.",
+    )
+    _integer(
+        "num_validation",
+        "Pairs drawn from the training ones for validation when there is no "
+        "official validation split. Default: a tenth of them.",
+    )
+    _integer("split_seed", "Seed of the draws for testing and validation.")
+    _string("test_list", "File of the ids to test on, one per line.")
+    _boolean("skip_bad_pairs", "Go on without the pairs that cannot be used.")
+    _integer("image_size", "Side of the segmentor's input in pixels.")
+    _enum(
+        "augment",
+        AUGMENTATIONS,
+        "basic: resize or crop, flips; strong: rotation, transpose, scale "
+        "and colour jitter too.",
+    )
+    _enum(
+        "cache",
+        CACHES,
+        "Where decoded pairs are kept; none decodes in every epoch.",
+    )
+
+
+def _define_model() -> None:
+    _enum("segmentor", SEGMENTORS, "Architecture of the segmentor.")
+    _integer("width", "Channels of the first level of S and C.")
+    _integer("num_labels", "Labels to segment, background not counted.")
+
+
+def _define_training() -> None:
+    _string("model_dir", "Folder of the run: checkpoints, logs, results.")
+    _integer("epochs", "Epochs to train in all.")
+    _integer("batch_size", "Images per step, over all replicas.")
+    _float("learning_rate", "Adam's learning rate, for S and C.")
+    _integer("decay_epochs", "Epochs after which the rate is reduced.")
+    _float("decay_rate", "What the rate is multiplied by then.")
+    _float(
+        "dice_weight",
+        "Weight of a soft Dice term in the segmentor's loss. Default: 0 "
+        "with the critic, 1 without.",
+    )
+    _float(
+        "critic_clip",
+        "Bound of the critic's convolution kernels; 0 leaves them free.",
+    )
+    _boolean(
+        "adversarial",
+        "Train against the critic; without it S is trained alone with binary "
+        "cross-entropy and Dice.",
+    )
+    _enum("precision", PRECISIONS, "Arithmetic of the convolutions.")
+    _boolean("xla", "Compile the train step with XLA.")
+    _integer("num_replicas", "GPUs to use; 0: all that are visible.")
+    _integer("virtual_devices", "Split the CPU into this many replicas.")
+    _integer("seed", "Seed of weights, data order and augmentation.")
+    _boolean("resume", "Go on from the last checkpoint in --model_dir.")
+    _float("checkpoint_minutes", "Minutes between checkpoints in an epoch.")
+
+
+def _define_use() -> None:
+    _enum("split", SPLITS, "evaluate: the pairs to score.")
+    _string(
+        "model",
+        "predict, evaluate: a model_dir, SavedModel or TFLite file; default "
+        "--model_dir.",
+    )
+    _string("input", "predict: a picture or a folder of pictures.")
+    _string("output_dir", "predict: folder for label maps and overlays.")
+    _string("export_dir", "export: folder for SavedModel and TFLite.")
+
+
+def _names_defined_by(define) -> tuple[str, ...]:
+    before = set(FLAGS)
+    define()
+    return tuple(name for name in FLAGS if name not in before)
+
+
+GROUPS = {
+    "Mode": _names_defined_by(_define_mode),
+    "Data": _names_defined_by(_define_data),
+    "Model": _names_defined_by(_define_model),
+    "Training": _names_defined_by(_define_training),
+    "Evaluation, prediction, export": _names_defined_by(_define_use),
+}
+
+
+def help_text() -> str:
+    """Describes every flag, by group."""
+    lines = ["--flagfile=FILE reads flags from a file, one a line."]
+    for group, names in GROUPS.items():
+        lines.append(f"\n{group}")
+        for name in names:
+            flag = FLAGS[name]
+            default = "" if flag.default in (None, "") else flag.default
+            shown = f" (default {default})" if default != "" else ""
+            text = flags.text_wrap(
+                f"{flag.help}{shown}", length=78, indent="      "
+            )
+            lines.append(f"  --{name}\n{text}")
+    return "\n".join(lines)

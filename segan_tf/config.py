@@ -1,0 +1,219 @@
+"""Every number of a run, with its source.
+
+"Reference" is SegAN (arXiv:1706.01805) applied to ISIC 2017 Part 1: 2000
+images, 500 of them drawn at random for testing. This file imports no
+TensorFlow, so flags are checked before anything slow starts.
+"""
+
+import dataclasses
+import math
+
+DOWN_KERNEL = 4  # reference, Networks: 4x4 stride-2 convolutions
+UP_KERNEL = 3  # reference, Networks: 3x3 stride-1 convolutions
+LEVEL_MULTIPLES = (1, 2, 4, 8)  # reference, Networks: 64, 128, 256, 512
+SIZE_MULTIPLE = 2 ** len(LEVEL_MULTIPLES)  # each level halves the size
+LEAKY_SLOPE = 0.2  # SegAN, section 3
+BATCH_NORM_MOMENTUM = 0.9  # PyTorch's default in Keras' terms
+BATCH_NORM_EPSILON = 1e-5  # PyTorch's default
+ADAM_BETA_1 = 0.5  # reference, Training
+ADAM_BETA_2 = 0.999  # reference, Training
+CROP_SHARE = 0.5  # reference, Data: at random resized or cropped
+STRONG_SCALE = 1.25  # --augment=strong: size times 1/1.25 to 1.25; ours
+STRONG_COLOUR = 0.2  # --augment=strong: change of contrast etc.; ours
+PI = math.pi
+DICE_EPSILON = 1.0  # pixels; makes two empty maps agree
+LOG_EPSILON = 1e-7  # keeps log(p) finite; Keras' own
+TEST_SHARE = 500 / 2000  # reference, Data: 500 of the 2000 for testing
+VALIDATION_SHARE = 0.1  # of what is left for training; ours
+WORKING_SCALE = 2  # cached pairs are this many times image_size a side
+EMPTY_SHARE = 1e-4  # of all pixels: below it a loop's maps are empty; ours
+BLIND_DISTANCE = 1e-5  # multi-scale L1 below it: the critic is blind; ours
+SATURATED_SHARE = 0.8  # of the critic's kernel weights at the bound; ours
+LOOP_STEPS = 50  # at most so many steps between two looks at the losses
+LOOP_SECONDS = 10.0  # about how often losses are read and logged
+THRESHOLD = 0.5  # a pixel is lesion above it; reference, Metrics
+
+SEGMENTORS = ("segan",)
+AUGMENTATIONS = ("basic", "strong")
+CACHES = ("memory", "disk", "none")
+PRECISIONS = ("float32", "mixed_bfloat16")
+MODES = ("check", "train", "evaluate", "predict", "export")
+SPLITS = ("train", "validation", "test", "all")
+
+
+class UserError(ValueError):
+    """A mistake the user can mend: one line with name, value and remedy."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """What the flags say; one flag per field, with the same name.
+
+    Raises:
+      UserError: a value is impossible; the message names the flag.
+    """
+
+    # Data
+    data_dir: str = ""
+    image_dir: str = ""
+    label_map_dir: str = ""
+    num_drawn: int = 400  # drawn lesions, when no folder is given
+    num_test: int | None = None  # None: TEST_SHARE of the pairs
+    num_validation: int | None = None  # None: VALIDATION_SHARE of the rest
+    split_seed: int = 0
+    test_list: str = ""
+    skip_bad_pairs: bool = False
+    image_size: int = 128  # reference, Data
+    augment: str = "basic"  # reference, Data: resize or crop, and flips
+    cache: str = "memory"
+
+    # Model
+    segmentor: str = "segan"
+    width: int = 64  # reference, Networks
+    num_labels: int = 1
+
+    # Training
+    model_dir: str = "runs/segan"
+    epochs: int = 100  # the reference's 5000 end with a rate of 1e-63
+    batch_size: int = 30  # reference, Training
+    learning_rate: float = 0.002  # reference, Training
+    decay_epochs: int = 25  # reference, Training
+    decay_rate: float = 0.5  # SegAN's 2018 code; the reference is silent
+    dice_weight: float | None = None  # None: 0 with the critic, 1 without
+    critic_clip: float = 0.05  # ISBI 2018; 0 leaves the critic unbounded
+    adversarial: bool = True
+    precision: str = "float32"
+    xla: bool = False
+    num_replicas: int = 0  # 0: every visible GPU, or one CPU
+    virtual_devices: int = 0  # splits one CPU, for trying several replicas
+    seed: int = 0
+    resume: bool = True
+    checkpoint_minutes: float = 5.0
+
+    # Evaluation, prediction, export
+    split: str = "test"
+    model: str = ""
+    input: str = ""
+    output_dir: str = "predictions"
+    export_dir: str = "exported"
+
+    def __post_init__(self):
+        self._check_choices()
+        self._check_numbers()
+        self._check_folders()
+
+    def _check_choices(self):
+        for name, choices in (
+            ("segmentor", SEGMENTORS),
+            ("augment", AUGMENTATIONS),
+            ("cache", CACHES),
+            ("precision", PRECISIONS),
+            ("split", SPLITS),
+        ):
+            value = getattr(self, name)
+            if value not in choices:
+                raise UserError(
+                    f"--{name} ({value}) must be one of {', '.join(choices)}."
+                )
+
+    def _check_numbers(self):
+        for name, least in LEAST.items():
+            value = getattr(self, name)
+            if value is None:
+                continue
+            if not math.isfinite(value) or value < least:
+                raise UserError(
+                    f"--{name} ({value}) must be a number of at least {least}."
+                )
+        for name in ("learning_rate", "decay_rate"):
+            value = getattr(self, name)
+            if not math.isfinite(value) or not 0 < value <= 1:
+                raise UserError(
+                    f"--{name} ({value}) must be above 0 and at most 1."
+                )
+        if self.image_size % SIZE_MULTIPLE:
+            below = self.image_size // SIZE_MULTIPLE * SIZE_MULTIPLE
+            raise UserError(
+                f"--image_size ({self.image_size}) must be a multiple of "
+                f"{SIZE_MULTIPLE}; use {nearest(below, SIZE_MULTIPLE)}."
+            )
+        if self.num_labels > 1:
+            raise UserError(
+                f"--num_labels ({self.num_labels}) must be 1: data with "
+                "several labels cannot be read yet."
+            )
+
+    def _check_folders(self):
+        if bool(self.image_dir) != bool(self.label_map_dir):
+            given = "image_dir" if self.image_dir else "label_map_dir"
+            other = "label_map_dir" if self.image_dir else "image_dir"
+            raise UserError(
+                f"--{given} ({getattr(self, given)}) needs --{other} beside it."
+            )
+        if self.data_dir and self.image_dir:
+            raise UserError(
+                f"--data_dir ({self.data_dir}) and --image_dir "
+                f"({self.image_dir}) exclude each other; give one."
+            )
+
+    @property
+    def dice_factor(self) -> float:
+        """The Dice term's weight: ``dice_weight``, or its default."""
+        if self.dice_weight is not None:
+            return self.dice_weight
+        return 0.0 if self.adversarial else 1.0
+
+
+LEAST = {
+    "num_drawn": 8,
+    "num_test": 0,
+    "num_validation": 0,
+    "split_seed": 0,
+    "image_size": SIZE_MULTIPLE,
+    "width": 1,
+    "num_labels": 1,
+    "epochs": 1,
+    "batch_size": 1,
+    "decay_epochs": 1,
+    "dice_weight": 0,
+    "critic_clip": 0,
+    "num_replicas": 0,
+    "virtual_devices": 0,
+    "seed": 0,
+    "checkpoint_minutes": 0,
+}
+
+# The fields that say where the pairs come from and how they are divided.
+DATA_FIELDS = (
+    "data_dir",
+    "image_dir",
+    "label_map_dir",
+    "num_drawn",
+    "num_test",
+    "num_validation",
+    "split_seed",
+    "test_list",
+    "skip_bad_pairs",
+)
+# The fields that a trained model cannot change any more.
+MODEL_FIELDS = ("segmentor", "width", "num_labels", "image_size")
+# The fields that decide a run's weights: resuming needs the same values.
+RUN_FIELDS = (
+    *DATA_FIELDS,
+    *MODEL_FIELDS,
+    "augment",
+    "batch_size",
+    "learning_rate",
+    "decay_epochs",
+    "decay_rate",
+    "dice_weight",
+    "critic_clip",
+    "adversarial",
+    "precision",
+    "seed",
+)
+
+
+def nearest(below: int, step: int) -> str:
+    """Names the multiples of ``step`` around a refused value."""
+    return f"{below} or {below + step}" if below else str(step)

@@ -1,0 +1,1 @@
+"""Finding, checking, reading and streaming pairs of image and label map."""

@@ -1,0 +1,130 @@
+"""Random changes of a training pair: the same draw for image and label map.
+
+Every draw comes from a seed alone, without hidden state, so that a run that
+was stopped goes on with exactly the pairs it would have seen.
+"""
+
+import tensorflow as tf
+
+from segan_tf import config
+from segan_tf.data import preprocessing
+
+_DRAWS = 16  # uniform numbers per pair; each use below has its own places
+
+
+def augment_pair(
+    image: tf.Tensor,
+    label_map: tf.Tensor,
+    seed: tf.Tensor,
+    *,
+    image_size: int,
+    strong: bool = False,
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Makes a training pair of a cached one.
+
+    At random resized to ``image_size`` (image bilinear, label map nearest) or
+    cropped to it, then flipped (reference, Data). ``strong`` adds transpose,
+    rotation, scale and colour jitter.
+
+    Args:
+      image: uint8 [height, width, 3], not smaller than image_size.
+      label_map: uint8 [height, width, labels] in {0, 1}.
+      seed: int64 [2], one per pair and epoch.
+      image_size: side of the result in pixels.
+      strong: the larger set of changes.
+
+    Returns:
+      image float32 [image_size, image_size, 3] in 0..255, not normalised, and
+      label_map float32 [image_size, image_size, labels] in {0, 1}.
+    """
+    draw = tf.random.stateless_uniform([_DRAWS], seed)
+    image, label_map = tf.cond(
+        draw[0] < config.CROP_SHARE,
+        lambda: _crop(image, label_map, draw[1:3], image_size),
+        lambda: _resize(image, label_map, image_size),
+    )
+    label_map = tf.cast(label_map, tf.float32)
+    both = tf.concat([image, label_map], axis=-1)
+    both = _flip(both, draw[3], axis=1)
+    both = _flip(both, draw[4], axis=0)
+    if strong:
+        both = tf.cond(
+            draw[5] < 1 / 2,
+            lambda: tf.transpose(both, (1, 0, 2)),
+            lambda: both,
+        )
+    labels = label_map.shape[-1]
+    both = tf.ensure_shape(both, (image_size, image_size, 3 + labels))
+    image, label_map = both[..., :3], both[..., 3:]
+    if strong:
+        image, label_map = _warp(image, label_map, draw[6:8])
+        image = _jitter_colours(image, draw[8:14])
+    return image, label_map
+
+
+def _resize(image, label_map, size):
+    return (
+        preprocessing.resize_image(image, size, size),
+        preprocessing.resize_label_map(label_map, size, size),
+    )
+
+
+def _crop(image, label_map, draw, size):
+    room = tf.cast(tf.shape(image)[:2] - size + 1, tf.float32)
+    top, left = tf.unstack(tf.cast(draw * room, tf.int32))
+
+    def crop(x):
+        return x[top : top + size, left : left + size]
+
+    return tf.cast(crop(image), tf.float32), crop(label_map)
+
+
+def _flip(both, draw, *, axis):
+    return tf.cond(
+        draw < 1 / 2, lambda: tf.reverse(both, (axis,)), lambda: both
+    )
+
+
+def _warp(image, label_map, draw):
+    """Rotates by any angle and scales; the border is mirrored outwards."""
+    angle = 2 * config.PI * draw[0]
+    log_scale = (2 * draw[1] - 1) * tf.math.log(config.STRONG_SCALE)
+    transform = _rotation_about_centre(angle, tf.exp(log_scale), image.shape[0])
+
+    def warp(x, interpolation):
+        return tf.raw_ops.ImageProjectiveTransformV3(
+            images=x[None],
+            transforms=transform[None],
+            output_shape=tf.shape(x)[:2],
+            interpolation=interpolation,
+            fill_mode="REFLECT",
+            fill_value=0.0,
+        )[0]
+
+    return warp(image, "BILINEAR"), warp(label_map, "NEAREST")
+
+
+def _rotation_about_centre(angle, scale, size):
+    """Builds the 8 numbers that map a result's pixel to the source's.
+
+    (x, y) -> R (x - c, y - c) / scale + c, with c the middle of the pixels.
+    """
+    middle = (size - 1) / 2
+    a, b = tf.cos(angle) / scale, tf.sin(angle) / scale
+    return tf.stack(
+        [a, -b, middle - a * middle + b * middle]
+        + [b, a, middle - b * middle - a * middle, 0.0, 0.0]
+    )
+
+
+def _jitter_colours(image, draw):
+    """Changes each channel's gain, then contrast, saturation, brightness."""
+    amount = config.STRONG_COLOUR
+    signed = 2 * draw - 1
+    image = image * (1 + amount / 2 * signed[0:3])
+    mean = tf.reduce_mean(image, axis=(0, 1), keepdims=True)
+    image = mean + (image - mean) * (1 + amount * signed[3])
+    grey = tf.reduce_mean(image, axis=-1, keepdims=True)
+    image = grey + (image - grey) * (1 + amount * signed[4])
+    image = image * (1 + amount * signed[5])
+    return tf.clip_by_value(image, 0.0, 255.0)

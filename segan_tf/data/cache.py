@@ -1,0 +1,180 @@
+"""Decoded pairs at the working size: decoding is done once, not per epoch."""
+
+import collections
+import concurrent.futures
+import dataclasses
+import hashlib
+import json
+import os
+from collections.abc import Callable, Iterable, Sequence
+
+import numpy as np
+from PIL import Image
+
+from segan_tf import config, files
+from segan_tf.data import images, pairs
+
+# 2 to 8 threads: Pillow decodes outside Python's lock.
+_THREADS = min(8, max(2, os.cpu_count() or 2))
+
+
+@dataclasses.dataclass(frozen=True)
+class Records:
+    """The pairs of a split, each as one uint8 [size, size, 3 + labels].
+
+    Attributes:
+      count: how many there are.
+      shape: of one record.
+      read: index -> record; safe to call from several threads.
+      problems: id -> what is wrong with a pair that is not among them.
+    """
+
+    count: int
+    shape: tuple[int, int, int]
+    read: Callable[[int], np.ndarray]
+    problems: dict[str, str]
+
+
+def decode(pair: pairs.Pair, *, size: int, num_labels: int) -> np.ndarray:
+    """Reads a pair and squeezes it to the working size.
+
+    The image is resized with Pillow's antialiased bilinear filter, the label
+    map to its nearest neighbours; both lose their aspect ratio, as the
+    reference's do.
+
+    Returns:
+      uint8 [size, size, 3 + num_labels]: RGB, then the labels in {0, 1}.
+
+    Raises:
+      UserError: one of the files cannot be read, or their sizes differ.
+    """
+    image = images.read_image(pair.image_path)
+    label_map = images.read_label_map(pair.label_map_path, num_labels)
+    if image.shape[:2] != label_map.shape[:2]:
+        raise config.UserError(
+            f"{pair.label_map_path} is {label_map.shape[1]}x"
+            f"{label_map.shape[0]} pixels and its image {image.shape[1]}x"
+            f"{image.shape[0]}; they must be equal."
+        )
+    planes = [_resize(image, size, Image.Resampling.BILINEAR)]
+    for label in range(num_labels):
+        plane = _resize(label_map[..., label], size, Image.Resampling.NEAREST)
+        planes.append(plane[..., None])
+    return np.concatenate(planes, axis=-1)
+
+
+def _resize(plane: np.ndarray, size: int, method: Image.Resampling):
+    if plane.shape[:2] == (size, size):
+        return plane
+    return np.asarray(Image.fromarray(plane).resize((size, size), method))
+
+
+def open_records(
+    split: Sequence[pairs.Pair],
+    *,
+    cache: str,
+    cache_dir: str,
+    size: int,
+    num_labels: int,
+    progress: Callable[..., Iterable] = lambda items, **_: items,
+) -> Records:
+    """Opens a split for random access; every pair is decoded once to see it.
+
+    Args:
+      split: the pairs.
+      cache: "memory" keeps all records in an array, "disk" in one file, of
+        which nothing stays in memory, "none" decodes at every read.
+      cache_dir: folder of the file of "disk".
+      size: side of the records in pixels.
+      num_labels: label channels.
+      progress: wraps an iterable to show how far it is, as tqdm does.
+
+    Returns:
+      The pairs that can be read, in order; the others are in ``problems``.
+    """
+    shape = (size, size, 3 + num_labels)
+    if cache == "disk":
+        return _open_on_disk(split, shape, cache_dir, progress)
+    problems, good, kept = {}, [], []
+    for pair, record in _decode_all(split, shape, progress):
+        if isinstance(record, config.UserError):
+            problems[pair.id] = str(record)
+            continue
+        good.append(pair)
+        if cache == "memory":
+            kept.append(record)
+
+    def decode_again(index: int) -> np.ndarray:
+        return decode(good[index], size=size, num_labels=num_labels)
+
+    read = kept.__getitem__ if cache == "memory" else decode_again
+    return Records(len(good), shape, read, problems)
+
+
+def _decode_all(split, shape, progress):
+    """Yields each pair with its record, or with the error in its place."""
+
+    def decode_or_error(pair: pairs.Pair) -> np.ndarray | config.UserError:
+        try:
+            return decode(pair, size=shape[0], num_labels=shape[2] - 3)
+        except config.UserError as error:
+            return error
+
+    with concurrent.futures.ThreadPoolExecutor(_THREADS) as pool:
+        waiting = collections.deque()
+        coming = iter(split)
+        for pair in progress(split, desc="decoding", unit="pair"):
+            # A few decoded ahead, not all: memory stays bounded.
+            while len(waiting) < 4 * _THREADS and (ahead := next(coming, None)):
+                waiting.append(pool.submit(decode_or_error, ahead))
+            yield pair, waiting.popleft().result()
+
+
+def _open_on_disk(split, shape, cache_dir, progress) -> Records:
+    os.makedirs(cache_dir, exist_ok=True)
+    name = _fingerprint(split, shape)
+    path = os.path.join(cache_dir, f"{name}.records")
+    index_path = os.path.join(cache_dir, f"{name}.json")
+    if not os.path.exists(index_path):  # written last
+        _decode_to_file(split, shape, path, index_path, progress)
+    with open(index_path, encoding="utf-8") as file:
+        index = json.load(file)
+    read = _file_reader(path, shape)
+    return Records(index["count"], shape, read, index["problems"])
+
+
+def _decode_to_file(split, shape, path, index_path, progress) -> None:
+    problems = {}
+    with files.replacing(path) as file:
+        for pair, record in _decode_all(split, shape, progress):
+            if isinstance(record, config.UserError):
+                problems[pair.id] = str(record)
+            else:
+                file.write(record.tobytes())
+    count = len(split) - len(problems)
+    files.write_json(index_path, {"count": count, "problems": problems})
+
+
+def _fingerprint(split, shape) -> str:
+    """Names the content: which files, as they are now, at which size."""
+    digest = hashlib.sha256(repr(shape).encode())
+    for pair in split:
+        for path in (pair.image_path, pair.label_map_path):
+            status = os.stat(path)
+            digest.update(
+                f"{path}|{status.st_size}|{status.st_mtime_ns}".encode()
+            )
+    return digest.hexdigest()[:16]
+
+
+def _file_reader(path: str, shape: tuple[int, int, int]):
+    descriptor = os.open(path, os.O_RDONLY)
+    length = int(np.prod(shape))
+
+    def read(index: int) -> np.ndarray:
+        # pread rather than a memory map: a map's touched pages count as the
+        # process's memory and would grow to the whole file.
+        data = os.pread(descriptor, length, int(index) * length)
+        return np.frombuffer(data, np.uint8).reshape(shape)
+
+    return read

@@ -1,0 +1,293 @@
+"""Checks the pairs: cheaply before training, completely with --mode=check."""
+
+import concurrent.futures
+import dataclasses
+import os
+from collections.abc import Callable, Iterable, Sequence
+
+import numpy as np
+
+from segan_tf import config
+from segan_tf.data import images, near_copies, pairs, splits
+
+# Decoding releases Python's lock, so threads help; each holds one picture of
+# up to 100 million pixels.
+FEWEST_THREADS = 2
+MOST_THREADS = 8
+# A label map is taken for inverted when it marks most of the frame around the
+# picture and little of its middle: lesions may touch the frame, but the
+# photographer puts them in the middle.
+BORDER_SHARE = 0.9
+MIDDLE_SHARE = 0.5
+
+
+@dataclasses.dataclass(frozen=True)
+class Copy:
+    """Two ids that show the same photograph, and the splits they stand in."""
+
+    ids: tuple[str, str]
+    splits: tuple[str, str]
+    similarity: float
+
+    @property
+    def leaks(self) -> bool:
+        """Tells whether the two stand in different splits."""
+        return self.splits[0] != self.splits[1]
+
+    def line(self) -> str:
+        """Returns the two with their splits in one line."""
+        (a, b), (split_a, split_b) = self.ids, self.splits
+        return (
+            f"{a} ({split_a}) and {b} ({split_b}), similarity "
+            f"{self.similarity:.2f}"
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class Report:
+    """What the complete check found.
+
+    Attributes:
+        counts: pairs by the name of their split.
+        sizes: (width, height) of the readable images, smallest area first.
+        shares: foreground share of the readable label maps, smallest first.
+        problems: by id, why training refuses the pair.
+        warnings: by id, what is odd about the pair.
+        copies: near-copies, the most similar first.
+        unmatched: files without a partner, as found.
+    """
+
+    counts: dict[str, int]
+    sizes: tuple[tuple[int, int], ...]
+    shares: tuple[float, ...]
+    problems: dict[str, str]
+    warnings: dict[str, str]
+    copies: tuple[Copy, ...]
+    unmatched: tuple[str, ...] = ()
+
+    @property
+    def leaks(self) -> tuple[Copy, ...]:
+        """Near-copies that stand in different splits."""
+        return tuple(copy for copy in self.copies if copy.leaks)
+
+    @property
+    def refuses_training(self) -> bool:
+        """Tells whether training on these pairs refuses to start."""
+        return bool(self.problems or self.unmatched)
+
+    def summary(self) -> str:
+        """Returns the report as plain text."""
+        by_split = ", ".join(f"{n} {name}" for name, n in self.counts.items())
+        lines = [
+            f"{sum(self.counts.values())} pairs: {by_split}",
+            *self._statistics(),
+            *_section("files without a partner", self.unmatched),
+            *_section("pairs that cannot be used", self.problems.values()),
+            *_section("odd label maps (warning)", self.warnings.values()),
+            *_section(
+                "near-copies in different splits (warning: leakage)",
+                (copy.line() for copy in self.leaks),
+            ),
+            "near-copies within one split: "
+            f"{len(self.copies) - len(self.leaks)}",
+        ]
+        if self.refuses_training:
+            lines.append("training refuses: mend or remove the files above")
+        else:
+            lines.append("training can use these pairs")
+        return "\n".join(lines)
+
+    def _statistics(self) -> list[str]:
+        """Describes sizes and foreground shares by three figures each."""
+        if not self.sizes:
+            return []
+        small, median, large = (
+            "{}x{}".format(*self.sizes[place])
+            for place in (0, len(self.sizes) // 2, -1)
+        )
+        low, high = self.shares[0], self.shares[-1]
+        return [
+            f"picture size: smallest {small}, median {median}, largest {large}",
+            f"foreground: least {low:.1%}, median "
+            f"{np.median(self.shares):.1%}, most {high:.1%}, mean "
+            f"{np.mean(self.shares):.1%}",
+        ]
+
+
+@dataclasses.dataclass(frozen=True)
+class _Facts:
+    """What reading one pair told; only `problem` where it is not empty."""
+
+    problem: str = ""
+    warning: str = ""
+    size: tuple[int, int] = (0, 0)
+    share: float = 0.0
+    thumbnail: np.ndarray | None = None
+
+
+def cheap_problems(all_pairs: Iterable[pairs.Pair]) -> dict[str, str]:
+    """Finds what the headers of the files tell is wrong.
+
+    Returns:
+        One line for each bad pair, by id: a file that is missing, empty, no
+        picture, too small or too large, or two different sizes.
+    """
+    all_pairs = list(all_pairs)
+    with _threads() as threads:
+        found = threads.map(_header_problem, all_pairs)
+        return {
+            pair.id: problem
+            for pair, problem in zip(all_pairs, found, strict=True)
+            if problem
+        }
+
+
+def check_pairs(
+    by_split: splits.Splits,
+    *,
+    progress: Callable[..., Iterable],
+    num_labels: int = 1,
+    unmatched: Sequence[str] = (),
+) -> Report:
+    """Reads every pair of the splits completely and reports on them.
+
+    Args:
+        by_split: the pairs; the unused ones are not read.
+        progress: called as `progress(iterable, total=number)` like tqdm.
+        num_labels: labels of the label maps.
+        unmatched: problems of finding the pairs, to be in the report.
+    """
+    named = [
+        (split, pair)
+        for split in ("train", "validation", "test")
+        for pair in getattr(by_split, split)
+    ]
+    counts = {split: len(ids) for split, ids in by_split.ids().items()}
+    if not counts["unused"]:
+        del counts["unused"]
+    with _threads() as threads:
+        reading = threads.map(
+            lambda item: _read_pair(item[1], num_labels), named
+        )
+        facts = list(progress(reading, total=len(named)))
+    read = [(f, *item) for f, item in zip(facts, named, strict=True)]
+    good = [(f, split, pair) for f, split, pair in read if not f.problem]
+    return Report(
+        counts=counts,
+        sizes=tuple(
+            sorted((f.size for f, *_ in good), key=lambda s: (s[0] * s[1], s))
+        ),
+        shares=tuple(sorted(f.share for f, *_ in good)),
+        problems={pair.id: f.problem for f, _, pair in read if f.problem},
+        warnings={pair.id: f.warning for f, _, pair in read if f.warning},
+        copies=_copies([(f.thumbnail, split, pair) for f, split, pair in good]),
+        unmatched=tuple(unmatched),
+    )
+
+
+def _threads() -> concurrent.futures.ThreadPoolExecutor:
+    """Creates threads for reading, as many as the machine serves well."""
+    count = min(MOST_THREADS, max(FEWEST_THREADS, os.cpu_count() or 1))
+    return concurrent.futures.ThreadPoolExecutor(count)
+
+
+def _section(title: str, lines: Iterable[str]) -> list[str]:
+    """Sets lines under a title with their number; nothing for none."""
+    lines = [f"  {line}" for line in lines]
+    return [f"{title}: {len(lines)}", *lines] if lines else []
+
+
+def _header_problem(pair: pairs.Pair) -> str:
+    """Returns what the two headers of a pair tell is wrong, or ""."""
+    sizes, problem = _read_both(
+        pair, images.image_size_of, images.image_size_of
+    )
+    return problem or _size_problem(pair, *sizes)
+
+
+def _read_pair(pair: pairs.Pair, num_labels: int) -> _Facts:
+    """Reads a pair completely and returns what of it the report needs."""
+    arrays, problem = _read_both(
+        pair,
+        images.read_image,
+        lambda path: images.read_label_map(path, num_labels),
+    )
+    if problem:
+        return _Facts(problem=problem)
+    image, label_map = arrays
+    size = image.shape[1::-1]
+    problem = _size_problem(pair, size, label_map.shape[1::-1])
+    if problem:
+        return _Facts(problem=problem)
+    foreground = label_map.any(axis=2)
+    return _Facts(
+        warning=_warning(pair, foreground),
+        size=size,
+        share=float(foreground.mean()),
+        thumbnail=near_copies.make_thumbnail(image),
+    )
+
+
+def _read_both(
+    pair: pairs.Pair, read_image: Callable, read_label_map: Callable
+) -> tuple[list, str]:
+    """Reads both files; returns what came and all that is wrong, in a line."""
+    read, problems = [], []
+    for reader, path in (
+        (read_image, pair.image_path),
+        (read_label_map, pair.label_map_path),
+    ):
+        try:
+            read.append(reader(path))
+        except config.UserError as error:
+            problems.append(str(error))
+    return read, " ".join(problems)
+
+
+def _size_problem(
+    pair: pairs.Pair, image_size: tuple[int, int], map_size: tuple[int, int]
+) -> str:
+    """Says that image and label map differ in size, or returns ""."""
+    if image_size == map_size:
+        return ""
+    return (
+        f"{pair.image_path} is {image_size[0]}x{image_size[1]} pixels but its "
+        f"label map {pair.label_map_path} is {map_size[0]}x{map_size[1]}; "
+        "they must be of one size."
+    )
+
+
+def _warning(pair: pairs.Pair, foreground: np.ndarray) -> str:
+    """Says what is odd about bool [height, width], or returns ""."""
+    if not foreground.any():
+        return f"{pair.label_map_path} is empty, it marks nothing"
+    if foreground.all():
+        return f"{pair.label_map_path} is full, it marks the whole picture"
+    height, width = foreground.shape
+    border = np.concatenate(
+        [foreground[[0, -1]].ravel(), foreground[:, [0, -1]].ravel()]
+    ).mean()
+    middle = foreground[
+        height // 3 : height - height // 3, width // 3 : width - width // 3
+    ].mean()
+    if border > BORDER_SHARE and middle < MIDDLE_SHARE:
+        return (
+            f"{pair.label_map_path} may be inverted, it marks {border:.0%} of "
+            f"the frame and {middle:.0%} of the middle"
+        )
+    return ""
+
+
+def _copies(
+    pictures: Sequence[tuple[np.ndarray, str, pairs.Pair]],
+) -> tuple[Copy, ...]:
+    """Finds near-copies among (thumbnail, split, pair), most similar first."""
+    found = near_copies.find_near_copies([item[0] for item in pictures])
+    copies = []
+    for near_copy in found:
+        _, split_a, a = pictures[near_copy.first]
+        _, split_b, b = pictures[near_copy.second]
+        copies.append(
+            Copy((a.id, b.id), (split_a, split_b), near_copy.similarity)
+        )
+    return tuple(sorted(copies, key=lambda copy: -copy.similarity))

@@ -1,0 +1,304 @@
+"""Reads and writes the pictures: images as RGB, label maps as zeros and ones.
+
+Every picture comes in through here, so that one file looks the same to
+training, evaluation and prediction, and a bad file gets one clear line.
+"""
+
+import contextlib
+import io
+import os
+import struct
+import threading
+import warnings
+import zlib
+
+import numpy as np
+from PIL import Image
+
+from segan_tf import config, files
+
+FORMATS = ("JPEG", "PNG", "BMP")
+PICTURE_ENDINGS = (".jpg", ".jpeg", ".png", ".bmp")
+# Pixels a side. A segmentor with four halvings has nothing to see below.
+MIN_SIDE = 16
+# Pixels. Three times the largest image of the ISIC archive (6748x4499); as
+# RGB it takes 300 MB. A header that claims more is a damaged file or an
+# attack, and is refused before anything is decoded.
+MAX_PIXELS = 100_000_000
+# The largest value of a 16-bit grey picture.
+MAX_16_BIT = 65535
+# How many of a label map's wrong values an error shows.
+SHOWN_VALUES = 5
+
+_ORIENTATION_TAG = 0x0112
+# EXIF 2.32, table 6: how a stored picture is turned to stand upright.
+_UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+_SIDES_SWAPPED = (5, 6, 7, 8)
+# What Pillow raises on damaged files, as seen on cut and altered ones.
+_DAMAGE = (
+    OSError,
+    SyntaxError,
+    ValueError,
+    EOFError,
+    LookupError,
+    OverflowError,
+    struct.error,
+    zlib.error,
+)
+# Python's warning filters belong to the whole process: one thread at a time
+# may set them aside.
+_warnings_lock = threading.Lock()
+
+
+def is_picture(path: str | os.PathLike) -> bool:
+    """Tells by its name whether a file is one of the pictures read here.
+
+    Hidden files are none: archives packed on a Mac bring a `._name.jpg`
+    beside each picture.
+    """
+    name = os.path.basename(os.fspath(path))
+    return not name.startswith(".") and name.lower().endswith(PICTURE_ENDINGS)
+
+
+def picture_id(path: str | os.PathLike) -> str:
+    """Returns a picture's id: its file name without folder and ending."""
+    return os.path.splitext(os.path.basename(os.fspath(path)))[0]
+
+
+def image_size_of(path: str | os.PathLike) -> tuple[int, int]:
+    """Reads a picture's (width, height) as it stands upright.
+
+    Only the header is read: a picture cut off further on is not noticed.
+
+    Raises:
+        config.UserError: not a picture, empty, too small or too large.
+    """
+    with _opened(path) as image:
+        width, height = image.size
+        if _orientation(image) in _SIDES_SWAPPED:
+            return height, width
+        return width, height
+
+
+def read_image(path: str | os.PathLike) -> np.ndarray:
+    """Reads an image as RGB.
+
+    The camera's orientation tag is applied, 16-bit grey is scaled to 8 bits,
+    and what is transparent lies over white.
+
+    Returns:
+        uint8 [height, width, 3], 0 to 255.
+
+    Raises:
+        config.UserError: not a picture, empty, damaged, cut off, too small
+            or too large.
+    """
+    image = _decode(path)
+    if image.mode.startswith("I"):
+        # 0..65535 to 0..255, rounded; convert() would clip at 255.
+        grey = np.asarray(image).astype(np.uint32)
+        grey = (grey * 255 + MAX_16_BIT // 2) // MAX_16_BIT
+        return np.repeat(grey.astype(np.uint8)[:, :, None], 3, axis=2)
+    return np.array(_over(image, "white"))
+
+
+def read_label_map(path: str | os.PathLike, num_labels: int = 1) -> np.ndarray:
+    """Reads a label map.
+
+    For one label the picture holds 0 and one other value, whichever; one
+    value alone is an empty (0) or a full map. For k labels it holds the
+    label's number, 0 to k, where 0 is no label. A palette map is read by its
+    colours if all of them are grey, else by its palette numbers. What is
+    transparent counts as 0.
+
+    Returns:
+        uint8 [height, width, num_labels] in {0, 1}; the last axis is one map
+        for each label 1 to k.
+
+    Raises:
+        config.UserError: as for `read_image`, or other values than these.
+    """
+    values = _label_values(path, _decode(path), num_labels)
+    if num_labels == 1:
+        if not np.all((values == 0) | (values == values.max())):
+            raise _wrong_values(path, np.unique(values), num_labels)
+        return (values > 0).astype(np.uint8)[:, :, None]
+    if values.max() > num_labels:
+        raise _wrong_values(path, np.unique(values), num_labels)
+    labels = np.arange(1, num_labels + 1)
+    return (values[:, :, None] == labels).astype(np.uint8)
+
+
+def encode(array: np.ndarray) -> bytes:
+    """Encodes uint8 [height, width], [h, w, 1] or [h, w, 3] as a PNG."""
+    if array.ndim == 3 and array.shape[2] == 1:
+        array = array[:, :, 0]
+    stream = io.BytesIO()
+    Image.fromarray(array).save(stream, format="PNG")
+    return stream.getvalue()
+
+
+def write_png(path: str | os.PathLike, array: np.ndarray) -> None:
+    """Writes uint8 [height, width], [h, w, 1] or [h, w, 3] as a PNG file.
+
+    Raises:
+        config.UserError: the file cannot be written.
+    """
+    write_bytes(path, encode(array))
+
+
+def write_bytes(path: str | os.PathLike, data: bytes) -> None:
+    """Writes a file whole or not at all: beside it first, then renamed.
+
+    Raises:
+        config.UserError: the file cannot be written.
+    """
+    try:
+        files.write_bytes(path, data)
+    except OSError as error:
+        raise config.UserError(
+            f"{path} cannot be written ({error.strerror}); check the folder, "
+            "its permissions and the space left."
+        ) from error
+
+
+@contextlib.contextmanager
+def _opened(path: str | os.PathLike):
+    """Opens a picture, header only, and turns damage into a UserError."""
+    try:
+        with open(path, "rb") as stream:
+            if not stream.peek(1):
+                raise config.UserError(
+                    f"{path} is empty (zero bytes); copy it anew or remove it."
+                )
+            with _quiet():
+                image = Image.open(stream, formats=FORMATS)
+            _check_size(path, image.size)
+            yield image
+    except config.UserError:
+        raise
+    except Image.DecompressionBombError as error:
+        raise _too_large(path, "more than Pillow opens") from error
+    except Image.UnidentifiedImageError as error:
+        raise config.UserError(
+            f"{path} is not a JPEG, PNG or BMP picture, or its beginning is "
+            "damaged; save it anew as PNG or remove it."
+        ) from error
+    except _DAMAGE as error:
+        if getattr(error, "strerror", None):  # The system's word, not Pillow's.
+            raise config.UserError(
+                f"{path} cannot be opened ({error.strerror}); check it."
+            ) from error
+        raise config.UserError(
+            f"{path} is damaged or truncated ({error}); copy it anew or "
+            "remove it."
+        ) from error
+
+
+@contextlib.contextmanager
+def _quiet():
+    """Keeps Pillow's warnings about a header from the user.
+
+    They tell of large pictures (`_check_size` decides on those) and of odd
+    tags, which change nothing in the pixels.
+    """
+    with _warnings_lock, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+def _check_size(path: str | os.PathLike, size: tuple[int, int]) -> None:
+    """Refuses pictures too small to segment or too large to decode."""
+    width, height = size
+    if min(size) < MIN_SIDE:
+        raise config.UserError(
+            f"{path} is {width}x{height} pixels; a picture needs at least "
+            f"{MIN_SIDE} a side; remove it."
+        )
+    if width * height > MAX_PIXELS:
+        raise _too_large(path, f"{width}x{height}")
+
+
+def _too_large(path: str | os.PathLike, size: str) -> config.UserError:
+    """Says that a picture has too many pixels."""
+    return config.UserError(
+        f"{path} is too large ({size}); at most {MAX_PIXELS:,} pixels are "
+        "read; make it smaller or remove it."
+    )
+
+
+def _orientation(image: Image.Image) -> int:
+    """Returns the EXIF orientation, 1 (upright) where there is none.
+
+    Read from the header alone: Pillow's own getexif decodes a whole PNG to
+    look for a tag behind the pixels.
+    """
+    tags = Image.Exif()
+    # A damaged tag says nothing about the pixels: taken as upright.
+    with contextlib.suppress(*_DAMAGE), _quiet():
+        tags.load(image.info.get("exif"))
+        return tags.get(_ORIENTATION_TAG, 1)
+    return 1
+
+
+def _decode(path: str | os.PathLike) -> Image.Image:
+    """Decodes a whole picture and turns it upright."""
+    with _opened(path) as image:
+        orientation = _orientation(image)
+        image.load()
+        if orientation in _UPRIGHT:
+            return image.transpose(_UPRIGHT[orientation])
+        return image
+
+
+def _over(image: Image.Image, background: str) -> Image.Image:
+    """Converts to RGB; what is transparent shows the background."""
+    if not (image.mode.endswith("A") or "transparency" in image.info):
+        return image.convert("RGB")
+    image = image.convert("RGBA")
+    ground = Image.new("RGBA", image.size, background)
+    return Image.alpha_composite(ground, image).convert("RGB")
+
+
+def _label_values(
+    path: str | os.PathLike, image: Image.Image, num_labels: int
+) -> np.ndarray:
+    """Returns a label map's values as integers [height, width]."""
+    if image.mode in ("1", "L") or image.mode.startswith("I"):
+        return np.asarray(image).astype(np.int32)
+    if image.mode == "P":
+        palette = np.reshape(image.getpalette("RGB"), (-1, 3))
+        if np.any(palette != palette[:, :1]):
+            return np.asarray(image)
+    rgb = np.asarray(_over(image, "black")).astype(np.int32)
+    if np.any(rgb != rgb[:, :, :1]):
+        codes = np.unique(rgb @ (256 * 256, 256, 1))
+        colours = [f"#{code:06x}" for code in codes.tolist()]
+        raise _wrong_values(path, colours, num_labels)
+    return rgb[:, :, 0]
+
+
+def _wrong_values(
+    path: str | os.PathLike, found, num_labels: int
+) -> config.UserError:
+    """Says which values a label map holds and how to save it instead."""
+    shown = ", ".join(str(value) for value in found[:SHOWN_VALUES])
+    if len(found) > SHOWN_VALUES:
+        shown += f" and {len(found) - SHOWN_VALUES} more"
+    if num_labels == 1:
+        wanted = "a label map for one label must be two-valued"
+        remedy = "save it as PNG with 0 and 255"
+    else:
+        wanted = f"--num_labels ({num_labels}) allows 0 to {num_labels}"
+        remedy = "save it as PNG with the numbers of the labels"
+    return config.UserError(
+        f"{path} holds the values {shown}; {wanted}; {remedy}."
+    )

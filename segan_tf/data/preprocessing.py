@@ -1,0 +1,99 @@
+"""What happens to one picture between its file and the segmentor.
+
+The training pipeline and the exported graphs both call these functions, so a
+client sends plain RGB and gets exactly what the segmentor was trained on.
+"""
+
+import tensorflow as tf
+
+# Channel means and standard deviations of ImageNet's training images in
+# [0, 1], RGB: what the published ImageNet encoders were trained with.
+IMAGE_MEAN = (0.485, 0.456, 0.406)
+IMAGE_STD = (0.229, 0.224, 0.225)
+
+_LARGEST_PIXEL_VALUE = 255.0
+
+
+def normalise(image: tf.Tensor) -> tf.Tensor:
+    """Subtracts ImageNet's mean colour and divides by its deviation.
+
+        normalised = (image / 255 - mean) / std, channel by channel
+
+    The mean colour becomes 0. Since a masked image is the *normalised* image
+    times a label map, masked-out pixels have the mean colour, not black.
+
+    >>> normalise([[[0.485 * 255, 0.456 * 255, 255.0]]])  # 0.594 / 0.225
+    [[[0.0, 0.0, 2.64]]]
+
+    Args:
+      image: uint8 or float32 [..., 3], RGB, 0..255.
+
+    Returns:
+      float32 [..., 3], normalised; between -2.2 and 2.7.
+    """
+    image = tf.cast(image, tf.float32) / _LARGEST_PIXEL_VALUE
+    return (image - tf.constant(IMAGE_MEAN)) / tf.constant(IMAGE_STD)
+
+
+def denormalise(image: tf.Tensor) -> tf.Tensor:
+    """Undoes `normalise`, for showing what a model was given.
+
+    Args:
+      image: float32 [..., 3], normalised.
+
+    Returns:
+      float32 [..., 3], RGB, 0..255.
+    """
+    image = image * tf.constant(IMAGE_STD) + tf.constant(IMAGE_MEAN)
+    return image * _LARGEST_PIXEL_VALUE
+
+
+def resize_image(image: tf.Tensor, height: int, width: int) -> tf.Tensor:
+    """Resizes pictures bilinearly, with antialiasing when they shrink.
+
+    Without antialiasing a photograph twelve times as wide as the result would
+    be sampled at one pixel in twelve, and every hair would turn into dots.
+
+    Args:
+      image: uint8 or float32 [height, width, 3] or [batch, height, width, 3].
+      height: of the result, in pixels.
+      width: of the result, in pixels.
+
+    Returns:
+      float32 of the same rank, on the image's own scale, not rounded.
+    """
+    return tf.image.resize(image, (height, width), antialias=True)
+
+
+def resize_label_map(
+    label_map: tf.Tensor, height: int, width: int
+) -> tf.Tensor:
+    """Resizes label maps to their nearest neighbours, so they stay two-valued.
+
+    Args:
+      label_map: uint8 or float32 [height, width, labels], or with a batch
+        dimension in front.
+      height: of the result, in pixels.
+      width: of the result, in pixels.
+
+    Returns:
+      The same dtype and rank.
+    """
+    return tf.image.resize(label_map, (height, width), method="nearest")
+
+
+def resize_probability_map(
+    probability_map: tf.Tensor, height: int, width: int
+) -> tf.Tensor:
+    """Resizes probability maps bilinearly; they stay within [0, 1].
+
+    Args:
+      probability_map: float32 [height, width, labels] in [0, 1], or with a
+        batch dimension in front.
+      height: of the result, in pixels.
+      width: of the result, in pixels.
+
+    Returns:
+      float32 of the same rank, in [0, 1].
+    """
+    return tf.image.resize(probability_map, (height, width))

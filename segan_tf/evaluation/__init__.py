@@ -1,0 +1,1 @@
+"""Metrics, the evaluator, the report and prediction on pictures."""

@@ -1,0 +1,1 @@
+"""The segmentor and the critic as Keras functional models."""

@@ -1,0 +1,65 @@
+"""The segmentor S: a fully convolutional encoder-decoder."""
+
+import keras
+
+from segan_tf import config
+from segan_tf.models import blocks
+
+
+def build_segan(
+    *,
+    image_size: int = 128,
+    width: int = 64,
+    num_labels: int = 1,
+    synchronized: bool = False,
+    dtype: str = "float32",
+) -> keras.Model:
+    """Builds the reference's segmentor.
+
+    Four 4x4 stride-2 convolutions (width x 1, 2, 4, 8), then resize x2 + 3x3
+    convolutions (width x 4, 2, 1, labels) with a skip connection at every
+    level that has a partner of its size; a sigmoid at the end, the only one.
+
+    Args:
+      image_size: pixels a side, a multiple of 16.
+      width: channels of the first level (64 in the reference).
+      num_labels: channels of the label map.
+      synchronized: batch statistics over all replicas.
+      dtype: Keras dtype policy; the sigmoid is float32 under each.
+
+    Returns:
+      A functional model ``segmentor``: image float32 [batch, image_size,
+      image_size, 3], normalised -> predicted_label_map float32 [batch,
+      image_size, image_size, num_labels] in [0, 1].
+    """
+    image = keras.Input((image_size, image_size, 3), name="image")
+
+    # Encoder
+    x, levels = image, []
+    for level, multiple in enumerate(config.LEVEL_MULTIPLES, start=1):
+        x = blocks.down(
+            x,
+            width * multiple,
+            name=f"down{level}",
+            normalised=level > 1,
+            synchronized=synchronized,
+            dtype=dtype,
+        )
+        levels.append(x)
+
+    # Decoder
+    for level in range(len(levels) - 1, 0, -1):
+        x = blocks.up(
+            x,
+            levels[level - 1],
+            width * config.LEVEL_MULTIPLES[level - 1],
+            name=f"up{level}",
+            synchronized=synchronized,
+            dtype=dtype,
+        )
+    x = blocks.ResizeConv(num_labels, name="logits", dtype=dtype)(x)
+
+    label_map = keras.layers.Activation(
+        "sigmoid", name="label_map", dtype="float32"
+    )(x)
+    return keras.Model(image, label_map, name="segmentor")

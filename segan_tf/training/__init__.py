@@ -1,0 +1,1 @@
+"""Losses, the train step, the loop, checkpoints and the strategy."""

@@ -1,0 +1,283 @@
+"""The training loop: steps, logs, validation, checkpoints, stopping."""
+
+import collections
+import os
+import resource
+import signal
+import sys
+import time
+
+import numpy as np
+import tensorflow as tf
+
+from segan_tf import config, files, progress
+from segan_tf.data import cache, pipeline
+from segan_tf.training import (
+    checkpoints,
+    distribution,
+    panels,
+    run_dir,
+    steps,
+    watch,
+)
+
+STOPPED = 128 + signal.SIGTERM  # exit status of a run that was told to stop
+
+
+class Trainer:
+    """Trains one run; everything it needs to go on is in its model_dir."""
+
+    def __init__(
+        self,
+        run: config.Config,
+        *,
+        training: cache.Records,
+        validation: cache.Records,
+        strategy: tf.distribute.Strategy,
+    ):
+        """Builds the models and takes up the last checkpoint.
+
+        Args:
+          run: the configuration.
+          training: records to train on.
+          validation: records for the choice of the best checkpoint; may be
+            empty.
+          strategy: from `distribution.create_strategy`.
+
+        Raises:
+          UserError: the batch size does not fit, or the checkpoint is not
+            this run's.
+        """
+        self._run = run
+        self._strategy = strategy
+        self._training = training
+        self._validation = validation
+        replicas = strategy.num_replicas_in_sync
+        distribution.check_batch_size(run.batch_size, replicas)
+        self._steps_per_epoch = pipeline.steps_per_epoch(
+            training.count, run.batch_size
+        )
+        with strategy.scope():
+            self.game = distribution.build_game(
+                run,
+                steps_per_epoch=self._steps_per_epoch,
+                num_replicas=replicas,
+            )
+            self._checkpoints = checkpoints.Checkpoints(
+                run.model_dir, self.game
+            )
+            self.step = self._checkpoints.restore() if run.resume else 0
+        self._first_step = self.step
+        self._last_step = run.epochs * self._steps_per_epoch
+        self._log = run_dir.Log(run.model_dir, first_step=self.step)
+        self._panels = panels.Panels(run.model_dir)
+        self._watch = watch.Watch(run.critic_clip)
+        self._distributed_step = self._make_distributed_step()
+        self._segment = tf.function(
+            lambda image: self.game.segmentor(image, training=False),
+            reduce_retracing=True,
+        )
+        self._stop = False
+        self._saved_at = time.monotonic()
+
+    def train(self) -> dict:
+        """Trains until the last epoch, or until SIGTERM or SIGINT.
+
+        Returns:
+          What training took: seconds, images per second, peak memory.
+
+        Raises:
+          Diverged: a loss is NaN or infinite.
+          UserError: a checkpoint cannot be written.
+          SystemExit: the run was told to stop; it is saved.
+        """
+        if self.step >= self._last_step:
+            progress.say(
+                f"{self._run.model_dir} has all {self._run.epochs} epochs; "
+                "raise --epochs to go on."
+            )
+            return {}
+        if self.step:
+            progress.say(f"resuming at step {self.step} of {self._last_step}")
+        began = time.monotonic()
+        with _Signals(self._ask_to_stop), self._bar() as bar:
+            batches = iter(self._make_batches())
+            while self.step < self._last_step:
+                self._run_loop(batches, bar)
+                if self.step % self._steps_per_epoch == 0:
+                    self._end_epoch(bar)
+                elif self._stop or self._checkpoint_is_due():
+                    self._save()
+                if self._stop:
+                    progress.say(
+                        f"stopped and saved at step {self.step}; the same "
+                        "command goes on from there."
+                    )
+                    raise SystemExit(STOPPED)
+        return self._summarise(time.monotonic() - began)
+
+    def _run_loop(self, batches, bar) -> None:
+        """Makes steps until it is time to look at the losses, then does."""
+        first, began, rows = self.step, time.monotonic(), []
+        epoch_end = (first // self._steps_per_epoch + 1) * self._steps_per_epoch
+        while self.step < epoch_end and len(rows) < config.LOOP_STEPS:
+            rows.append(self._distributed_step(*next(batches)))
+            self.step += 1
+            bar.update(self._run.batch_size)
+            late = time.monotonic() - began > config.LOOP_SECONDS
+            if self._stop or late:
+                break
+        logs = {
+            name: np.stack([row[name].numpy() for row in rows])
+            for name in rows[0]
+        }
+        seconds = time.monotonic() - began
+        watch.refuse_not_finite(first, logs)
+        self._report_loop(logs, seconds, bar)
+
+    def _report_loop(self, logs, seconds, bar) -> None:
+        means = {name: values.mean(axis=0) for name, values in logs.items()}
+        distances = means.pop("scale_distances", ())
+        means = {name: float(value) for name, value in means.items()}
+        for scale, distance in enumerate(distances, start=1):
+            means[f"distance_scale{scale}"] = float(distance)
+        if self.game.critic is not None:
+            means["clipped_share"] = watch.clipped_share(
+                self.game.critic, self._run.critic_clip
+            )
+        count = len(logs["segmentor_loss"]) * self._run.batch_size
+        means["images_per_second"] = count / seconds
+        self._log.write(kind="loop", step=self.step, epoch=self._epoch, **means)
+        self._panels.write_scalars("train", means, step=self.step)
+        shown = ("critic_loss", "segmentor_loss", "dice")
+        bar.set_postfix(
+            {name: f"{means[name]:.4f}" for name in shown if name in means}
+        )
+        for warning in self._watch.observe(means):
+            progress.say(f"warning: step {self.step}: {warning}")
+
+    def _end_epoch(self, bar) -> None:
+        line = f"epoch {self._epoch}/{self._run.epochs}"
+        if self._validation.count:
+            dice = self._validate()
+            best = self._checkpoints.save_best(self.step, dice)
+            line += f": validation dice {dice:.4f}{' (best)' if best else ''}"
+            self._log.write(
+                kind="epoch",
+                step=self.step,
+                epoch=self._epoch,
+                validation_dice=dice,
+            )
+            self._panels.write_scalars(
+                "validation", {"dice": dice}, step=self.step
+            )
+        self._save()
+        progress.say(line)
+        coming = min(self._epoch + 1, self._run.epochs)
+        bar.set_description(f"epoch {coming}/{self._run.epochs}")
+
+    def _validate(self) -> float:
+        """Computes the mean Dice of the validation images at image_size."""
+        dices = []
+        dataset = pipeline.make_evaluation_dataset(
+            self._validation,
+            batch_size=self._run.batch_size,
+            image_size=self._run.image_size,
+        )
+        for image, true_label_map in dataset:
+            predicted = self._segment(image)
+            if not dices:
+                self._panels.write_pictures(
+                    image, true_label_map, predicted, step=self.step
+                )
+            dices.extend(steps.hard_dice(predicted, true_label_map).numpy())
+        return float(np.mean(dices))
+
+    def _make_distributed_step(self):
+        def replica_step(image, true_label_map):
+            return steps.train_step(self.game, image, true_label_map)
+
+        if self._run.xla:
+            replica_step = tf.function(replica_step, jit_compile=True)
+        strategy = self._strategy
+
+        @tf.function
+        def distributed_step(image, true_label_map):
+            logs = strategy.run(replica_step, args=(image, true_label_map))
+            return {
+                name: strategy.reduce("SUM", value, axis=None)
+                for name, value in logs.items()
+            }
+
+        return distributed_step
+
+    def _make_batches(self):
+        dataset = pipeline.make_training_dataset(
+            self._training,
+            batch_size=self._run.batch_size,
+            image_size=self._run.image_size,
+            first_step=self.step,
+            last_step=self._last_step,
+            seed=self._run.seed,
+            strong=self._run.augment == "strong",
+        )
+        return self._strategy.experimental_distribute_dataset(dataset)
+
+    def _bar(self):
+        size = self._run.batch_size
+        return progress.bar(
+            total=self._last_step * size,
+            initial=self.step * size,
+            unit="img",
+            desc=f"epoch {self.step // self._steps_per_epoch + 1}"
+            f"/{self._run.epochs}",
+        )
+
+    @property
+    def _epoch(self) -> int:
+        """The epoch of the step made last, from 1."""
+        return -(-self.step // self._steps_per_epoch)
+
+    def _checkpoint_is_due(self) -> bool:
+        minutes = (time.monotonic() - self._saved_at) / 60
+        return minutes >= self._run.checkpoint_minutes
+
+    def _save(self) -> None:
+        self._checkpoints.save_last(self.step)
+        self._saved_at = time.monotonic()
+
+    def _ask_to_stop(self) -> None:
+        self._stop = True
+
+    def _summarise(self, seconds: float) -> dict:
+        images = (self.step - self._first_step) * self._run.batch_size
+        usage = resource.getrusage(resource.RUSAGE_SELF)
+        # Linux counts kilobytes, macOS bytes.
+        unit = 1 if sys.platform == "darwin" else 1024
+        summary = {
+            "first_step": self._first_step,
+            "last_step": self.step,
+            "train_seconds": round(seconds, 1),
+            "images_per_second": round(images / seconds, 1),
+            "peak_memory_gb": round(usage.ru_maxrss * unit / 1e9, 2),
+        }
+        path = os.path.join(self._run.model_dir, run_dir.TRAINING)
+        files.write_json(path, summary)
+        return summary
+
+
+class _Signals(collections.UserDict):
+    """Calls a function on SIGTERM and SIGINT instead of dying at once."""
+
+    def __init__(self, function):
+        super().__init__()
+        self._function = function
+
+    def __enter__(self):
+        for number in (signal.SIGTERM, signal.SIGINT):
+            self[number] = signal.signal(number, lambda *_: self._function())
+        return self
+
+    def __exit__(self, *_):
+        for number, handler in self.items():
+            signal.signal(number, handler)

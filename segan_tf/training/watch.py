@@ -1,0 +1,94 @@
+"""Watches the adversarial game: what goes wrong in it is said in words."""
+
+import dataclasses
+
+import keras
+import numpy as np
+
+from segan_tf import config
+
+
+class Diverged(config.UserError):
+    """A loss is no longer a finite number."""
+
+
+def refuse_not_finite(first_step: int, logs: dict[str, np.ndarray]) -> None:
+    """Stops the run at the first loss that is not a finite number.
+
+    Args:
+      first_step: step of the first row.
+      logs: name -> float32 [steps] or [steps, scales].
+
+    Raises:
+      Diverged: names the step, the loss and what to do.
+    """
+    for row in range(len(next(iter(logs.values())))):
+        for name, values in logs.items():
+            if not np.all(np.isfinite(values[row])):
+                value = np.asarray(values[row]).ravel()
+                bad = value[~np.isfinite(value)][0]
+                raise Diverged(
+                    f"step {first_step + row}: {name} is {bad}; the last good "
+                    "checkpoint is kept. Lower --learning_rate or "
+                    "--critic_clip and start again."
+                )
+
+
+def clipped_share(critic: keras.Model, clip: float) -> float:
+    """Measures which share of the critic's kernel weights is at the bound."""
+    if not clip:
+        return 0.0
+    at_bound = total = 0
+    for variable in critic.trainable_variables:
+        if variable.path.endswith("kernel"):
+            weights = np.abs(variable.numpy())
+            at_bound += np.count_nonzero(weights >= np.float32(clip))
+            total += weights.size
+    return at_bound / total
+
+
+@dataclasses.dataclass
+class Watch:
+    """Warns when the critic saturates or S collapses, once an episode."""
+
+    critic_clip: float
+    _told: set[str] = dataclasses.field(default_factory=set)
+
+    def observe(self, logs: dict[str, float]) -> list[str]:
+        """Looks at the means of a loop.
+
+        Args:
+          logs: ``predicted_share`` and, with a critic, ``multi_scale_l1`` and
+            ``clipped_share``.
+
+        Returns:
+          New warnings, a line each.
+        """
+        found = {}
+        share = logs["predicted_share"]
+        if share < config.EMPTY_SHARE:
+            found["empty"] = (
+                f"the segmentor predicts empty label maps (share {share:.5f})."
+                " If it goes on, lower --learning_rate or set --dice_weight=1."
+            )
+        if share > 1 - config.EMPTY_SHARE:
+            found["full"] = (
+                f"the segmentor predicts full label maps (share {share:.5f})."
+                " If it goes on, lower --learning_rate or set --dice_weight=1."
+            )
+        distance = logs.get("multi_scale_l1")
+        if distance is not None and distance < config.BLIND_DISTANCE:
+            found["blind"] = (
+                f"the critic sees no difference (multi-scale L1 {distance:.1e})"
+                ": the segmentor learns nothing from it. Raise --critic_clip."
+            )
+        clipped = logs.get("clipped_share", 0.0)
+        if clipped > config.SATURATED_SHARE:
+            found["saturated"] = (
+                f"the critic saturates: {clipped:.0%} of its kernel weights "
+                f"are at the bound {self.critic_clip}. Raise --critic_clip or "
+                "lower --learning_rate."
+            )
+        new = [text for name, text in found.items() if name not in self._told]
+        self._told = set(found)
+        return new

@@ -1,0 +1,36 @@
+"""Packages SegAN: pip install . gives the library and the segan program."""
+
+import setuptools
+
+setuptools.setup(
+    name="segan-tf",
+    version="0.1.0",
+    description="Adversarial medical image segmentation for TensorFlow",
+    license="Apache-2.0",
+    python_requires=">=3.10,<3.14",
+    # Written out, with export/ and the program below segan_tf: a wheel with
+    # one top-level name cannot overwrite another's main.py or tests/.
+    packages=[
+        "segan_tf",
+        "segan_tf.data",
+        "segan_tf.models",
+        "segan_tf.training",
+        "segan_tf.evaluation",
+        "segan_tf.export",
+    ],
+    package_dir={"segan_tf.export": "export"},
+    install_requires=[
+        "keras>=3.12,<4",
+        "numpy>=1.26,<3",
+        "pillow>=10.1",
+        "absl-py>=2.0",
+        "scipy>=1.11",
+        "tqdm>=4.66",
+        "ai-edge-litert>=2.0",
+        "tensorboard>=2.19",
+    ],
+    extras_require={
+        "cpu": ["tensorflow-cpu>=2.19,<2.22"],
+        "gpu": ["tensorflow[and-cuda]>=2.19,<2.22"],
+    },
+)

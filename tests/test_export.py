@@ -1,0 +1,200 @@
+"""Tests of the exported SegAN segmentor: what servers and phones are given."""
+
+import os
+import stat
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from export import c_loader, saved_model, tflite
+from segan_tf import config
+from segan_tf.models import segmentor as segmentors
+
+_SIZE = 32
+_LABELS = 2
+_MEAN = np.float32([0.485, 0.456, 0.406])
+_STD = np.float32([0.229, 0.224, 0.225])
+
+
+def _build_segmentor():
+    """Builds a segmentor whose weights and statistics are all drawn."""
+    built = segmentors.build_segan(
+        image_size=_SIZE, width=4, num_labels=_LABELS
+    )
+    rng = np.random.default_rng(1)
+    built.set_weights(
+        [
+            rng.uniform(0.5, 1.5, weights.shape)  # batch norm and offsets
+            if weights.ndim == 1
+            else rng.normal(0, 0.1, weights.shape)
+            for weights in built.get_weights()
+        ]
+    )
+    return built
+
+
+def _draw_images(*shape):
+    return np.random.default_rng(0).integers(
+        0, 256, (*shape, 3), dtype=np.uint8
+    )
+
+
+def _segment_without_resizing(segmentor, images):
+    normalised = (np.float32(images) / 255 - _MEAN) / _STD
+    return segmentor(normalised, training=False).numpy()
+
+
+@pytest.fixture(scope="module")
+def segmentor():
+    return _build_segmentor()
+
+
+@pytest.fixture(scope="module")
+def export_dir(segmentor, tmp_path_factory):
+    path = tmp_path_factory.mktemp("export")
+    saved_model.export_saved_model(segmentor, str(path), 7)
+    tflite.export_tflite(segmentor, str(path / "segan_none.tflite"))
+    return path
+
+
+@pytest.fixture(scope="module")
+def session(export_dir):
+    with c_loader.CSession(export_dir / "saved_model" / "7") as session:
+        yield session
+
+
+def test_saved_model_takes_plain_rgb_at_the_segmentors_size(segmentor, session):
+    images = _draw_images(2, _SIZE, _SIZE)
+
+    answer = session.run("serving_default", {"images": images})
+
+    expected = _segment_without_resizing(segmentor, images)
+    np.testing.assert_allclose(answer["probability_map"], expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("size", [(50, 40), (20, 70)])
+def test_saved_model_answers_at_the_images_size(segmentor, session, size):
+    images = _draw_images(1, *size)
+
+    answer = session.run("serving_default", {"images": images})
+
+    small = tf.image.resize(images, (_SIZE, _SIZE), antialias=True)
+    expected = tf.image.resize(
+        _segment_without_resizing(segmentor, small), size
+    )
+    np.testing.assert_allclose(answer["probability_map"], expected, atol=1e-5)
+
+
+def test_saved_model_answers_batches_as_it_answers_their_images(session):
+    images = _draw_images(3, 24, 36)
+
+    together = session.run("serving_default", {"images": images})
+
+    assert together["probability_map"].shape == (3, 24, 36, _LABELS)
+    for i in range(3):
+        alone = session.run("serving_default", {"images": images[i : i + 1]})
+        np.testing.assert_allclose(
+            alone["probability_map"][0],
+            together["probability_map"][i],
+            atol=1e-6,
+        )
+
+
+def test_saved_model_leaves_batch_and_size_open(session):
+    (signature,) = session.signatures.values()
+    images = signature.inputs["images"]
+    probability_map = signature.outputs["probability_map"]
+
+    assert list(session.signatures) == ["serving_default"]
+    assert (images.dtype, images.shape) == (tf.uint8, (None, None, None, 3))
+    assert probability_map.dtype == tf.float32
+    assert probability_map.shape == (None, None, None, _LABELS)
+
+
+def test_existing_version_is_refused(segmentor, export_dir):
+    path = export_dir / "saved_model" / "7"
+
+    words = rf"--export_dir \({export_dir}\): .* {path}; .*another folder"
+    with pytest.raises(config.UserError, match=words):
+        saved_model.export_saved_model(segmentor, str(export_dir), 7)
+
+    assert os.listdir(export_dir / "saved_model") == ["7"]
+
+
+def test_servers_of_another_user_can_read_the_artefacts(export_dir):
+    old_mask = os.umask(0)
+    os.umask(old_mask)
+
+    version = stat.S_IMODE((export_dir / "saved_model" / "7").stat().st_mode)
+    model = stat.S_IMODE((export_dir / "segan_none.tflite").stat().st_mode)
+
+    assert version == 0o777 & ~old_mask
+    assert model == 0o666 & ~old_mask
+
+
+def test_tflite_equals_keras_on_0_to_255(segmentor, export_dir):
+    from ai_edge_litert import interpreter as litert
+
+    path = str(export_dir / "segan_none.tflite")
+    interpreter = litert.Interpreter(model_path=path)
+    images = _draw_images(1, _SIZE, _SIZE)
+
+    run = interpreter.get_signature_runner("serving_default")
+    answer = run(image=np.float32(images))
+
+    expected = _segment_without_resizing(segmentor, images)
+    np.testing.assert_allclose(answer["probability_map"], expected, atol=1e-4)
+    (info,) = interpreter.get_input_details()
+    assert info["dtype"] == np.float32
+    assert info["shape_signature"].tolist() == [1, _SIZE, _SIZE, 3]
+
+
+def test_tflite_runs_on_builtin_operators_alone(export_dir):
+    names = tflite.operators(str(export_dir / "segan_none.tflite"))
+
+    assert {"CONV_2D", "LEAKY_RELU", "CONCATENATION"} <= set(names)
+    assert not [name for name in names if name.startswith("CUSTOM")]
+    assert not {"VAR_HANDLE", "READ_VARIABLE"} & set(names)
+    assert names.count("CONV_2D") == 4 + 4
+    assert names[-1] == "LOGISTIC"
+
+
+def test_nothing_but_the_artefacts_is_left(export_dir):
+    assert sorted(os.listdir(export_dir)) == [
+        "saved_model",
+        "segan_none.tflite",
+    ]
+    assert os.listdir(export_dir / "saved_model") == ["7"]
+
+
+@pytest.mark.parametrize(
+    "content, words",
+    [
+        (None, "cannot be read"),
+        (b"", "is not a TFLite model"),
+        (b"plain text, long enough", "is not a TFLite model"),
+        (b"\0\0\0\0TFL3" + b"\xff" * 100, "is not a TFLite model"),
+    ],
+)
+def test_file_that_is_no_tflite_model_is_refused(tmp_path, content, words):
+    path = tmp_path / "model.tflite"
+    if content is not None:
+        path.write_bytes(content)
+
+    with pytest.raises(config.UserError, match=f"model.tflite: {words}"):
+        tflite.operators(str(path))
+
+
+def test_truncated_tflite_model_is_refused(export_dir, tmp_path):
+    whole = (export_dir / "segan_none.tflite").read_bytes()
+    path = tmp_path / "model.tflite"
+    path.write_bytes(whole[: len(whole) // 2])
+
+    with pytest.raises(config.UserError, match="is not a TFLite model"):
+        tflite.operators(str(path))
+
+
+def test_tensorflows_own_operators_are_refused():
+    with pytest.raises(tflite.ConversionError, match="lack: CUSTOM FlexErf$"):
+        tflite.refuse_unportable_operators(["CONV_2D", "CUSTOM FlexErf"])

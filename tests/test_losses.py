@@ -1,0 +1,69 @@
+import math
+
+import numpy as np
+import tensorflow as tf
+
+from segan_tf.training import losses
+
+
+def features(*values):
+    """Makes a scale's features [1, 1, n, 1] of n numbers."""
+    return tf.reshape(tf.constant(values, tf.float32), (1, 1, -1, 1))
+
+
+def test_multi_scale_l1_is_the_mean_over_scales_of_mean_differences():
+    ours = [features(1, 3), features(4)]
+    theirs = [features(2, 5), features(0)]
+    loss = losses.multi_scale_l1(ours, theirs)
+    assert loss.shape == (1,)
+    # (1 + 2) / 2 at the first scale, 4 at the second
+    np.testing.assert_allclose(loss, [(1.5 + 4) / 2])
+
+
+def test_scale_distances_keep_images_apart():
+    ours = [tf.concat([features(1, 3), features(0, 0)], axis=0)]
+    theirs = [tf.zeros_like(ours[0])]
+    distances = losses.scale_distances(ours, theirs)
+    np.testing.assert_allclose(distances, [[(1 + 3) / 2], [0]])
+
+
+def test_multi_scale_l1_of_equal_features_is_zero():
+    same = [features(1, -2, 3)]
+    assert losses.multi_scale_l1(same, same).numpy().tolist() == [0.0]
+
+
+def test_soft_dice_loss_by_hand():
+    p = tf.reshape(tf.constant([1.0, 0.5]), (1, 1, 2, 1))
+    y = tf.reshape(tf.constant([1.0, 0.0]), (1, 1, 2, 1))
+    # both 1 * 1 + 0.5 * 0, each 1 + 0.25 + 1 + 0, and e = 1
+    expected = 1 - (2 * 1 + 1) / (1.25 + 1 + 1)
+    np.testing.assert_allclose(losses.soft_dice_loss(p, y), [expected], 1e-6)
+
+
+def test_soft_dice_loss_of_two_empty_maps_is_zero():
+    empty = tf.zeros((2, 4, 4, 1))
+    np.testing.assert_allclose(losses.soft_dice_loss(empty, empty), [0, 0])
+
+
+def test_soft_dice_loss_is_the_mean_over_labels():
+    y = tf.ones((1, 3, 3, 2))
+    p = tf.concat([tf.ones((1, 3, 3, 1)), tf.zeros((1, 3, 3, 1))], axis=-1)
+    # The first label agrees, of the second nothing is found: 1 - 1 / (9 + 1).
+    expected = (0 + (1 - 1 / 10)) / 2
+    np.testing.assert_allclose(losses.soft_dice_loss(p, y), [expected], 1e-6)
+
+
+def test_binary_cross_entropy_by_hand():
+    p = tf.reshape(tf.constant([0.5, 0.25]), (1, 1, 2, 1))
+    y = tf.reshape(tf.constant([1.0, 0.0]), (1, 1, 2, 1))
+    expected = -(math.log(0.5) + math.log(1 - 0.25)) / 2
+    np.testing.assert_allclose(
+        losses.binary_cross_entropy(p, y), [expected], 1e-6
+    )
+
+
+def test_binary_cross_entropy_stays_finite_when_certain_and_wrong():
+    loss = losses.binary_cross_entropy(
+        tf.ones((1, 2, 2, 1)), tf.zeros((1, 2, 2, 1))
+    )
+    assert np.isfinite(loss).all() and loss[0] > 10

@@ -1,0 +1,122 @@
+"""Tests of segan_tf.data.preprocessing, with values worked by hand."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from segan_tf.data import preprocessing
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.float32])
+def test_black_and_white_normalise_to_imagenets_bounds(dtype):
+    image = np.array([[[0, 0, 0], [255, 255, 255]]], dtype)
+
+    normalised = preprocessing.normalise(image)
+
+    black = [(0 - 0.485) / 0.229, (0 - 0.456) / 0.224, (0 - 0.406) / 0.225]
+    white = [(1 - 0.485) / 0.229, (1 - 0.456) / 0.224, (1 - 0.406) / 0.225]
+    assert normalised.dtype == tf.float32
+    np.testing.assert_allclose(normalised, [[black, white]], rtol=1e-6)
+
+
+def test_mean_colour_normalises_to_zero():
+    mean_colour = np.float32([[[0.485 * 255, 0.456 * 255, 0.406 * 255]]])
+
+    normalised = preprocessing.normalise(mean_colour)
+
+    np.testing.assert_allclose(normalised, [[[0, 0, 0]]], atol=1e-6)
+
+
+def test_channels_are_in_rgb_order():
+    red = np.uint8([[[255, 0, 0]]])
+
+    normalised = preprocessing.normalise(red)
+
+    expected = [(1 - 0.485) / 0.229, -0.456 / 0.224, -0.406 / 0.225]
+    np.testing.assert_allclose(normalised, [[expected]], rtol=1e-6)
+
+
+def test_normalise_works_inside_a_data_pipeline():
+    images = np.full((3, 2, 2, 3), 255, np.uint8)
+    dataset = tf.data.Dataset.from_tensor_slices(images)
+
+    for normalised in dataset.map(preprocessing.normalise):
+        np.testing.assert_allclose(
+            normalised[0, 0, 0], (1 - 0.485) / 0.229, rtol=1e-6
+        )
+
+
+def test_image_of_the_right_size_keeps_its_values_as_float():
+    image = np.arange(2 * 2 * 3, dtype=np.uint8).reshape(2, 2, 3)
+
+    resized = preprocessing.resize_image(image, 2, 2)
+
+    assert resized.dtype == tf.float32
+    np.testing.assert_allclose(resized, image, atol=1e-5)
+
+
+def test_enlarged_image_lies_bilinearly_between_its_pixels():
+    # Twice as wide: the centres of the four new pixels lie at -1/4, 1/4,
+    # 3/4 and 5/4 between the old ones, those outside take the nearest.
+    image = np.uint8([[[0, 0, 0], [100, 100, 100]]])
+
+    resized = preprocessing.resize_image(image, 1, 4)
+
+    expected = [0, 100 * 1 / 4, 100 * 3 / 4, 100]
+    np.testing.assert_allclose(resized[0, :, 0], expected, atol=1e-4)
+
+
+def test_shrunk_image_averages_every_pixel():
+    # Three white pixels of twelve, shrunk to one: bilinear sampling without
+    # antialiasing reads pixels 5 and 6 alone and gives 0. The triangle of
+    # half-width 12 around the centre weighs pixel i by 12 - |i - 5.5|, so
+    # pixels 0, 1, 2 weigh 6.5 + 7.5 + 8.5 of 2 * (6.5 + ... + 11.5) = 108.
+    line = np.zeros((1, 12, 3), np.uint8)
+    line[0, :3] = 255
+
+    resized = preprocessing.resize_image(line, 1, 1)
+
+    expected = 255 * (6.5 + 7.5 + 8.5) / 108
+    np.testing.assert_allclose(resized[0, 0, 0], expected, rtol=1e-5)
+
+
+def test_batches_resize_as_their_images_do():
+    images = np.random.default_rng(0).integers(
+        0, 256, (2, 9, 7, 3), dtype=np.uint8
+    )
+
+    together = preprocessing.resize_image(images, 4, 5)
+
+    for image, resized in zip(images, together, strict=True):
+        alone = preprocessing.resize_image(image, 4, 5)
+        np.testing.assert_array_equal(alone, resized)
+
+
+@pytest.mark.parametrize("size", [(3, 5), (13, 29)])
+@pytest.mark.parametrize("dtype", [np.uint8, np.float32])
+def test_label_map_stays_two_valued_and_keeps_its_dtype(size, dtype):
+    label_map = np.random.default_rng(0).integers(0, 2, (8, 8, 2))
+
+    resized = preprocessing.resize_label_map(label_map.astype(dtype), *size)
+
+    assert resized.dtype == dtype
+    assert resized.shape == (*size, 2)
+    assert set(np.unique(resized)) == {0, 1}
+
+
+def test_label_map_takes_the_pixel_under_its_centre():
+    # From 4 to 2 pixels: the new centres, 1 and 3, fall into pixels 1 and 3.
+    label_map = np.uint8([[[5], [6], [7], [8]]])
+
+    resized = preprocessing.resize_label_map(label_map, 1, 2)
+
+    np.testing.assert_array_equal(resized, [[[6], [8]]])
+
+
+def test_probability_map_is_enlarged_bilinearly():
+    probability_map = np.float32([[[0.0], [1.0]]])
+
+    resized = preprocessing.resize_probability_map(probability_map, 1, 4)
+
+    expected = [0, 1 / 4, 3 / 4, 1]
+    np.testing.assert_allclose(resized[0, :, 0], expected, atol=1e-6)

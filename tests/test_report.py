@@ -1,0 +1,222 @@
+"""Tests of the written report."""
+
+import csv
+import io
+import json
+import math
+import os
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from segan_tf import files
+from segan_tf.evaluation import metrics, report
+
+
+def drawn(side):
+    """Draws an image with a true square and a predicted one of that side."""
+    image = np.full((24, 32, 3), 200, np.uint8)
+    true = np.zeros((24, 32), np.uint8)
+    true[2:22, 2:22] = 1
+    predicted = np.zeros_like(true)
+    predicted[2 : 2 + side, 2 : 2 + side] = 1
+    return image, predicted, true
+
+
+def evaluated(sides):
+    rows, confusions = [], []
+    for side in sides:
+        _, predicted, true = drawn(side)
+        rows.append(
+            {
+                "id": f"lesion_{side:02d}",
+                **metrics.image_metrics(predicted, true),
+                "lesion_fraction_true": float(true.mean()),
+                "lesion_fraction_predicted": float(predicted.mean()),
+            }
+        )
+        confusions.append(metrics.confusion(predicted, true))
+    return rows, confusions
+
+
+def load(image_id):
+    return drawn(int(image_id.removeprefix("lesion_")))
+
+
+def results_of(sides, **metadata):
+    rows, confusions = evaluated(sides)
+    return report.build_results(rows, confusions=confusions, metadata=metadata)
+
+
+def write(report_dir, sides, **options):
+    rows, confusions = evaluated(sides)
+    return report.write_report(
+        report_dir,
+        rows,
+        confusions=confusions,
+        metadata={"command": "main.py --mode=evaluate", "split": "test"},
+        **({"load": load} | options),
+    )
+
+
+def test_the_report_is_three_whole_files(tmp_path):
+    write(tmp_path / "made" / "here", [20, 10])
+    assert sorted(os.listdir(tmp_path / "made" / "here")) == [
+        "gallery.png",
+        "per_image.csv",
+        "results.json",
+    ]
+
+
+def test_the_csv_has_a_row_per_image_with_six_digits(tmp_path):
+    write(tmp_path, [20, 10, 0])
+    text = (tmp_path / "per_image.csv").read_text()
+    rows = list(csv.DictReader(io.StringIO(text)))
+    assert list(rows[0]) == [
+        "id",
+        *metrics.NAMES,
+        "lesion_fraction_true",
+        "lesion_fraction_predicted",
+    ]
+    assert [row["id"] for row in rows] == [
+        "lesion_20",
+        "lesion_10",
+        "lesion_00",
+    ]
+    # 10x10 inside 20x20: Dice 2 * 100 / (100 + 400), IoU 100 / 400.
+    assert rows[1]["dice"] == "0.400000"
+    assert rows[1]["iou"] == "0.250000"
+    assert rows[1]["lesion_fraction_true"] == f"{400 / (24 * 32):.6f}"
+    assert rows[2]["hausdorff95_px"] == "nan"
+
+
+def test_an_id_with_a_comma_stays_one_cell(tmp_path):
+    rows, confusions = evaluated([20])
+    rows[0]["id"] = 'a, "b"'
+    report.write_report(
+        tmp_path,
+        rows,
+        confusions=confusions,
+        metadata={},
+        load=lambda _: drawn(20),
+    )
+    text = (tmp_path / "per_image.csv").read_text()
+    assert next(csv.DictReader(io.StringIO(text)))["id"] == 'a, "b"'
+
+
+def test_results_hold_the_run_the_means_and_the_pooled_numbers(tmp_path):
+    returned = write(tmp_path, [20, 10])
+    results = json.loads((tmp_path / "results.json").read_text())
+    assert results == returned
+    assert results["run"] == {
+        "command": "main.py --mode=evaluate",
+        "split": "test",
+    }
+    assert results["image_count"] == 2
+    assert list(results["metrics"]) == list(metrics.NAMES)
+    assert results["metrics"]["dice"]["mean"] == pytest.approx((1 + 0.4) / 2)
+    # 400 + 100 of the 800 true pixels found, none wrong.
+    assert results["pooled"] == {
+        "dice": pytest.approx(2 * 500 / (2 * 500 + 300)),
+        "iou": pytest.approx(500 / 800),
+    }
+
+
+def test_results_are_strict_json_when_a_metric_is_undefined(tmp_path):
+    write(tmp_path, [0])
+
+    def refuse(name):
+        raise AssertionError(name)
+
+    results = json.loads(
+        (tmp_path / "results.json").read_text(), parse_constant=refuse
+    )
+    assert results["metrics"]["assd_px"]["mean"] is None
+    assert results["metrics"]["assd_px"]["undefined"] == 1
+
+
+def test_the_gallery_loads_only_what_it_shows(tmp_path):
+    loaded = []
+
+    def counting_load(image_id):
+        loaded.append(image_id)
+        return load(image_id)
+
+    # Dice rises with the side up to 20: 20 is best, 1 worst.
+    write(tmp_path, range(1, 21), load=counting_load)
+    best = [f"lesion_{side:02d}" for side in (20, 19, 18, 17, 16)]
+    # 20 images, 5 in the middle: (20 - 5) // 2 = 7 above, 8 below.
+    median = [f"lesion_{side:02d}" for side in (13, 12, 11, 10, 9)]
+    worst = [f"lesion_{side:02d}" for side in (1, 2, 3, 4, 5)]
+    assert loaded == best + median + worst
+
+
+@pytest.mark.parametrize(
+    ("count", "sizes"),
+    [(1, [1]), (2, [2]), (3, [1, 1, 1]), (7, [2, 2, 2]), (40, [5, 5, 5])],
+)
+def test_the_gallery_never_shows_an_image_twice(count, sizes):
+    rows = [{"id": f"{n}", "dice": 0.5} for n in range(count)]
+    groups = report._gallery_groups(rows)
+    assert [len(group) for _, group in groups] == sizes
+    shown = [row["id"] for _, group in groups for row in group]
+    assert len(set(shown)) == len(shown)
+
+
+def test_the_gallery_is_a_picture_with_three_rows(tmp_path):
+    write(tmp_path, [20, 15, 10])
+    with Image.open(tmp_path / "gallery.png") as gallery:
+        gallery.load()
+        assert gallery.mode == "RGB"
+        assert gallery.height > 3 * 300
+
+
+def test_a_failing_picture_leaves_no_results_behind(tmp_path):
+    def failing_load(image_id):
+        raise OSError(f"cannot read {image_id}")
+
+    with pytest.raises(OSError, match="cannot read lesion_20"):
+        write(tmp_path, [20], load=failing_load)
+    assert not (tmp_path / "results.json").exists()
+
+
+def test_an_evaluation_of_no_image_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="no images to report"):
+        write(tmp_path / "report", [])
+    assert not (tmp_path / "report").exists()
+
+
+def test_a_row_without_its_confusion_is_refused():
+    rows, confusions = evaluated([20, 10])
+    with pytest.raises(ValueError, match="2 rows but 1 confusions"):
+        report.build_results(rows, confusions=confusions[:1], metadata={})
+
+
+def test_the_table_shows_mean_interval_and_median_of_each_metric():
+    results = results_of([20, 10], split="test")
+    dice = results["metrics"]["dice"]
+    lines = report.format_table(results).splitlines()
+    assert lines[0].split() == "metric mean 95 % interval median".split()
+    # Two images of Dice 1 and 0.4.
+    assert (dice["low"], dice["high"]) == (pytest.approx(0.4), 1.0)
+    assert lines[1].split() == "dice 0.7000 0.4000 to 1.0000 0.7000".split()
+    assert [line.split()[0] for line in lines[1:9]] == list(metrics.NAMES)
+    assert lines[9] == "over 2 images of the test split"
+    assert lines[10].endswith("dice 0.7692, iou 0.6250")  # 1000/1300, 500/800
+    assert max(len(line) for line in lines) <= 80
+
+
+def test_the_table_says_what_was_left_out():
+    text = report.format_table(results_of([20, 0, 0]))
+    assert "being empty: hausdorff95_px 2, assd_px 2" in text
+
+
+def test_the_table_reads_results_back_from_json(tmp_path):
+    results = results_of([0])
+    assert math.isnan(results["metrics"]["assd_px"]["mean"])
+    files.write_json(tmp_path / "results.json", results)
+    read = json.loads((tmp_path / "results.json").read_text())
+    assert report.format_table(read) == report.format_table(results)
+    assert "undefined to undefined" in report.format_table(read)
+    assert "over 1 image" in report.format_table(read)

@@ -1,0 +1,183 @@
+import dataclasses
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from segan_tf import config
+from segan_tf.models import critic as critic_lib
+from segan_tf.training import distribution, losses, steps
+
+RUN = config.Config(image_size=32, width=2, batch_size=4, learning_rate=0.01)
+
+
+def build_game(**changes):
+    return distribution.build_game(
+        dataclasses.replace(RUN, **changes), steps_per_epoch=10
+    )
+
+
+def batch(count=4):
+    image = tf.random.stateless_normal((count, 32, 32, 3), (1, 2))
+    label_map = tf.cast(image[..., :1] > 0, tf.float32)
+    return image, label_map
+
+
+def weights(model):
+    return [w.numpy().copy() for w in model.weights]
+
+
+def two_pass_step(game, image, true_label_map):
+    """Makes the step in the plain way: S(x) anew for each of the two."""
+
+    def both_features(predicted):
+        return [
+            game.critic(critic_lib.mask_image(image, m), training=True)
+            for m in (predicted, true_label_map)
+        ]
+
+    def move(optimizer, model, loss, tape):
+        variables = model.trainable_variables
+        gradients = tape.gradient(loss, variables)
+        optimizer.apply_gradients(zip(gradients, variables, strict=True))
+
+    # The first pass changes neither weights nor statistics of S.
+    statistics = weights(game.segmentor)
+    predicted = game.segmentor(image, training=True)
+    for variable, value in zip(game.segmentor.weights, statistics, strict=True):
+        variable.assign(value)
+    with tf.GradientTape() as tape:
+        loss = -tf.reduce_mean(losses.multi_scale_l1(*both_features(predicted)))
+    move(game.critic_optimizer, game.critic, loss, tape)
+    with tf.GradientTape() as tape:
+        predicted = game.segmentor(image, training=True)
+        loss = tf.reduce_mean(losses.multi_scale_l1(*both_features(predicted)))
+        loss += game.dice_factor * tf.reduce_mean(
+            losses.soft_dice_loss(predicted, true_label_map)
+        )
+    move(game.segmentor_optimizer, game.segmentor, loss, tape)
+
+
+def test_one_pass_of_the_segmentor_gives_the_weights_of_two():
+    shared, plain = build_game(dice_weight=0.5), build_game(dice_weight=0.5)
+    for _ in range(3):
+        steps.train_step(shared, *batch())
+        two_pass_step(plain, *batch())
+    for ours, theirs in (
+        (shared.segmentor, plain.segmentor),
+        (shared.critic, plain.critic),
+    ):
+        for a, b in zip(weights(ours), weights(theirs), strict=True):
+            np.testing.assert_allclose(a, b, atol=1e-5)
+
+
+def test_critic_step_climbs_the_loss_that_the_segmentor_step_descends():
+    # Unbounded: the first bounding of fresh weights would lower the loss.
+    game = build_game(critic_clip=0.0, learning_rate=1e-4)
+    image, true_label_map = batch()
+    predicted = game.segmentor(image, training=True)
+    before = -steps.critic_step(game, image, predicted, true_label_map)[
+        "critic_loss"
+    ]
+    after = -steps.critic_step(game, image, predicted, true_label_map)[
+        "critic_loss"
+    ]
+    assert after > before
+
+    game = build_game(critic_clip=1e-9)  # a critic that stands still
+    first = steps.train_step(game, image, true_label_map)
+    for _ in range(5):
+        last = steps.train_step(game, image, true_label_map)
+    assert last["multi_scale_l1"] < first["multi_scale_l1"]
+
+
+def test_critic_step_leaves_the_segmentor_alone():
+    game = build_game()
+    before = weights(game.segmentor)
+    image, true_label_map = batch()
+    steps.critic_step(game, image, true_label_map * 0.5, true_label_map)
+    for a, b in zip(before, weights(game.segmentor), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_kernels_of_the_critic_stay_within_the_bound():
+    game = build_game(critic_clip=0.02)
+    steps.train_step(game, *batch())
+    for variable in game.critic.trainable_variables:
+        if variable.name == "kernel":
+            assert np.abs(variable.numpy()).max() <= np.float32(0.02)
+
+
+def test_segmentor_loss_is_the_distance_plus_the_weighted_dice_term():
+    game = build_game(dice_weight=0.25)
+    logs = steps.train_step(game, *batch())
+    expected = logs["multi_scale_l1"] + 0.25 * logs["dice_loss"]
+    np.testing.assert_allclose(logs["segmentor_loss"], expected, 1e-6)
+    np.testing.assert_allclose(
+        logs["multi_scale_l1"],
+        np.mean(logs["scale_distances"]),
+        1e-5,
+    )
+
+
+def test_without_the_critic_the_loss_is_cross_entropy_plus_dice():
+    game = build_game(adversarial=False)
+    assert game.critic is None
+    logs = steps.train_step(game, *batch())
+    np.testing.assert_allclose(
+        logs["segmentor_loss"],
+        logs["cross_entropy"] + 1.0 * logs["dice_loss"],
+        1e-6,
+    )
+    first = float(logs["segmentor_loss"])
+    for _ in range(10):
+        logs = steps.train_step(game, *batch())
+    assert logs["segmentor_loss"] < first
+
+
+def test_losses_of_two_replicas_add_up_to_that_of_the_whole_batch():
+    game = build_game(adversarial=False)
+    image, true_label_map = batch()
+    whole = steps.train_step(game, image, true_label_map)
+    game = build_game(adversarial=False)
+    # Without batch statistics the halves are independent of each other.
+    halves = [
+        losses.soft_dice_loss(
+            game.segmentor(image[part], training=False), true_label_map[part]
+        )
+        for part in (slice(0, 2), slice(2, 4))
+    ]
+    shares = [float(steps._share(game, half)) for half in halves]
+    every = losses.soft_dice_loss(
+        game.segmentor(image, training=False), true_label_map
+    )
+    np.testing.assert_allclose(sum(shares), float(np.mean(every)), 1e-5)
+    assert whole["dice_loss"].shape == ()
+
+
+@pytest.mark.parametrize(
+    "predicted, true, expected",
+    [
+        ([1, 1, 0, 0], [1, 0, 1, 0], 2 * 1 / (2 + 2)),
+        ([0.6, 0.4, 0, 0], [1, 0, 0, 0], 1.0),
+        ([0, 0, 0, 0], [0, 0, 0, 0], 1.0),
+        ([0, 0, 0, 0], [1, 0, 0, 0], 0.0),
+    ],
+)
+def test_hard_dice_by_hand(predicted, true, expected):
+    maps = [
+        tf.reshape(tf.constant(values, tf.float32), (1, 2, 2, 1))
+        for values in (predicted, true)
+    ]
+    np.testing.assert_allclose(steps.hard_dice(*maps), [expected])
+
+
+def test_rate_is_reduced_in_steps_of_decay_epochs():
+    game = build_game(decay_epochs=2, decay_rate=0.5)
+    optimizer = game.segmentor_optimizer
+    rates = []
+    for step in (0, 19, 20, 40):  # ten steps an epoch
+        optimizer.iterations.assign(step)
+        rates.append(float(keras.ops.convert_to_numpy(optimizer.learning_rate)))
+    np.testing.assert_allclose(rates, [0.01, 0.01, 0.01 / 2, 0.01 / 4])
