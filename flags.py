@@ -41,7 +41,14 @@ def _enum(name: str, choices: tuple[str, ...], text: str) -> None:
 
 
 def _define_mode() -> None:
-    flags.DEFINE_enum("mode", None, MODES, "What to do.")
+    flags.DEFINE_enum(
+        "mode",
+        None,
+        MODES,
+        "What to do: check reads every pair and reports; train; evaluate "
+        "scores a model; predict writes label maps of pictures; export writes "
+        "SavedModel and TFLite.",
+    )
 
 
 def _define_data() -> None:
@@ -101,7 +108,7 @@ def _define_training() -> None:
     )
     _float(
         "critic_clip",
-        "Bound of the critic's convolution kernels; 0 leaves them free.",
+        "Bound of the critic's weights; 0 leaves them free.",
     )
     _boolean(
         "adversarial",
@@ -146,15 +153,25 @@ GROUPS = {
 
 def help_text() -> str:
     """Describes every flag, by group."""
-    lines = ["--flagfile=FILE reads flags from a file, one a line."]
+    lines = [
+        f"usage: python main.py --mode={'|'.join(MODES)} [--flag=value]",
+        "--flagfile=FILE reads flags from a file, one a line.",
+    ]
     for group, names in GROUPS.items():
         lines.append(f"\n{group}")
         for name in names:
             flag = FLAGS[name]
-            default = "" if flag.default in (None, "") else flag.default
-            shown = f" (default {default})" if default != "" else ""
             text = flags.text_wrap(
-                f"{flag.help}{shown}", length=78, indent="      "
+                flag.help + _shown_default(flag), length=78, indent="      "
             )
-            lines.append(f"  --{name}\n{text}")
+            negation = "[no]" if flag.boolean else ""
+            lines.append(f"  --{negation}{name}\n{text}")
     return "\n".join(lines)
+
+
+def _shown_default(flag: flags.Flag) -> str:
+    if flag.default is None or flag.default == "":
+        return ""
+    if flag.boolean:
+        return f" (default {str(flag.default).lower()})"
+    return f" (default {flag.default})"

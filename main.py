@@ -10,10 +10,13 @@ import sys
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 
-from absl import app
+from absl import app, logging
+from absl import flags as absl_flags
 
 import flags
+from export import quiet
 from segan_tf import config, progress
+from segan_tf.training import run_dir
 
 FLAGS = flags.FLAGS
 
@@ -27,24 +30,21 @@ def main(argv: list[str]) -> int:
             )
         if FLAGS.mode is None:
             raise config.UserError(
-                f"--mode is missing; give one of {', '.join(config.MODES)}."
+                f"--mode is missing; give one of {', '.join(config.MODES)}, "
+                "or --help."
             )
-        given = {
-            field.name: FLAGS[field.name].value
-            for field in dataclasses.fields(config.Config)
-            if FLAGS[field.name].present
-        }
-        return _MODES[FLAGS.mode](given)
+        # For every mode before TensorFlow, which takes seconds to start: an
+        # impossible value is known at once.
+        return _MODES[FLAGS.mode](config.Config(**_given()))
     except config.UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
 
 
-def _check(given: dict) -> int:
+def _check(run: config.Config) -> int:
     """Reads every pair and says what it finds."""
     from segan_tf.data import checks, sources
 
-    run = config.Config(**given)
     found = sources.find(run, progress=progress.bar)
     report = checks.check_pairs(
         sources.make_splits(run, found.pairs),
@@ -56,34 +56,26 @@ def _check(given: dict) -> int:
     return 1 if report.refuses_training else 0
 
 
-def _train(given: dict) -> int:
+def _train(run: config.Config) -> int:
     """Trains, or goes on training, the run in model_dir."""
-    from segan_tf.training import run_dir
-
-    run = config.Config(**given)
-    if run.resume and run_dir.has_flags(run.model_dir):
-        run_dir.refuse_other_run(run)
-    run_dir.write_flags(run, sys.argv)
     from segan_tf.data import sources, splits
-    from segan_tf.training import distribution, loop
 
-    strategy = distribution.create_strategy(
-        num_replicas=run.num_replicas, virtual_devices=run.virtual_devices
-    )
-    distribution.check_batch_size(run.batch_size, strategy.num_replicas_in_sync)
+    _create_model_dir(run)
+    goes_on = run.resume and run_dir.has_flags(run.model_dir)
+    if goes_on:
+        run_dir.refuse_other_run(run)
     divided = sources.load_splits(run, progress=progress.bar, say=progress.say)
-    splits.write_splits(divided, run.model_dir)
+    if goes_on:
+        _refuse_other_pairs(run, divided)
     progress.say(
         f"{len(divided.train)} pairs for training, {len(divided.validation)} "
         f"for validation, {len(divided.test)} for testing"
     )
-    training, validation = (
-        sources.open_records(run, part, progress=progress.bar, say=progress.say)
-        for part in (divided.train, divided.validation)
-    )
-    trainer = loop.Trainer(
-        run, training=training, validation=validation, strategy=strategy
-    )
+    trainer = _make_trainer(run, divided)
+    # Not before everything is accepted: a refused command must neither
+    # rewrite what a trained model goes by nor stand in the way of the next.
+    splits.write_splits(divided, run.model_dir)
+    run_dir.write_flags(run, sys.argv)
     summary = trainer.train()
     if summary:
         progress.say(
@@ -96,58 +88,148 @@ def _train(given: dict) -> int:
     return 0
 
 
-def _evaluate(given: dict) -> int:
-    """Scores a model on a split at the images' own size."""
-    from segan_tf.evaluation import evaluator
-    from segan_tf.training import run_dir
+def _make_trainer(run: config.Config, divided):
+    _start_tensorflow()
+    from segan_tf.data import sources
+    from segan_tf.training import distribution, loop
 
-    run = _merge(run_dir.read_flags(_model_dir(given)), given)
-    return evaluator.evaluate(
-        run, new_data=_names_new_data(given), command=sys.argv
+    strategy = distribution.create_strategy(
+        num_replicas=run.num_replicas, virtual_devices=run.virtual_devices
+    )
+    # Before the pairs are decoded, which may take minutes.
+    distribution.check_batch_size(run.batch_size, strategy.num_replicas_in_sync)
+    training, validation = (
+        sources.open_records(run, part, progress=progress.bar, say=progress.say)
+        for part in (divided.train, divided.validation)
+    )
+    return loop.Trainer(
+        run, training=training, validation=validation, strategy=strategy
     )
 
 
-def _predict(given: dict) -> int:
-    """Writes label maps and overlays of pictures."""
-    from segan_tf.evaluation import prediction
+def _evaluate(flagged: config.Config) -> int:
+    """Scores a model on a split at the images' own size."""
+    given = _given()
+    run = _merge(run_dir.read_flags(flagged.model_dir), given)
+    _start_tensorflow()
+    from segan_tf.evaluation import evaluator
 
-    run = config.Config(**given)
+    divides_anew = (*config.SOURCE_FIELDS, *config.DIVISION_FIELDS)
+    return evaluator.evaluate(
+        run,
+        divide_anew=any(name in given for name in divides_anew),
+        command=sys.argv,
+    )
+
+
+def _predict(run: config.Config) -> int:
+    """Writes label maps and overlays of pictures."""
     if not run.input:
         raise config.UserError(
             "--input is missing; give a picture or a folder of pictures."
         )
+    from segan_tf.data import sources
+
+    paths = sources.find_pictures(run.input)
+    model = run.model or run.model_dir
+    if run_dir.has_flags(model):
+        _refuse_other_model(run_dir.read_flags(model), _given())
+    _start_tensorflow()
+    from segan_tf.evaluation import prediction
+
     return prediction.predict_pictures(
-        model=run.model or run.model_dir,
-        input_path=run.input,
-        output_dir=run.output_dir,
+        paths, model=model, output_dir=run.output_dir
     )
 
 
-def _export(given: dict) -> int:
+def _export(flagged: config.Config) -> int:
     """Writes SavedModel and TFLite, each proved equal to Keras first."""
-    from segan_tf.training import run_dir
-
-    run = _merge(run_dir.read_flags(_model_dir(given)), given)
+    run = _merge(run_dir.read_flags(flagged.model_dir), _given())
+    _start_tensorflow()
     from export import parity
     from segan_tf.data import drawn_lesions
     from segan_tf.training import checkpoints
 
     segmentor, step = checkpoints.load_segmentor(run)
-    parity.export_all(
+    record = parity.export_all(
         segmentor,
         export_dir=run.export_dir,
         version=step,
         images=[drawn_lesions.draw_lesion(i, 0).image for i in range(4)],
     )
+    for name in ("saved_model", "tflite"):
+        path = os.path.join(run.export_dir, record[name]["path"])
+        progress.say(
+            f"{path}: differs from Keras by at most "
+            f"{record[name]['largest_difference']:.1e}"
+        )
     return 0
 
 
-def _model_dir(given: dict) -> str:
-    return given.get("model_dir", config.Config.model_dir)
+def _start_tensorflow() -> None:
+    """Imports TensorFlow, which tells of oneDNN whatever the log level.
+
+    Raises:
+      UserError: it is not installed.
+    """
+    try:
+        with quiet.silenced():
+            import tensorflow  # noqa: F401
+    except ModuleNotFoundError as error:
+        raise config.UserError(
+            f"TensorFlow cannot be imported ({error}); install it with "
+            "python -m pip install -r requirements.txt"
+        ) from error
 
 
-def _names_new_data(given: dict) -> bool:
-    return any(name in given for name in config.DATA_FIELDS)
+def _given() -> dict:
+    """Returns the values of the flags that the command names."""
+    return {
+        field.name: FLAGS[field.name].value
+        for field in dataclasses.fields(config.Config)
+        if FLAGS[field.name].present
+    }
+
+
+def _create_model_dir(run: config.Config) -> None:
+    reason = "no permission"
+    try:
+        os.makedirs(run.model_dir, exist_ok=True)
+        writable = os.access(run.model_dir, os.W_OK)
+    except OSError as error:
+        reason, writable = error.strerror, False
+    if not writable:
+        raise config.UserError(
+            f"--model_dir ({run.model_dir}) cannot be written ({reason}); "
+            "give a folder that can."
+        )
+
+
+def _refuse_other_pairs(run: config.Config, divided) -> None:
+    """Refuses to go on with pairs that were divided differently before.
+
+    With another number of pairs the draw is another one: what was trained on
+    would be tested on.
+    """
+    from segan_tf.data import splits
+
+    if divided.ids() != splits.read_split_ids(run.model_dir):
+        raise config.UserError(
+            f"--model_dir ({run.model_dir}) was trained with other pairs than "
+            "are found now; bring the pairs back as they were, give another "
+            "--model_dir, or --noresume to start anew there."
+        )
+
+
+def _refuse_other_model(saved: config.Config, given: dict) -> None:
+    """Refuses flags that contradict the trained model."""
+    for name in config.MODEL_FIELDS:
+        if given.get(name, getattr(saved, name)) != getattr(saved, name):
+            raise config.UserError(
+                f"--{name} ({given[name]}) is not the {getattr(saved, name)} "
+                f"that the model in {saved.model_dir} was trained with; "
+                "leave it out."
+            )
 
 
 def _merge(saved: config.Config, given: dict) -> config.Config:
@@ -156,14 +238,9 @@ def _merge(saved: config.Config, given: dict) -> config.Config:
     Raises:
       UserError: a flag given now contradicts the trained model.
     """
-    for name in config.MODEL_FIELDS:
-        if given.get(name, getattr(saved, name)) != getattr(saved, name):
-            raise config.UserError(
-                f"--{name} ({given[name]}) is not the {getattr(saved, name)} "
-                f"that --model_dir ({saved.model_dir}) was trained with; "
-                "leave it out."
-            )
-    if _names_new_data(given):
+    _refuse_other_model(saved, given)
+    if any(name in given for name in config.SOURCE_FIELDS):
+        # Other pictures: how the run's own were divided means nothing there.
         fresh = {
             name: getattr(config.Config, name) for name in config.DATA_FIELDS
         }
@@ -180,12 +257,24 @@ _MODES = {
 }
 
 
+def _parse_flags(argv: list[str]) -> list[str]:
+    """Parses the flags; a mistake in them is one line like any other."""
+    try:
+        return FLAGS(argv)
+    except absl_flags.Error as error:
+        reason = str(error).removeprefix("ERROR:: ")
+        print(f"error: {reason} (--help lists the flags)", file=sys.stderr)
+        sys.exit(1)
+
+
 def run() -> None:
-    """Starts the program; the console script of the package."""
+    """Starts the program."""
     if any(name in sys.argv[1:] for name in ("--help", "-h", "-help")):
         print(flags.help_text())
         return
-    app.run(main)
+    # absl would raise it to INFO, where TensorFlow writes into the bar.
+    FLAGS.verbosity = logging.WARNING
+    app.run(main, flags_parser=_parse_flags)
 
 
 if __name__ == "__main__":

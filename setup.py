@@ -1,4 +1,4 @@
-"""Packages SegAN: pip install . gives the library and the segan program."""
+"""Packages SegAN: pip install . gives the library; main.py runs from here."""
 
 import setuptools
 
@@ -8,8 +8,8 @@ setuptools.setup(
     description="Adversarial medical image segmentation for TensorFlow",
     license="Apache-2.0",
     python_requires=">=3.10,<3.14",
-    # Written out, with export/ and the program below segan_tf: a wheel with
-    # one top-level name cannot overwrite another's main.py or tests/.
+    # Written out, with export/ below segan_tf: a wheel with one top-level
+    # name cannot overwrite another's main.py or tests/.
     packages=[
         "segan_tf",
         "segan_tf.data",

@@ -17,18 +17,21 @@ BATCH_NORM_MOMENTUM = 0.9  # PyTorch's default in Keras' terms
 BATCH_NORM_EPSILON = 1e-5  # PyTorch's default
 ADAM_BETA_1 = 0.5  # reference, Training
 ADAM_BETA_2 = 0.999  # reference, Training
+# Means and standard deviations of ImageNet's training images in [0, 1], RGB:
+# what the published ImageNet encoders were trained with.
+IMAGE_MEAN = (0.485, 0.456, 0.406)
+IMAGE_STD = (0.229, 0.224, 0.225)
 CROP_SHARE = 0.5  # reference, Data: at random resized or cropped
 STRONG_SCALE = 1.25  # --augment=strong: size times 1/1.25 to 1.25; ours
 STRONG_COLOUR = 0.2  # --augment=strong: change of contrast etc.; ours
-PI = math.pi
 DICE_EPSILON = 1.0  # pixels; makes two empty maps agree
 LOG_EPSILON = 1e-7  # keeps log(p) finite; Keras' own
-TEST_SHARE = 500 / 2000  # reference, Data: 500 of the 2000 for testing
-VALIDATION_SHARE = 0.1  # of what is left for training; ours
+TEST_SHARE = 4  # one pair in so many; reference, Data: 500 of the 2000
+VALIDATION_SHARE = 10  # one in so many of the rest; the reference has none
 WORKING_SCALE = 2  # cached pairs are this many times image_size a side
 EMPTY_SHARE = 1e-4  # of all pixels: below it a loop's maps are empty; ours
 BLIND_DISTANCE = 1e-5  # multi-scale L1 below it: the critic is blind; ours
-SATURATED_SHARE = 0.8  # of the critic's kernel weights at the bound; ours
+SATURATED_SHARE = 0.8  # of the critic's weights at the bound; ours
 LOOP_STEPS = 50  # at most so many steps between two looks at the losses
 LOOP_SECONDS = 10.0  # about how often losses are read and logged
 THRESHOLD = 0.5  # a pixel is lesion above it; reference, Metrics
@@ -58,8 +61,8 @@ class Config:
     image_dir: str = ""
     label_map_dir: str = ""
     num_drawn: int = 400  # drawn lesions, when no folder is given
-    num_test: int | None = None  # None: TEST_SHARE of the pairs
-    num_validation: int | None = None  # None: VALIDATION_SHARE of the rest
+    num_test: int | None = None  # None: one in TEST_SHARE
+    num_validation: int | None = None  # None: one in VALIDATION_SHARE
     split_seed: int = 0
     test_list: str = ""
     skip_bad_pairs: bool = False
@@ -183,18 +186,11 @@ LEAST = {
     "checkpoint_minutes": 0,
 }
 
-# The fields that say where the pairs come from and how they are divided.
-DATA_FIELDS = (
-    "data_dir",
-    "image_dir",
-    "label_map_dir",
-    "num_drawn",
-    "num_test",
-    "num_validation",
-    "split_seed",
-    "test_list",
-    "skip_bad_pairs",
-)
+# The fields that say where the pairs come from, ...
+SOURCE_FIELDS = ("data_dir", "image_dir", "label_map_dir", "num_drawn")
+# ... and how they are divided.
+DIVISION_FIELDS = ("num_test", "num_validation", "split_seed", "test_list")
+DATA_FIELDS = (*SOURCE_FIELDS, *DIVISION_FIELDS, "skip_bad_pairs")
 # The fields that a trained model cannot change any more.
 MODEL_FIELDS = ("segmentor", "width", "num_labels", "image_size")
 # The fields that decide a run's weights: resuming needs the same values.

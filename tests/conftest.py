@@ -2,5 +2,51 @@
 
 import os
 
+import pytest
+
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory):
+    """Trains once; what it gives is not to be changed.
+
+    Returns:
+      The model_dir and what training printed.
+    """
+    import running
+
+    model_dir = str(tmp_path_factory.mktemp("trained"))
+    return model_dir, running.run(
+        "--mode=train", f"--model_dir={model_dir}", *running.TINY
+    )
+
+
+@pytest.fixture(scope="session")
+def exported(trained, tmp_path_factory):
+    """Exports the trained run once; what it gives is not to be changed.
+
+    Returns:
+      The export_dir and what the export printed.
+    """
+    import running
+
+    export_dir = str(tmp_path_factory.mktemp("exported"))
+    return export_dir, running.run(
+        "--mode=export",
+        f"--model_dir={trained[0]}",
+        f"--export_dir={export_dir}",
+    )
+
+
+@pytest.fixture(scope="session")
+def model_dir(trained):
+    """Returns the folder of the trained run."""
+    return trained[0]
+
+
+@pytest.fixture(scope="session")
+def export_dir(exported):
+    """Returns the folder of its exported models."""
+    return exported[0]

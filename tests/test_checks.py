@@ -9,9 +9,8 @@ from PIL import Image
 from segan_tf.data import checks, pairs, splits
 
 
-def no_progress(iterable, *, total):
+def no_progress(iterable, **_):
     """Stands in for a progress bar."""
-    del total
     return iterable
 
 
@@ -72,9 +71,10 @@ def test_summary_tells_counts_sizes_and_shares(folder):
     draw_image(folder / "images" / "d.png", 9, size=(128, 96))
     draw_label_map(folder / "masks" / "d.png", size=(128, 96))
     assert check(folder).summary().splitlines() == [
-        "4 pairs: 2 train, 1 validation, 1 test",
+        f"4 pairs in {folder / 'images'}: 2 train, 1 validation, 1 test",
         "picture size: smallest 64x48, median 64x48, largest 128x96",
-        "foreground: least 25.0%, median 25.0%, most 25.0%, mean 25.0%",
+        "share of the picture marked: least 25.0%, median 25.0%, most 25.0%, "
+        "mean 25.0%",
         "near-copies within one split: 0",
         "training can use these pairs",
     ]
@@ -228,7 +228,7 @@ def test_unused_pairs_are_counted_but_not_read(folder):
 def test_progress_sees_every_pair(folder):
     seen = []
 
-    def progress(iterable, *, total):
+    def progress(iterable, *, total, **_):
         for item in iterable:
             seen.append(total)
             yield item

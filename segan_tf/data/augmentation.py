@@ -4,6 +4,8 @@ Every draw comes from a seed alone, without hidden state, so that a run that
 was stopped goes on with exactly the pairs it would have seen.
 """
 
+import math
+
 import tensorflow as tf
 
 from segan_tf import config
@@ -87,7 +89,7 @@ def _flip(both, draw, *, axis):
 
 def _warp(image, label_map, draw):
     """Rotates by any angle and scales; the border is mirrored outwards."""
-    angle = 2 * config.PI * draw[0]
+    angle = 2 * math.pi * draw[0]
     log_scale = (2 * draw[1] - 1) * tf.math.log(config.STRONG_SCALE)
     transform = _rotation_about_centre(angle, tf.exp(log_scale), image.shape[0])
 

@@ -5,6 +5,7 @@ import concurrent.futures
 import dataclasses
 import hashlib
 import json
+import math
 import os
 from collections.abc import Callable, Iterable, Sequence
 
@@ -91,6 +92,9 @@ def open_records(
 
     Returns:
       The pairs that can be read, in order; the others are in ``problems``.
+
+    Raises:
+      UserError: the file of "disk" cannot be written.
     """
     shape = (size, size, 3 + num_labels)
     if cache == "disk":
@@ -131,19 +135,45 @@ def _decode_all(split, shape, progress):
 
 
 def _open_on_disk(split, shape, cache_dir, progress) -> Records:
-    os.makedirs(cache_dir, exist_ok=True)
-    name = _fingerprint(split, shape)
-    path = os.path.join(cache_dir, f"{name}.records")
-    index_path = os.path.join(cache_dir, f"{name}.json")
-    if not os.path.exists(index_path):  # written last
-        _decode_to_file(split, shape, path, index_path, progress)
-    with open(index_path, encoding="utf-8") as file:
-        index = json.load(file)
+    path = os.path.join(cache_dir, f"{_fingerprint(split, shape)}.records")
+    try:
+        os.makedirs(cache_dir, exist_ok=True)
+        index = _read_index(path, shape)
+        if index is None:
+            _remove_leftovers(cache_dir)
+            index = _decode_to_file(split, shape, path, progress)
+    except OSError as error:
+        raise config.UserError(
+            f"--cache (disk) cannot write {path} ({error.strerror}); make "
+            "room there, or use --cache=memory or --cache=none."
+        ) from error
     read = _file_reader(path, shape)
     return Records(index["count"], shape, read, index["problems"])
 
 
-def _decode_to_file(split, shape, path, index_path, progress) -> None:
+def _index_path(path: str) -> str:
+    return os.path.splitext(path)[0] + ".json"
+
+
+def _read_index(path, shape) -> dict | None:
+    """Reads what is in the file; None where it is missing or not whole."""
+    try:
+        with open(_index_path(path), encoding="utf-8") as file:
+            index = json.load(file)
+        length = os.path.getsize(path)
+    except FileNotFoundError:
+        return None
+    return index if length == index["count"] * math.prod(shape) else None
+
+
+def _remove_leftovers(cache_dir: str) -> None:
+    """Removes what a killed writing left: it may be as large as the cache."""
+    for name in os.listdir(cache_dir):
+        if name.startswith(".") and name.endswith(".tmp"):
+            os.remove(os.path.join(cache_dir, name))
+
+
+def _decode_to_file(split, shape, path, progress) -> dict:
     problems = {}
     with files.replacing(path) as file:
         for pair, record in _decode_all(split, shape, progress):
@@ -151,8 +181,9 @@ def _decode_to_file(split, shape, path, index_path, progress) -> None:
                 problems[pair.id] = str(record)
             else:
                 file.write(record.tobytes())
-    count = len(split) - len(problems)
-    files.write_json(index_path, {"count": count, "problems": problems})
+    index = {"count": len(split) - len(problems), "problems": problems}
+    files.write_json(_index_path(path), index)  # last: now it is whole
+    return index
 
 
 def _fingerprint(split, shape) -> str:
@@ -160,16 +191,18 @@ def _fingerprint(split, shape) -> str:
     digest = hashlib.sha256(repr(shape).encode())
     for pair in split:
         for path in (pair.image_path, pair.label_map_path):
-            status = os.stat(path)
-            digest.update(
-                f"{path}|{status.st_size}|{status.st_mtime_ns}".encode()
-            )
+            try:
+                status = os.stat(path)
+                state = (path, status.st_size, status.st_mtime_ns)
+            except OSError:  # decoding says what is wrong with it
+                state = (path, None, None)
+            digest.update(repr(state).encode())
     return digest.hexdigest()[:16]
 
 
 def _file_reader(path: str, shape: tuple[int, int, int]):
     descriptor = os.open(path, os.O_RDONLY)
-    length = int(np.prod(shape))
+    length = math.prod(shape)
 
     def read(index: int) -> np.ndarray:
         # pread rather than a memory map: a map's touched pages count as the

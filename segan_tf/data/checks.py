@@ -48,6 +48,7 @@ class Report:
     """What the complete check found.
 
     Attributes:
+        folder: what all images lie in.
         counts: pairs by the name of their split.
         sizes: (width, height) of the readable images, smallest area first.
         shares: foreground share of the readable label maps, smallest first.
@@ -57,6 +58,7 @@ class Report:
         unmatched: files without a partner, as found.
     """
 
+    folder: str
     counts: dict[str, int]
     sizes: tuple[tuple[int, int], ...]
     shares: tuple[float, ...]
@@ -79,20 +81,24 @@ class Report:
         """Returns the report as plain text."""
         by_split = ", ".join(f"{n} {name}" for name, n in self.counts.items())
         lines = [
-            f"{sum(self.counts.values())} pairs: {by_split}",
+            f"{sum(self.counts.values())} pairs in {self.folder}: {by_split}",
             *self._statistics(),
             *_section("files without a partner", self.unmatched),
             *_section("pairs that cannot be used", self.problems.values()),
             *_section("odd label maps (warning)", self.warnings.values()),
             *_section(
-                "near-copies in different splits (warning: leakage)",
+                "near-copies in different splits (warning: leakage; similarity "
+                "1 is the same picture)",
                 (copy.line() for copy in self.leaks),
             ),
             "near-copies within one split: "
             f"{len(self.copies) - len(self.leaks)}",
         ]
         if self.refuses_training:
-            lines.append("training refuses: mend or remove the files above")
+            lines.append(
+                "training refuses: mend or remove the files above, or go on "
+                "without them with --skip_bad_pairs"
+            )
         else:
             lines.append("training can use these pairs")
         return "\n".join(lines)
@@ -108,7 +114,7 @@ class Report:
         low, high = self.shares[0], self.shares[-1]
         return [
             f"picture size: smallest {small}, median {median}, largest {large}",
-            f"foreground: least {low:.1%}, median "
+            f"share of the picture marked: least {low:.1%}, median "
             f"{np.median(self.shares):.1%}, most {high:.1%}, mean "
             f"{np.mean(self.shares):.1%}",
         ]
@@ -153,7 +159,7 @@ def check_pairs(
 
     Args:
         by_split: the pairs; the unused ones are not read.
-        progress: called as `progress(iterable, total=number)` like tqdm.
+        progress: wraps an iterable to show how far it is, as tqdm does.
         num_labels: labels of the label maps.
         unmatched: problems of finding the pairs, to be in the report.
     """
@@ -169,10 +175,14 @@ def check_pairs(
         reading = threads.map(
             lambda item: _read_pair(item[1], num_labels), named
         )
-        facts = list(progress(reading, total=len(named)))
+        facts = list(
+            progress(reading, total=len(named), desc="checking", unit="pair")
+        )
     read = [(f, *item) for f, item in zip(facts, named, strict=True)]
     good = [(f, split, pair) for f, split, pair in read if not f.problem]
+    folders = {os.path.dirname(pair.image_path) for _, pair in named}
     return Report(
+        folder=os.path.commonpath(folders) if folders else "",
         counts=counts,
         sizes=tuple(
             sorted((f.size for f, *_ in good), key=lambda s: (s[0] * s[1], s))

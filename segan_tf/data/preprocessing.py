@@ -6,10 +6,7 @@ client sends plain RGB and gets exactly what the segmentor was trained on.
 
 import tensorflow as tf
 
-# Channel means and standard deviations of ImageNet's training images in
-# [0, 1], RGB: what the published ImageNet encoders were trained with.
-IMAGE_MEAN = (0.485, 0.456, 0.406)
-IMAGE_STD = (0.229, 0.224, 0.225)
+from segan_tf import config
 
 _LARGEST_PIXEL_VALUE = 255.0
 
@@ -32,7 +29,9 @@ def normalise(image: tf.Tensor) -> tf.Tensor:
       float32 [..., 3], normalised; between -2.2 and 2.7.
     """
     image = tf.cast(image, tf.float32) / _LARGEST_PIXEL_VALUE
-    return (image - tf.constant(IMAGE_MEAN)) / tf.constant(IMAGE_STD)
+    return (image - tf.constant(config.IMAGE_MEAN)) / tf.constant(
+        config.IMAGE_STD
+    )
 
 
 def denormalise(image: tf.Tensor) -> tf.Tensor:
@@ -44,7 +43,9 @@ def denormalise(image: tf.Tensor) -> tf.Tensor:
     Returns:
       float32 [..., 3], RGB, 0..255.
     """
-    image = image * tf.constant(IMAGE_STD) + tf.constant(IMAGE_MEAN)
+    image = image * tf.constant(config.IMAGE_STD) + tf.constant(
+        config.IMAGE_MEAN
+    )
     return image * _LARGEST_PIXEL_VALUE
 
 

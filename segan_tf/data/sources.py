@@ -14,6 +14,7 @@ from segan_tf.data import (
 )
 
 _SHOWN = 50  # bad files named in one error; the number of the rest follows
+_MEMORY_FILE = "/proc/meminfo"  # Linux alone has it
 
 
 def find(
@@ -120,25 +121,37 @@ def refuse_or_tell(
     """Names all problems: in one error, or in words when they are skipped."""
     if not problems:
         return
-    shown = problems[:_SHOWN]
-    if len(problems) > _SHOWN:
-        shown.append(f"and {len(problems) - _SHOWN} more (--mode=check)")
+    count, shown = len(problems), problems[:_SHOWN]
+    if count > _SHOWN:
+        shown.append(f"and {count - _SHOWN} more; --mode=check names all")
     listed = "\n  ".join(shown)
+    what, them = ("file", "it") if count == 1 else ("files", "them")
     if not run.skip_bad_pairs:
         raise config.UserError(
-            f"{len(problems)} files cannot be used; mend them, or go on "
-            f"without them with --skip_bad_pairs:\n  {listed}"
+            f"{count} {what} cannot be used; mend {them}, or go on without "
+            f"{them} with --skip_bad_pairs:\n  {listed}"
         )
-    say(f"going on without {len(problems)} files:\n  {listed}")
+    say(f"going on without {count} {what}:\n  {listed}")
 
 
 def _refuse_too_large(needed: int) -> None:
-    try:
-        available = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    except (ValueError, OSError):
-        return  # not said on this system
-    if needed > available:
+    available = _available_memory()
+    if available is not None and needed > available:
         raise config.UserError(
             f"--cache (memory) needs {needed / 1e9:.1f} GB and "
             f"{available / 1e9:.1f} GB are free; use --cache=disk."
         )
+
+
+def _available_memory() -> int | None:
+    """Returns the bytes a program can still take; None if nobody says.
+
+    Not sysconf's free pages: after some reading of files the system's own
+    cache fills nearly all of the memory, and gives it up when asked.
+    """
+    try:
+        with open(_MEMORY_FILE, encoding="ascii") as file:
+            lines = dict(line.split(":", 1) for line in file)
+        return int(lines["MemAvailable"].split()[0]) * 1024
+    except (OSError, ValueError, KeyError):
+        return None

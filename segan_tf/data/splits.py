@@ -13,11 +13,6 @@ from segan_tf import config
 from segan_tf.data import images, pairs
 
 FILE_NAME = "splits.json"
-# The reference keeps 500 of the 2000 pairs of ISIC 2017 for testing.
-TEST_SHARE = 4
-# One in ten for choosing the best epoch: this project's choice, the
-# reference has no validation split.
-VALIDATION_SHARE = 10
 # How many unknown ids an error names.
 SHOWN_IDS = 5
 
@@ -94,14 +89,16 @@ def make_splits(
     # Two streams of one seed: either draw can change without the other.
     if not test:
         rng = np.random.default_rng([split_seed, 0])
-        test = _draw(pool, num_test, TEST_SHARE, rng=rng, flag="--num_test")
+        test = _draw(
+            pool, num_test, config.TEST_SHARE, rng=rng, flag="--num_test"
+        )
         pool = sorted(set(pool) - set(test))
     if not validation:
         rng = np.random.default_rng([split_seed, 1])
         validation = _draw(
             pool,
             num_validation,
-            VALIDATION_SHARE,
+            config.VALIDATION_SHARE,
             rng=rng,
             flag="--num_validation",
         )

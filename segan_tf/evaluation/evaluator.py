@@ -11,36 +11,37 @@ from segan_tf.data import images, pairs, sources, splits
 from segan_tf.evaluation import metrics, prediction, report
 from segan_tf.training import run_dir
 
+_DATA = (*config.SOURCE_FIELDS, *config.DIVISION_FIELDS)
 
-def evaluate(run: config.Config, *, new_data: bool, command: list[str]) -> int:
+
+def evaluate(
+    run: config.Config, *, divide_anew: bool, command: list[str]
+) -> int:
     """Scores the run's model and writes results.json, CSV and gallery.
 
     The report goes to ``<model_dir>/evaluation_<split>``.
 
     Args:
       run: the configuration of the run, with the flags given now.
-      new_data: the pairs come from the flags rather than from the splits that
-        the run recorded.
+      divide_anew: the flags say which pairs are of the split, rather than the
+        ids that the run recorded.
       command: recorded in results.json.
 
     Returns:
       Exit status 0.
 
     Raises:
-      UserError: there is no model, no pair to score, or a pair is unreadable.
+      UserError: there is no model, no pair to score, or a pair is unreadable
+        and ``skip_bad_pairs`` is not set.
     """
-    scored = _pairs_of_split(run, new_data=new_data)
+    pairs_of_split = _pairs_of_split(run, divide_anew=divide_anew)
     model = run.model or run.model_dir
     predictor = prediction.load_predictor(model)
     report_dir = os.path.join(run.model_dir, f"evaluation_{run.split}")
     began = time.monotonic()
-    rows, confusions = [], []
-    for pair in progress.bar(scored, desc="evaluating", unit="image"):
-        row, counts = score_pair(predictor, pair)
-        rows.append(row)
-        confusions.append(counts)
+    rows, confusions, skipped = _score_all(run, predictor, pairs_of_split)
     seconds = time.monotonic() - began
-    by_id = {pair.id: pair for pair in scored}
+    by_id = {pair.id: pair for pair in pairs_of_split}
 
     def load(name: str):
         image, true = _read(by_id[name])
@@ -54,8 +55,10 @@ def evaluate(run: config.Config, *, new_data: bool, command: list[str]) -> int:
             metadata={
                 **run_dir.circumstances(command),
                 "date": datetime.date.today().isoformat(),
-                "model": model,
+                "model": prediction.describe_model(model),
                 "split": run.split,
+                "data": {name: getattr(run, name) for name in _DATA},
+                "skipped": skipped,
                 "seconds": round(seconds, 1),
                 "training": run_dir.read_training(run.model_dir),
             },
@@ -69,6 +72,22 @@ def evaluate(run: config.Config, *, new_data: bool, command: list[str]) -> int:
     print(report.format_table(results))
     print(f"results, per_image.csv and gallery.png are in {report_dir}")
     return 0
+
+
+def _score_all(run, predictor, pairs_of_split) -> tuple[list, list, list]:
+    """Scores every pair; one that cannot be read does not hide the others."""
+    rows, confusions, problems = [], [], {}
+    for pair in progress.bar(pairs_of_split, desc="evaluating", unit="image"):
+        try:
+            row, counts = score_pair(predictor, pair)
+        except config.UserError as error:
+            problems[pair.id] = str(error)
+            continue
+        rows.append(row)
+        confusions.append(counts)
+    sources.refuse_or_tell(run, list(problems.values()), say=progress.say)
+    _refuse_nothing(run, rows)
+    return rows, confusions, list(problems)
 
 
 def score_pair(
@@ -105,9 +124,11 @@ def _predict(predictor: prediction.Predictor, image: np.ndarray) -> np.ndarray:
     return predictor(image)[..., 0] > config.THRESHOLD
 
 
-def _pairs_of_split(run: config.Config, *, new_data: bool) -> list[pairs.Pair]:
+def _pairs_of_split(
+    run: config.Config, *, divide_anew: bool
+) -> list[pairs.Pair]:
     """Finds the pairs to score: by the run's recorded ids, or by the flags."""
-    if new_data:
+    if divide_anew:
         divided = sources.load_splits(
             run, progress=progress.bar, say=progress.say
         )
@@ -117,9 +138,29 @@ def _pairs_of_split(run: config.Config, *, new_data: bool) -> list[pairs.Pair]:
             found.pairs, splits.read_split_ids(run.model_dir)
         )
     names = config.SPLITS[:-1] if run.split == "all" else (run.split,)
-    scored = [pair for name in names for pair in getattr(divided, name)]
-    if not scored:
+    chosen = [pair for name in names for pair in getattr(divided, name)]
+    _refuse_nothing(run, chosen)
+    if divide_anew:
+        _warn_of_trained_ids(run, chosen)
+    return chosen
+
+
+def _refuse_nothing(run: config.Config, of_split: list) -> None:
+    if not of_split:
         raise config.UserError(
-            f"--split ({run.split}) holds no pair; give another split."
+            f"--split ({run.split}) holds no pair to score; give another "
+            "split, such as --split=all."
         )
-    return scored
+
+
+def _warn_of_trained_ids(run: config.Config, chosen: list[pairs.Pair]) -> None:
+    if not os.path.exists(os.path.join(run.model_dir, splits.FILE_NAME)):
+        return  # a model_dir that was handed on without its splits
+    trained = set(splits.read_split_ids(run.model_dir).get("train", ()))
+    count = sum(pair.id in trained for pair in chosen)
+    if count:
+        progress.say(
+            f"warning: {count} of the {len(chosen)} pairs have ids that the "
+            "model was trained on; if they are the same pictures, the figures "
+            "are too good"
+        )

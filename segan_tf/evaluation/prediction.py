@@ -3,18 +3,28 @@
 import csv
 import io
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import tensorflow as tf
 
 from segan_tf import config, files, progress
-from segan_tf.data import images, preprocessing, sources
+from segan_tf.data import images, preprocessing
 from segan_tf.evaluation import overlays
 from segan_tf.training import checkpoints, run_dir
 
 # uint8 [height, width, 3] RGB -> float32 [height, width, labels] in [0, 1].
 Predictor = Callable[[np.ndarray], np.ndarray]
+
+_OUTPUT = "probability_map"  # of the exported models
+_COLUMNS = (
+    "id",
+    "width",
+    "height",
+    "lesion_area_px",
+    "lesion_fraction",
+    "mean_probability",
+)
 
 
 def load_predictor(path: str) -> Predictor:
@@ -34,8 +44,16 @@ def load_predictor(path: str) -> Predictor:
         return _tflite_predictor(path)
     raise config.UserError(
         f"--model ({path}) is neither a model_dir with a trained run, nor a "
-        "SavedModel folder, nor a TFLite file; train first with --mode=train."
+        "SavedModel folder (<export_dir>/saved_model/<step>), nor a TFLite "
+        "file; train first with --mode=train."
     )
+
+
+def describe_model(path: str) -> str:
+    """Names what `load_predictor` loads: of a model_dir, the checkpoint."""
+    if run_dir.has_flags(path):
+        return checkpoints.find_segmentor(path)
+    return path
 
 
 def _keras_predictor(model_dir: str) -> Predictor:
@@ -59,6 +77,9 @@ def _saved_model_predictor(path: str) -> Predictor:
     try:
         loaded = tf.saved_model.load(path)
         segment = loaded.signatures["serving_default"]
+        _, inputs = segment.structured_input_signature
+        _refuse_other_names("input", inputs, "images")
+        _refuse_other_names("output", segment.structured_outputs, _OUTPUT)
     except (OSError, KeyError, ValueError, tf.errors.OpError) as error:
         raise config.UserError(
             f"--model ({path}) cannot be loaded as a SavedModel "
@@ -66,7 +87,7 @@ def _saved_model_predictor(path: str) -> Predictor:
         ) from error
     # The signature lives as long as the object that it was loaded with.
     return lambda image, kept=loaded: segment(images=tf.constant(image[None]))[
-        "probability_map"
+        _OUTPUT
     ].numpy()[0]
 
 
@@ -76,17 +97,19 @@ def _tflite_predictor(path: str) -> Predictor:
     try:
         lite = interpreter.Interpreter(model_path=path)
         segment = lite.get_signature_runner("serving_default")
-        details = segment.get_input_details()["image"]
+        inputs = segment.get_input_details()
+        _refuse_other_names("input", inputs, "image")
+        _refuse_other_names("output", segment.get_output_details(), _OUTPUT)
     except (ValueError, KeyError, RuntimeError) as error:
         raise config.UserError(
             f"--model ({path}) is not a TFLite file of this program "
             f"({_first_line(error)}); export it again."
         ) from error
-    size = details["shape"][1:3]
+    size = inputs["image"]["shape"][1:3]
 
     def predict(image: np.ndarray) -> np.ndarray:
         batch = preprocessing.resize_image(image[None], *size)
-        probability = segment(image=batch.numpy())["probability_map"]
+        probability = segment(image=batch.numpy())[_OUTPUT]
         height, width = image.shape[:2]
         return preprocessing.resize_probability_map(probability, height, width)[
             0
@@ -95,28 +118,36 @@ def _tflite_predictor(path: str) -> Predictor:
     return predict
 
 
+def _refuse_other_names(what: str, names, expected: str) -> None:
+    if expected not in names:
+        raise ValueError(f"its {what} is {', '.join(names)}, not {expected}")
+
+
 def _first_line(error: Exception) -> str:
     return (str(error).splitlines() or [type(error).__name__])[0]
 
 
-def predict_pictures(*, model: str, input_path: str, output_dir: str) -> int:
+def predict_pictures(
+    paths: Sequence[str], *, model: str, output_dir: str
+) -> int:
     """Writes label map and overlay of every picture, and a CSV of them all.
 
     ``<id>_label_map.png`` has the picture's own size and 0 or 255 per pixel.
 
     Args:
+      paths: the pictures, of one folder.
       model: see `load_predictor`.
-      input_path: a picture or a folder of pictures.
       output_dir: made if missing.
 
     Returns:
       Exit status: 0, or 1 when a picture could not be read.
 
     Raises:
-      UserError: model, input or output_dir cannot be used.
+      UserError: the model or output_dir cannot be used, or two pictures have
+        the same id.
     """
-    paths = sources.find_pictures(input_path)
     _refuse_equal_ids(paths)
+    _refuse_input_folder(paths, output_dir)
     predictor = load_predictor(model)
     try:
         os.makedirs(output_dir, exist_ok=True)
@@ -136,8 +167,8 @@ def predict_pictures(*, model: str, input_path: str, output_dir: str) -> int:
             f"({error.strerror}); give a folder that can."
         ) from error
     progress.say(
-        f"{len(rows)} label maps and overlays are in {output_dir}"
-        + (f"; {unreadable} pictures could not be read" if unreadable else "")
+        f"{len(rows)} of {len(paths)} pictures have a label map and an overlay "
+        f"in {output_dir}"
     )
     return 1 if unreadable else 0
 
@@ -164,16 +195,24 @@ def _write_prediction(
 
 
 def _write_csv(path: str, rows: list[dict]) -> None:
-    if not rows:
-        return
     text = io.StringIO()
-    writer = csv.DictWriter(text, rows[0], lineterminator="\n")
+    writer = csv.DictWriter(text, _COLUMNS, lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
     files.write_text(path, text.getvalue())
 
 
-def _refuse_equal_ids(paths: list[str]) -> None:
+def _refuse_input_folder(paths: Sequence[str], output_dir: str) -> None:
+    """Refuses to write where a label map of that name may be an input."""
+    folder = os.path.dirname(paths[0]) or os.curdir
+    if os.path.exists(output_dir) and os.path.samefile(folder, output_dir):
+        raise config.UserError(
+            f"--output_dir ({output_dir}) is the folder of the pictures; give "
+            "another, so that nothing there is written over."
+        )
+
+
+def _refuse_equal_ids(paths: Sequence[str]) -> None:
     """Refuses two pictures whose outputs would overwrite each other."""
     by_id: dict[str, str] = {}
     for path in paths:

@@ -18,7 +18,7 @@ def down(
     name: str,
     normalised: bool = True,
     synchronized: bool = False,
-    kernel_constraint: keras.constraints.Constraint | None = None,
+    constraint: keras.constraints.Constraint | None = None,
     dtype: str = "float32",
 ) -> keras.KerasTensor:
     """Halves the size: 4x4 stride-2 convolution, batch norm, LeakyReLU(0.2).
@@ -29,7 +29,7 @@ def down(
       name: first part of the layers' names.
       normalised: False leaves batch normalisation out (the first level).
       synchronized: batch statistics over all replicas.
-      kernel_constraint: applied to the kernel after every step.
+      constraint: applied to every trained weight after every step.
       dtype: Keras dtype policy of the layers.
 
     Returns:
@@ -41,12 +41,19 @@ def down(
         strides=2,
         padding="same",
         use_bias=not normalised,
-        kernel_constraint=kernel_constraint,
+        kernel_constraint=constraint,
+        bias_constraint=constraint,
         name=f"{name}_conv",
         dtype=dtype,
     )(x)
     if normalised:
-        x = batch_norm(x, name=name, synchronized=synchronized, dtype=dtype)
+        x = batch_norm(
+            x,
+            name=name,
+            synchronized=synchronized,
+            constraint=constraint,
+            dtype=dtype,
+        )
     return keras.layers.LeakyReLU(
         config.LEAKY_SLOPE, name=f"{name}_leaky", dtype=dtype
     )(x)
@@ -162,6 +169,7 @@ def batch_norm(
     *,
     name: str,
     synchronized: bool = False,
+    constraint: keras.constraints.Constraint | None = None,
     dtype: str = "float32",
 ) -> keras.KerasTensor:
     """Normalises the batch with SegAN's momentum and epsilon."""
@@ -169,6 +177,8 @@ def batch_norm(
         momentum=config.BATCH_NORM_MOMENTUM,
         epsilon=config.BATCH_NORM_EPSILON,
         synchronized=synchronized,
+        gamma_constraint=constraint,
+        beta_constraint=constraint,
         name=f"{name}_norm",
         dtype=dtype,
     )(x)

@@ -11,6 +11,8 @@ class Clip(keras.constraints.Constraint):
     """Bounds every weight to [-limit, limit] after the optimiser's step.
 
     Without a bound the critic's loss can run to infinity (SegAN, section 3).
+    The scale and offset of batch normalisation are bounded too, as in the
+    2018 code: they alone can make the features, and so the loss, grow.
     """
 
     def __init__(self, limit: float):
@@ -38,7 +40,7 @@ def build_critic(
       image_size: pixels a side, a multiple of 16.
       width: channels of the first level (64 in the reference).
       num_labels: labels; the masked images of all labels are stacked.
-      clip: bound of the convolution kernels; 0 leaves them free.
+      clip: bound of all trained weights; 0 leaves them free.
       synchronized: batch statistics over all replicas.
       dtype: Keras dtype policy.
 
@@ -59,7 +61,7 @@ def build_critic(
             name=f"scale{level}",
             normalised=level > 1,
             synchronized=synchronized,
-            kernel_constraint=constraint,
+            constraint=constraint,
             dtype=dtype,
         )
         features.append(x)

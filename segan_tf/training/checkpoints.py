@@ -1,5 +1,6 @@
 """Checkpoints of a run: the last one to go on from, the best one to use."""
 
+import dataclasses
 import os
 
 import keras
@@ -122,7 +123,10 @@ def load_segmentor(run: config.Config) -> tuple[keras.Model, int]:
         configuration.
     """
     path = find_segmentor(run.model_dir)
-    model = distribution.build_segmentor(run)
+    # Whatever it was trained in, it is used and exported in float32.
+    model = distribution.build_segmentor(
+        dataclasses.replace(run, precision="float32")
+    )
     step = tf.Variable(0, dtype=tf.int64, trainable=False)
     _restore(
         tf.train.Checkpoint(segmentor=model, step=step), path, expect_all=False

@@ -35,16 +35,13 @@ def refuse_not_finite(first_step: int, logs: dict[str, np.ndarray]) -> None:
 
 
 def clipped_share(critic: keras.Model, clip: float) -> float:
-    """Measures which share of the critic's kernel weights is at the bound."""
+    """Measures which share of the critic's trained weights is at the bound."""
     if not clip:
         return 0.0
-    at_bound = total = 0
-    for variable in critic.trainable_variables:
-        if variable.path.endswith("kernel"):
-            weights = np.abs(variable.numpy())
-            at_bound += np.count_nonzero(weights >= np.float32(clip))
-            total += weights.size
-    return at_bound / total
+    weights = np.concatenate(
+        [np.ravel(variable.numpy()) for variable in critic.trainable_variables]
+    )
+    return float(np.mean(np.abs(weights) >= np.float32(clip)))
 
 
 @dataclasses.dataclass
@@ -85,7 +82,7 @@ class Watch:
         clipped = logs.get("clipped_share", 0.0)
         if clipped > config.SATURATED_SHARE:
             found["saturated"] = (
-                f"the critic saturates: {clipped:.0%} of its kernel weights "
+                f"the critic saturates: {clipped:.0%} of its weights "
                 f"are at the bound {self.critic_clip}. Raise --critic_clip or "
                 "lower --learning_rate."
             )

@@ -1,0 +1,76 @@
+"""Measures images/s of the data pipeline alone, for each kind of cache.
+
+Usage: python benchmarks/pipeline.py [--data_dir=FOLDER]; draws lesions when
+no folder is given. Decoding for the cache comes before and is not counted.
+"""
+
+import os
+import statistics
+import tempfile
+import time
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+from absl import app, flags
+
+from segan_tf import config, progress
+from segan_tf.data import pipeline, sources
+
+FLAGS = flags.FLAGS
+flags.DEFINE_string("data_dir", "", "Folder of pairs.")
+flags.DEFINE_integer("batches", 20, "Batches of a round.", lower_bound=1)
+flags.DEFINE_integer("rounds", 5, "Timed rounds.", lower_bound=3)
+
+WARM_UP = 5  # batches
+
+
+def measure(run: config.Config, pairs) -> None:
+    """Prints min, median and max images/s of one cache and augmentation."""
+    records = sources.open_records(run, pairs, progress=progress.quiet)
+    count = WARM_UP + FLAGS.batches * FLAGS.rounds
+    batches = iter(
+        pipeline.make_training_dataset(
+            records,
+            batch_size=run.batch_size,
+            image_size=run.image_size,
+            first_step=0,
+            last_step=count,
+            seed=0,
+            strong=run.augment == "strong",
+        )
+    )
+    for _ in range(WARM_UP):
+        next(batches)
+    rates = []
+    for _ in range(FLAGS.rounds):
+        began = time.perf_counter()
+        for _ in range(FLAGS.batches):
+            next(batches)
+        seconds = time.perf_counter() - began
+        rates.append(FLAGS.batches * run.batch_size / seconds)
+    print(
+        f"cache {run.cache:6s}  augment {run.augment:6s}  images/s: "
+        f"min {min(rates):6.0f}  median {statistics.median(rates):6.0f}  "
+        f"max {max(rates):6.0f}",
+        flush=True,
+    )
+
+
+def main(argv: list[str]) -> None:
+    """Measures every cache with every augmentation."""
+    del argv
+    with tempfile.TemporaryDirectory() as folder:
+        for cache in config.CACHES:
+            for augment in config.AUGMENTATIONS:
+                run = config.Config(
+                    data_dir=FLAGS.data_dir,
+                    model_dir=folder,
+                    cache=cache,
+                    augment=augment,
+                )
+                divided = sources.load_splits(run, progress=progress.quiet)
+                measure(run, divided.train)
+
+
+if __name__ == "__main__":
+    app.run(main)

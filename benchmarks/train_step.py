@@ -1,0 +1,127 @@
+"""Measures images/s of the train step, beside the plain two-pass step.
+
+The plain step computes S(x) once for the critic step and again for the
+segmentor step. Both run in turns in this process, so that whatever else the
+machine does meets both; the ratio is the figure to quote.
+
+Usage: python benchmarks/train_step.py [--widths=16,64] [--rounds=7]
+"""
+
+import os
+import statistics
+import sys
+import time
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+
+import tensorflow as tf
+from absl import app, flags
+
+from segan_tf import config
+from segan_tf.models import critic as critic_lib
+from segan_tf.training import distribution, losses, run_dir, steps
+
+FLAGS = flags.FLAGS
+flags.DEFINE_list("widths", ["16", "64"], "Widths to measure.")
+flags.DEFINE_integer("rounds", 7, "Timed steps of each kind.", lower_bound=3)
+flags.DEFINE_integer("batch_size", 30, "Images per step.", lower_bound=1)
+flags.DEFINE_bool("xla", False, "Compile both steps with XLA.")
+flags.DEFINE_enum("precision", "float32", config.PRECISIONS, "Arithmetic.")
+
+
+def two_pass_step(game: steps.Game, image, true_label_map) -> None:
+    """Makes a train step with a forward pass of S for each player."""
+    predicted = game.segmentor(image, training=True)
+    _move(
+        game.critic_optimizer,
+        game.critic,
+        lambda: -_distance(game, image, predicted, true_label_map),
+    )
+    _move(
+        game.segmentor_optimizer,
+        game.segmentor,
+        lambda: _segmentor_loss(game, image, true_label_map),
+    )
+
+
+def _segmentor_loss(game, image, true_label_map):
+    predicted = game.segmentor(image, training=True)
+    dice = losses.soft_dice_loss(predicted, true_label_map)
+    return _distance(
+        game, image, predicted, true_label_map
+    ) + game.dice_factor * tf.reduce_mean(dice)
+
+
+def _distance(game, image, predicted, true_label_map):
+    features = [
+        game.critic(critic_lib.mask_image(image, label_map), training=True)
+        for label_map in (predicted, true_label_map)
+    ]
+    return tf.reduce_mean(losses.multi_scale_l1(*features))
+
+
+def _move(optimizer, model, loss_function) -> None:
+    with tf.GradientTape() as tape:
+        loss = loss_function()
+    variables = model.trainable_variables
+    gradients = tape.gradient(loss, variables)
+    optimizer.apply_gradients(zip(gradients, variables, strict=True))
+
+
+def measure(width: int) -> None:
+    """Prints min, median and max images/s of both steps, and their ratio."""
+    run = config.Config(
+        width=width,
+        batch_size=FLAGS.batch_size,
+        dice_weight=1.0,
+        precision=FLAGS.precision,
+    )
+    size = (run.batch_size, run.image_size, run.image_size)
+    image = tf.random.stateless_normal((*size, 3), (1, 2))
+    label_map = tf.cast(
+        tf.random.stateless_uniform((*size, 1), (3, 4)) > 0.5, tf.float32
+    )
+    timed = {}
+    for name, step in (
+        ("one pass", steps.train_step),
+        ("two passes", two_pass_step),
+    ):
+        game = distribution.build_game(run, steps_per_epoch=100)
+        # Bound now: the loop's next game must not take this one's place.
+        function = tf.function(
+            lambda step=step, game=game: step(game, image, label_map),
+            jit_compile=FLAGS.xla,
+        )
+        function()  # traced
+        function()  # warm
+        timed[name] = (function, [])
+    for _ in range(FLAGS.rounds):
+        for function, seconds in timed.values():
+            began = time.perf_counter()
+            tf.nest.map_structure(lambda t: t.numpy(), function() or ())
+            seconds.append(time.perf_counter() - began)
+    medians = {}
+    for name, (_, seconds) in timed.items():
+        rates = sorted(run.batch_size / s for s in seconds)
+        medians[name] = statistics.median(rates)
+        print(
+            f"width {width:3d}  {name:10s}  images/s: "
+            f"min {rates[0]:6.1f}  median {medians[name]:6.1f}  "
+            f"max {rates[-1]:6.1f}"
+        )
+    ratio = medians["one pass"] / medians["two passes"]
+    print(f"width {width:3d}  one pass / two passes: {ratio:.2f}", flush=True)
+
+
+def main(argv: list[str]) -> None:
+    """Measures every width."""
+    del argv
+    facts = run_dir.circumstances(sys.argv)
+    print(f"{facts['hardware']}; tensorflow {tf.__version__}")
+    for width in FLAGS.widths:
+        measure(int(width))
+
+
+if __name__ == "__main__":
+    app.run(main)

@@ -1,0 +1,153 @@
+"""Tests of the numbers of a run and of what refuses impossible ones."""
+
+import dataclasses
+import math
+import subprocess
+import sys
+
+import pytest
+import running
+
+from segan_tf import config
+
+
+@pytest.mark.parametrize(
+    "values, said",
+    [
+        ({"segmentor": "unet"}, r"--segmentor \(unet\) must be one of segan\."),
+        ({"augment": "wild"}, r"--augment \(wild\) .* one of basic, strong\."),
+        ({"cache": "tape"}, r"--cache \(tape\) .* one of memory, disk, none\."),
+        (
+            {"precision": "float16"},
+            r"--precision \(float16\) .* one of float32, mixed_bfloat16\.",
+        ),
+        (
+            {"split": "some"},
+            r"--split \(some\) .* one of train, validation, test, all\.",
+        ),
+        ({"batch_size": 0}, r"--batch_size \(0\) .* a number of at least 1\."),
+        ({"dice_weight": -0.5}, r"--dice_weight \(-0\.5\) .* at least 0\."),
+        ({"dice_weight": math.inf}, r"--dice_weight \(inf\) must be a number"),
+        ({"critic_clip": math.nan}, r"--critic_clip \(nan\) must be a number"),
+        ({"learning_rate": 0.0}, r"--learning_rate \(0\.0\) must be above 0"),
+        ({"learning_rate": 1.5}, r"--learning_rate \(1\.5\) .* at most 1\."),
+        ({"learning_rate": math.nan}, r"--learning_rate \(nan\) must be"),
+        ({"decay_rate": 0.0}, r"--decay_rate \(0\.0\) must be above 0"),
+        ({"image_size": 100}, r"--image_size \(100\) .* 16; use 96 or 112\."),
+        ({"image_size": 17}, r"--image_size \(17\) .* 16; use 16 or 32\."),
+        (
+            {"num_labels": 2},
+            r"--num_labels \(2\) must be 1: .* labels cannot be",
+        ),
+        (
+            {"image_dir": "a"},
+            r"--image_dir \(a\) needs --label_map_dir beside it\.",
+        ),
+        (
+            {"label_map_dir": "b"},
+            r"--label_map_dir \(b\) needs --image_dir beside it\.",
+        ),
+        (
+            {"data_dir": "d", "image_dir": "a", "label_map_dir": "b"},
+            r"--data_dir \(d\) and --image_dir \(a\) exclude each other",
+        ),
+    ],
+)
+def test_an_impossible_value_is_refused_by_name(values, said):
+    with pytest.raises(config.UserError, match=said):
+        config.Config(**values)
+
+
+@pytest.mark.parametrize("name, least", config.LEAST.items())
+def test_a_number_below_its_least_is_refused(name, least):
+    config.Config(**{name: least})
+    with pytest.raises(
+        config.UserError, match=rf"--{name} .* at least {least}"
+    ):
+        config.Config(**{name: least - 1})
+
+
+def test_every_number_has_a_limit():
+    limited = {*config.LEAST, "learning_rate", "decay_rate"}
+    numbers = {
+        field.name
+        for field in dataclasses.fields(config.Config)
+        if field.type in (int, float, int | None, float | None)
+    }
+    assert numbers == limited
+
+
+def test_a_replaced_value_is_checked_too():
+    with pytest.raises(config.UserError, match="--image_size"):
+        dataclasses.replace(config.Config(), image_size=100)
+
+
+def test_the_defaults_are_the_references_numbers():
+    run = config.Config()
+    assert (run.width, run.image_size, run.batch_size) == (64, 128, 30)
+    assert (run.learning_rate, run.decay_epochs) == (0.002, 25)
+    assert (config.ADAM_BETA_1, config.ADAM_BETA_2) == (0.5, 0.999)
+    assert config.SIZE_MULTIPLE == 2 * 2 * 2 * 2
+
+
+@pytest.mark.parametrize(
+    "values, factor",
+    [
+        ({}, 0),
+        ({"adversarial": False}, 1),
+        ({"dice_weight": 0.25}, 0.25),
+        ({"dice_weight": 0.0, "adversarial": False}, 0),
+    ],
+)
+def test_the_dice_term_is_off_with_the_critic_and_on_without(values, factor):
+    assert config.Config(**values).dice_factor == factor
+
+
+@pytest.mark.parametrize(
+    "below, step, named",
+    [(96, 16, "96 or 112"), (0, 16, "16"), (4, 4, "4 or 8")],
+)
+def test_the_nearest_multiples_are_named_and_never_zero(below, step, named):
+    assert config.nearest(below, step) == named
+
+
+def test_the_lists_of_fields_name_fields_once():
+    names = {field.name for field in dataclasses.fields(config.Config)}
+    for listed in (config.RUN_FIELDS, config.LEAST):
+        assert set(listed) <= names
+        assert len(set(listed)) == len(listed)
+
+
+def test_what_changes_no_weight_may_change_between_two_starts():
+    free = {
+        field.name
+        for field in dataclasses.fields(config.Config)
+        if field.name not in config.RUN_FIELDS
+    }
+    assert free == {
+        "cache",
+        "model_dir",
+        "epochs",
+        "xla",
+        "num_replicas",
+        "virtual_devices",
+        "resume",
+        "checkpoint_minutes",
+        "split",
+        "model",
+        "input",
+        "output_dir",
+        "export_dir",
+    }
+
+
+def test_program_flags_and_config_import_no_tensorflow():
+    loaded = "'tensorflow' in sys.modules or 'keras' in sys.modules"
+    code = f"import sys, main, flags, segan_tf.config; print({loaded})"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=running.ROOT,
+        capture_output=True,
+        text=True,
+    )
+    assert (done.stdout, done.stderr) == ("False\n", "")

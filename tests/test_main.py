@@ -1,0 +1,201 @@
+"""Tests of the program as a whole: the modes, one after the other."""
+
+import json
+import os
+import shutil
+import sys
+
+import pytest
+import running
+
+import main
+from segan_tf import config
+
+
+def read_json(*path):
+    """Reads a JSON file."""
+    with open(os.path.join(*path), encoding="utf-8") as file:
+        return json.load(file)
+
+
+def contents(folder):
+    """Returns every file of a folder by its path."""
+    found = {}
+    for parent, _, names in os.walk(folder):
+        for name in names:
+            with open(os.path.join(parent, name), "rb") as file:
+                found[os.path.join(parent, name)] = file.read()
+    return found
+
+
+def test_check_reports_on_the_drawn_pairs(tmp_path):
+    result = running.run(
+        "--mode=check", f"--model_dir={tmp_path}", "--num_drawn=8"
+    )
+    assert (result.status, result.err.count("error")) == (0, 0)
+    # 8 // 4 for testing, 6 // 10 but at least 1 for validation.
+    assert "8 pairs in " in result.out
+    assert ": 5 train, 1 validation, 2 test\n" in result.out
+    assert result.out.endswith("training can use these pairs\n")
+
+
+def test_train_says_what_it_did_and_what_comes_next(trained):
+    model_dir, result = trained
+    assert result.status == 0, result.err
+    lines = result.out.splitlines()
+    # 16 // 4 for testing; of the other 12, 12 // 10 for validation.
+    assert lines[0] == "11 pairs for training, 1 for validation, 4 for testing"
+    assert lines[1].startswith("epoch 1/1: validation dice 0.")
+    # 11 // 4 steps of 4 pairs.
+    assert lines[2].startswith("trained to step 2 in ")
+    assert lines[3] == (
+        f"next: python main.py --mode=evaluate --model_dir={model_dir}"
+    )
+
+
+def test_train_leaves_all_that_repeats_the_run(model_dir):
+    record = read_json(model_dir, "flags.json")
+    given = {"num_drawn": 16, "image_size": 32, "width": 2, "epochs": 1}
+    assert record["flags"] == {
+        **{name: getattr(config.Config, name) for name in record["flags"]},
+        **given,
+        "batch_size": 4,
+        "model_dir": model_dir,
+    }
+    assert record["command"].startswith("main.py --mode=train --model_dir=")
+    assert {"versions", "commit", "hardware"} < set(record)
+    splits = read_json(model_dir, "splits.json")
+    assert [len(splits[name]) for name in config.SPLITS[:-1]] == [11, 1, 4]
+    assert read_json(model_dir, "training.json")["last_step"] == 2
+    for kind in ("best", "last"):
+        folder = os.path.join(model_dir, "checkpoints", kind)
+        assert "ckpt-2.index" in os.listdir(folder)
+
+
+def test_a_finished_run_has_nothing_to_do_again(model_dir):
+    before = contents(os.path.join(model_dir, "checkpoints"))
+    result = running.run(
+        "--mode=train", f"--model_dir={model_dir}", *running.TINY
+    )
+    assert result.status == 0
+    assert "has all 1 epochs; raise --epochs to go on." in result.out
+    assert contents(os.path.join(model_dir, "checkpoints")) == before
+
+
+def test_export_says_what_it_wrote_and_how_near_it_is(exported):
+    export_dir, result = exported
+    assert result.status == 0, result.err
+    served, carried = result.out.splitlines()
+    path = os.path.join(export_dir, "saved_model", "2")
+    assert served.startswith(f"{path}: differs from Keras by at most ")
+    assert os.path.isfile(os.path.join(path, "saved_model.pb"))
+    path = os.path.join(export_dir, "segan_none.tflite")
+    assert carried.startswith(f"{path}: differs from Keras by at most ")
+    assert os.path.isfile(path)
+
+
+def test_export_refuses_to_write_over_a_version(model_dir, export_dir):
+    before = contents(export_dir)
+    error = running.error_of(
+        "--mode=export",
+        f"--model_dir={model_dir}",
+        f"--export_dir={export_dir}",
+    )
+    assert "version 2 exists already" in error
+    assert contents(export_dir) == before
+
+
+def test_a_new_folder_of_data_forgets_how_the_old_one_was_divided():
+    saved = config.Config(
+        data_dir="old", test_list="list", num_validation=3, skip_bad_pairs=True
+    )
+    assert main._merge(saved, {"data_dir": "new", "split": "all"}) == (
+        config.Config(data_dir="new", split="all")
+    )
+
+
+@pytest.mark.parametrize(
+    "given", [{"num_test": 3}, {"split_seed": 1}, {"skip_bad_pairs": True}]
+)
+def test_another_division_keeps_the_folder_of_data(given):
+    saved = config.Config(data_dir="old", num_validation=3)
+    assert main._merge(saved, given) == config.Config(
+        data_dir="old", num_validation=3, **given
+    )
+
+
+@pytest.mark.parametrize("mode", ["evaluate", "export", "predict"])
+def test_a_flag_that_contradicts_the_model_is_refused(mode, model_dir):
+    given = f"--mode={mode}", f"--model_dir={model_dir}", f"--input={__file__}"
+    assert running.error_of(*given, "--width=4").endswith(
+        f"--width (4) is not the 2 that the model in {model_dir} was trained "
+        "with; leave it out."
+    )
+    assert "--image_size (64) is not the 32" in running.error_of(
+        *given, "--image_size=64"
+    )
+
+
+def test_a_refused_command_leaves_a_trained_run_as_it_was(model_dir, tmp_path):
+    before = contents(model_dir)
+    given = "--mode=train", f"--model_dir={model_dir}", *running.TINY
+    assert "--seed (1) is not the 0" in running.error_of(*given, "--seed=1")
+    for refused in (f"--data_dir={tmp_path}", "--batch_size=12"):
+        running.error_of(*given, "--noresume", refused)
+    assert contents(model_dir) == before
+
+
+def test_going_on_with_other_pairs_is_refused(model_dir, tmp_path):
+    copy = tmp_path / "copy"
+    shutil.copytree(model_dir, copy)
+    splits = read_json(copy, "splits.json")
+    splits["train"][0], splits["test"][0] = (
+        splits["test"][0],
+        splits["train"][0],
+    )
+    (copy / "splits.json").write_text(json.dumps(splits))
+    error = running.error_of(
+        "--mode=train",
+        f"--model_dir={copy}",
+        "--epochs=2",
+        *running.TINY[:3],
+        "--batch_size=4",
+    )
+    assert "was trained with other pairs than are found now" in error
+
+
+def test_a_missing_tensorflow_is_named_with_its_remedy(monkeypatch, tmp_path):
+    monkeypatch.setitem(sys.modules, "tensorflow", None)
+    error = running.error_of(
+        "--mode=predict", f"--input={__file__}", f"--model_dir={tmp_path}"
+    )
+    assert error.endswith("python -m pip install -r requirements.txt")
+
+
+def test_a_mistake_of_the_program_keeps_its_traceback(monkeypatch):
+    def break_down(_):
+        raise ValueError("not the user's fault")
+
+    monkeypatch.setitem(main._MODES, "check", break_down)
+    with pytest.raises(ValueError, match="not the user's fault"):
+        running.run("--mode=check")
+
+
+def test_on_a_terminal_a_run_prints_its_own_lines_only(
+    model_dir, export_dir, tmp_path
+):
+    pictures = os.path.join(model_dir, "drawn_lesions", "images")
+    result = running.run_program(
+        "--mode=predict",
+        f"--model={export_dir}/segan_none.tflite",
+        f"--input={pictures}",
+        f"--output_dir={tmp_path}/out",
+    )
+    assert result.out == (
+        f"16 of 16 pictures have a label map and an overlay in {tmp_path}/out\n"
+    )
+    # The bar alone: nothing of TensorFlow's.
+    assert {
+        line.split(":")[0]
+        for line in result.err.replace("\r", "\n").split("\n")
+    } <= {"predicting", ""}
