@@ -83,7 +83,7 @@ class Config:
     decay_epochs: int = 25  # reference, Training
     decay_rate: float = 0.5  # SegAN's 2018 code; the reference is silent
     dice_weight: float | None = None  # None: 0 with the critic, 1 without
-    critic_clip: float = 0.05  # ISBI 2018; 0 leaves the critic unbounded
+    critic_clip: float = 0.01  # SegAN, section 3; 0 leaves the critic free
     adversarial: bool = True
     precision: str = "float32"
     xla: bool = False

@@ -162,24 +162,28 @@ def test_half_are_resized_and_half_are_cropped():
 def test_crops_reach_every_side():
     images, _ = augment_many(*ramp_pair(), 1000)
     images = images[np.isclose(np.abs(slopes(images)[0]), 1, atol=1e-3)]
-    for channel in (0, 1):
-        starts = images[..., channel].min(axis=(1, 2))
-        assert starts.min() == 0
-        assert starts.max() == WORKING_SIZE - SIZE
-        # Uniform over 33 places: the mean's deviation is 9.5 / sqrt(500).
-        assert (
-            abs(starts.mean() - (WORKING_SIZE - SIZE) / 2) < 4 * 9.5 / 500**0.5
-        )
+    left, top = images[..., 0].min(axis=(1, 2)), images[..., 1].min(axis=(1, 2))
+    room = WORKING_SIZE - SIZE
+    for starts in (left, top):
+        assert (starts.min(), starts.max()) == (0, room)
+        # Uniform over 33 places, of a deviation of 33 / sqrt(12) = 9.5.
+        assert abs(starts.mean() - room / 2) < 4 * 9.5 / len(starts) ** 0.5
+    # Left and top are drawn apart.
+    assert abs(np.corrcoef(left, top)[0, 1]) < 4 / len(left) ** 0.5
 
 
-def test_resized_image_is_averaged_over_the_whole_picture():
-    images, _ = augment_many(*ramp_pair(), 50)
-    resized = images[np.isclose(np.abs(slopes(images)[0]), 2, atol=1e-3)]
-    # Between the edges each new column stands for two: 2 i + 1/2.
-    expected = 2 * np.arange(1, SIZE - 1) + 1 / 2
+def test_shrunk_image_is_averaged():
+    # Columns 0, 0, 200, 200 in turn, halved: the antialiasing triangle weighs
+    # four of them 1, 3, 3, 1; a bilinear sample alone would give 0 and 200.
+    columns = np.tile(np.uint8([0, 0, 200, 200]), (WORKING_SIZE, SIZE // 2))
+    image = np.stack([columns] * 3, axis=-1)
+    images, _ = augment_many(image, ramp_pair()[1], 50)
+    resized = [x[:, 1:-1] for x in images if x[0, 1:-1].max() < 199]
+    assert len(resized) > 10
+    shades = [200 * (1 + 1) / 8, 200 * (3 + 3) / 8]
     for image in resized:
-        red = np.sort(image[0, 1:-1, 0])
-        np.testing.assert_allclose(red, expected, atol=1e-3)
+        row = np.sort(image[0, :, 0])
+        np.testing.assert_allclose(row, np.repeat(shades, len(row) // 2), 1e-4)
 
 
 def test_both_flips_come_half_of_the_time_independently():
@@ -202,10 +206,19 @@ def test_basic_neither_turns_nor_changes_colours():
 def test_strong_transposes_half_of_the_time(monkeypatch):
     monkeypatch.setattr(augmentation, "_warp", lambda x, y, draw: (x, y))
     monkeypatch.setattr(augmentation, "_jitter_colours", lambda x, draw: x)
-    across, down = slopes(augment_many(*ramp_pair(), 1000, strong=True)[0])
-    transposed = np.isclose(across, 0, atol=1e-3)
-    np.testing.assert_array_equal(np.isclose(down, 0, atol=1e-3), transposed)
-    assert_about(transposed, 1 / 2, 1000)
+    images, _ = augment_many(*ramp_pair(), 1000, strong=True)
+    red_across, green_down = slopes(images)
+    green_across, red_down = slopes(images[..., [1, 0, 2]])
+    transposed = np.abs(red_down) > 0.9
+    np.testing.assert_array_equal(np.abs(green_across) > 0.9, transposed)
+    np.testing.assert_array_equal(np.abs(red_across) < 0.1, transposed)
+    np.testing.assert_array_equal(np.abs(green_down) < 0.1, transposed)
+    # With the two flips it gives all eight ways to lay a square, alike often.
+    left = red_across + red_down < 0
+    upside = green_across + green_down < 0
+    ways = np.bincount(4 * transposed + 2 * left + upside, minlength=8)
+    for count in ways:
+        assert_about(count / 1000, 1 / 8, 1000)
 
 
 def grey_ramp_pair():
@@ -258,21 +271,33 @@ def test_quarter_turns_move_every_pixel_onto_another(turn, quarters):
 
 
 def test_strong_changes_colours_within_bounds():
-    colour = np.full((WORKING_SIZE, WORKING_SIZE, 3), (90, 120, 150), np.uint8)
+    colour = np.full((WORKING_SIZE, WORKING_SIZE, 3), (40, 120, 200), np.uint8)
     images, label_maps = augment_many(colour, ramp_pair()[1], 200, strong=True)
     # Warping and contrast leave a picture of one colour one colour.
     assert np.ptp(images, axis=(1, 2)).max() < 0.01
     shades = images[:, 0, 0]
-    for channel, value in enumerate((90, 120, 150)):
-        gains = shades[:, channel] / value
-        assert gains.std() > 0.05
+    for shade, value in zip(shades.T, (40, 120, 200), strict=True):
         # Channel gain 10 %, brightness 20 %, saturation 20 % of a distance
-        # from grey that is at most (150 * 1.1 - 90 * 0.9) * 2 / 3 = 56.
-        assert gains.min() > (value * 0.9 - 0.2 * 56) * 0.8 / value
-        assert gains.max() < (value * 1.1 + 0.2 * 56) * 1.2 / value
-    # The three do not change alike: there is more than brightness.
-    assert np.std(shades[:, 0] / shades[:, 2]) > 0.03
+        # from grey that is at most (200 * 1.1 - 40 * 0.9) * 2 / 3 = 123.
+        assert shade.min() > (value * 0.9 - 0.2 * 123) * 0.8
+        assert shade.max() < (value * 1.1 + 0.2 * 123) * 1.2
+    # Brightness alone moves the mean of the three by 0.2 / sqrt(3) = 12 %,
+    # the gains of the three together by 0.1 / 3 = 3 %.
+    means = shades.mean(axis=1)
+    assert np.std(means / 120) > 0.09
+    # Saturation moves the distance of blue from red, 160, by 12 % = 18, their
+    # gains by 0.1 / sqrt(3) * hypot(40, 200) = 12: together 22.
+    assert np.std((shades[:, 2] - shades[:, 0]) / means * 120) > 17
     np.testing.assert_array_equal(label_maps, 0)
+
+
+def test_strong_gives_grey_a_tinge():
+    grey = np.full((WORKING_SIZE, WORKING_SIZE, 3), 120, np.uint8)
+    images, _ = augment_many(grey, ramp_pair()[1], 200, strong=True)
+    # Gains of 0.9 to 1.1 in each channel; brightness and saturation move all
+    # three alike: the ratio's deviation is 0.1 / sqrt(3) * sqrt(2) = 0.08.
+    ratios = images[:, 0, 0, 0] / images[:, 0, 0, 2]
+    assert 0.06 < np.std(ratios) < 0.1
 
 
 def test_strong_changes_contrast(monkeypatch):

@@ -59,7 +59,7 @@ def test_every_flag_has_help_and_stands_in_one_group():
 
 
 def test_the_help_lists_every_flag_below_its_group():
-    found = {}
+    found, group = {}, ""
     for line in flags.help_text().splitlines():
         assert len(line) <= 80
         if match := re.fullmatch(r"  --(?:\[no\])?(\w+)", line):

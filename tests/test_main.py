@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import subprocess
 import sys
 
 import pytest
@@ -179,6 +180,22 @@ def test_a_mistake_of_the_program_keeps_its_traceback(monkeypatch):
     monkeypatch.setitem(main._MODES, "check", break_down)
     with pytest.raises(ValueError, match="not the user's fault"):
         running.run("--mode=check")
+
+
+def test_only_warnings_of_the_libraries_are_shown():
+    code = (
+        "import main, sys; from absl import logging\n"
+        "def log(run): logging.info('a word'); logging.warning('a warning')\n"
+        "main._MODES['check'] = log; main.run()"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, "--mode=check"],
+        cwd=running.ROOT,
+        capture_output=True,
+        text=True,
+    )
+    assert "a warning" in done.stderr
+    assert "a word" not in done.stderr
 
 
 def test_on_a_terminal_a_run_prints_its_own_lines_only(

@@ -39,7 +39,7 @@ def evaluate(
     predictor = prediction.load_predictor(model)
     report_dir = os.path.join(run.model_dir, f"evaluation_{run.split}")
     began = time.monotonic()
-    rows, confusions, skipped = _score_all(run, predictor, pairs_of_split)
+    rows, confusions, unreadable = _score_all(run, predictor, pairs_of_split)
     seconds = time.monotonic() - began
     by_id = {pair.id: pair for pair in pairs_of_split}
 
@@ -58,7 +58,7 @@ def evaluate(
                 "model": prediction.describe_model(model),
                 "split": run.split,
                 "data": {name: getattr(run, name) for name in _DATA},
-                "skipped": skipped,
+                "unreadable": unreadable,
                 "seconds": round(seconds, 1),
                 "training": run_dir.read_training(run.model_dir),
             },

@@ -1,7 +1,10 @@
 """Checkpoints of a run: the last one to go on from, the best one to use."""
 
 import dataclasses
+import glob
 import os
+import re
+import shutil
 
 import keras
 import tensorflow as tf
@@ -23,6 +26,11 @@ class Checkpoints:
     """
 
     def __init__(self, model_dir: str, game: steps.Game):
+        """Finds the checkpoints that are there.
+
+        Raises:
+          UserError: their list is damaged.
+        """
         self.step = tf.Variable(0, dtype=tf.int64, trainable=False)
         self.best_dice = tf.Variable(-1.0, trainable=False)
         players = {
@@ -40,12 +48,12 @@ class Checkpoints:
             best_dice=self.best_dice,
             segmentor=game.segmentor,
         )
-        self._folder = folder = os.path.join(model_dir, "checkpoints")
-        self._last = tf.train.CheckpointManager(
-            checkpoint, os.path.join(folder, _LAST), max_to_keep=_KEPT
+        self._folder = os.path.join(model_dir, "checkpoints")
+        self._last = _make_manager(
+            checkpoint, os.path.join(self._folder, _LAST), kept=_KEPT
         )
-        self._best = tf.train.CheckpointManager(
-            best, os.path.join(folder, _BEST), max_to_keep=1
+        self._best = _make_manager(
+            best, os.path.join(self._folder, _BEST), kept=1
         )
 
     def restore(self) -> int:
@@ -57,7 +65,9 @@ class Checkpoints:
         Raises:
           UserError: the checkpoint is damaged or of another configuration.
         """
-        path = self._last.latest_checkpoint
+        listed = {*self._last.checkpoints, self._last.latest_checkpoint}
+        there = filter(_is_there, listed - {None})
+        path = max(there, key=_step_of, default=None)
         if path is None:
             return 0
         _restore(self._last.checkpoint, path, expect_all=True)
@@ -84,12 +94,22 @@ class Checkpoints:
         try:
             manager.save(checkpoint_number=step)
         except (tf.errors.OpError, OSError) as error:
-            reason = (str(error).splitlines() or [type(error).__name__])[0]
+            kept = self._last.latest_checkpoint
+            goes_on = f"step {_step_of(kept) if kept else 0}"
             raise config.UserError(
                 f"--model_dir ({self._folder}): the checkpoint of step {step} "
-                f"cannot be written ({reason}); make room and start again, "
-                f"the run goes on from {manager.latest_checkpoint or 'step 0'}."
+                f"cannot be written ({_reason(error)}); make room and start "
+                f"again, the run goes on from {goes_on}."
             ) from error
+
+
+def clear(model_dir: str) -> None:
+    """Removes the checkpoints of a run that is started anew.
+
+    They would be taken for the new run's if that was stopped before its own
+    first one.
+    """
+    shutil.rmtree(os.path.join(model_dir, "checkpoints"), ignore_errors=True)
 
 
 def find_segmentor(model_dir: str) -> str:
@@ -100,6 +120,7 @@ def find_segmentor(model_dir: str) -> str:
     """
     for name in (_BEST, _LAST):
         folder = os.path.join(model_dir, "checkpoints", name)
+        _refuse_damaged_list(folder)
         path = tf.train.latest_checkpoint(folder)
         if path is not None:
             return path
@@ -138,15 +159,60 @@ def _restore(
     checkpoint: tf.train.Checkpoint, path: str, *, expect_all: bool
 ) -> None:
     try:
-        status = checkpoint.restore(path)
+        # Without expect_partial a refusal is followed by a line of warning
+        # for every variable.
+        status = checkpoint.restore(path).expect_partial()
         if expect_all:
             status.assert_consumed()
-        else:
-            status.expect_partial()
         status.assert_existing_objects_matched()
-    except (tf.errors.OpError, ValueError, AssertionError) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
+    except (ValueError, AssertionError) as error:
         raise config.UserError(
-            f"{path} is damaged or of another configuration ({reason}); give "
-            "the flags it was trained with, or another --model_dir."
+            f"{path} is of another configuration ({_reason(error)}); give the "
+            "flags it was trained with, or another --model_dir."
         ) from error
+    except (tf.errors.OpError, IndexError) as error:
+        raise config.UserError(
+            f"{path} is damaged ({_reason(error)}); remove the files {path}.* "
+            "to fall back on another checkpoint."
+        ) from error
+
+
+def _make_manager(
+    checkpoint: tf.train.Checkpoint, folder: str, *, kept: int
+) -> tf.train.CheckpointManager:
+    _refuse_damaged_list(folder)
+    # What a killed process was writing: each as large as a checkpoint.
+    for leftover in glob.glob(os.path.join(glob.escape(folder), "*_temp")):
+        shutil.rmtree(leftover, ignore_errors=True)
+    return tf.train.CheckpointManager(checkpoint, folder, max_to_keep=kept)
+
+
+def _refuse_damaged_list(folder: str) -> None:
+    """Refuses an unreadable list, which TensorFlow may take for no list."""
+    path = os.path.join(folder, "checkpoint")
+    try:
+        damaged = os.path.exists(path) and not tf.train.get_checkpoint_state(
+            folder
+        )
+    except ValueError:
+        damaged = True
+    if damaged:
+        raise config.UserError(
+            f"{path}, the list of checkpoints, is damaged; write "
+            'model_checkpoint_path: "ckpt-STEP" into it with the step of a '
+            "checkpoint beside it, or start anew with --noresume."
+        )
+
+
+def _is_there(path: str) -> bool:
+    return os.path.exists(f"{path}.index")
+
+
+def _step_of(path: str) -> int:
+    return int(path.rpartition("-")[2])
+
+
+def _reason(error: Exception) -> str:
+    """Takes the cause out of TensorFlow's message."""
+    line = (str(error).splitlines() or [type(error).__name__])[0]
+    return re.sub(r"\{\{.*?\}\} | \[Op:\w+\]", "", line).rpartition("; ")[2]

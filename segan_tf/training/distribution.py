@@ -65,6 +65,22 @@ def check_batch_size(batch_size: int, num_replicas: int) -> None:
         )
 
 
+def check_xla(xla: bool, num_replicas: int) -> None:
+    """Refuses to compile the step of several replicas.
+
+    XLA compiles it for one device, and the step writes to the variables of
+    all.
+
+    Raises:
+      UserError: there is more than one replica.
+    """
+    if xla and num_replicas > 1:
+        raise config.UserError(
+            f"--xla compiles for one device and cannot be used with "
+            f"{num_replicas} replicas; leave it out, or use --num_replicas=1."
+        )
+
+
 def build_segmentor(
     run: config.Config, *, synchronized: bool = False
 ) -> keras.Model:

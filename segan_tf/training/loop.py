@@ -1,7 +1,6 @@
 """The training loop: steps, logs, validation, checkpoints, stopping."""
 
 import collections
-import os
 import resource
 import signal
 import sys
@@ -10,7 +9,7 @@ import time
 import numpy as np
 import tensorflow as tf
 
-from segan_tf import config, files, progress
+from segan_tf import config, progress
 from segan_tf.data import cache, pipeline
 from segan_tf.training import (
     checkpoints,
@@ -45,8 +44,8 @@ class Trainer:
           strategy: from `distribution.create_strategy`.
 
         Raises:
-          UserError: the batch size does not fit, or the checkpoint is not
-            this run's.
+          UserError: the batch size does not fit, the checkpoint is not
+            this run's, or the model_dir cannot be written.
         """
         self._run = run
         self._strategy = strategy
@@ -54,9 +53,12 @@ class Trainer:
         self._validation = validation
         replicas = strategy.num_replicas_in_sync
         distribution.check_batch_size(run.batch_size, replicas)
+        distribution.check_xla(run.xla, replicas)
         self._steps_per_epoch = pipeline.steps_per_epoch(
             training.count, run.batch_size
         )
+        if not run.resume:
+            checkpoints.clear(run.model_dir)
         with strategy.scope():
             self.game = distribution.build_game(
                 run,
@@ -66,7 +68,7 @@ class Trainer:
             self._checkpoints = checkpoints.Checkpoints(
                 run.model_dir, self.game
             )
-            self.step = self._checkpoints.restore() if run.resume else 0
+            self.step = self._checkpoints.restore()
         self._first_step = self.step
         self._last_step = run.epochs * self._steps_per_epoch
         self._log = run_dir.Log(run.model_dir, first_step=self.step)
@@ -87,8 +89,8 @@ class Trainer:
           What training took: seconds, images per second, peak memory.
 
         Raises:
-          Diverged: a loss is NaN or infinite.
-          UserError: a checkpoint cannot be written.
+          Diverged: a loss or a weight is NaN or infinite.
+          UserError: a checkpoint or the log cannot be written.
           SystemExit: the run was told to stop; it is saved.
         """
         if self.step >= self._last_step:
@@ -99,6 +101,7 @@ class Trainer:
             return {}
         if self.step:
             progress.say(f"resuming at step {self.step} of {self._last_step}")
+        run_dir.forget_training(self._run.model_dir)
         began = time.monotonic()
         with _Signals(self._ask_to_stop), self._bar() as bar:
             batches = iter(self._make_batches())
@@ -108,7 +111,7 @@ class Trainer:
                     self._end_epoch(bar)
                 elif self._stop or self._checkpoint_is_due():
                     self._save()
-                if self._stop:
+                if self._stop and self.step < self._last_step:
                     progress.say(
                         f"stopped and saved at step {self.step}; the same "
                         "command goes on from there."
@@ -133,6 +136,10 @@ class Trainer:
         }
         seconds = time.monotonic() - began
         watch.refuse_not_finite(first, logs)
+        # The losses are of the weights before each step: a checkpoint of
+        # weights gone bad in the last one would end the run for good.
+        for model in filter(None, (self.game.segmentor, self.game.critic)):
+            watch.refuse_not_finite_weights(self.step, model)
         self._report_loop(logs, seconds, bar)
 
     def _report_loop(self, logs, seconds, bar) -> None:
@@ -261,8 +268,7 @@ class Trainer:
             "images_per_second": round(images / seconds, 1),
             "peak_memory_gb": round(usage.ru_maxrss * unit / 1e9, 2),
         }
-        path = os.path.join(self._run.model_dir, run_dir.TRAINING)
-        files.write_json(path, summary)
+        run_dir.write_training(self._run.model_dir, summary)
         return summary
 
 

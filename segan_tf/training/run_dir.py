@@ -1,6 +1,8 @@
 """The run's folder: what is needed to repeat the run, and what it logged."""
 
+import contextlib
 import dataclasses
+import errno
 import json
 import os
 import platform
@@ -11,7 +13,9 @@ from importlib import metadata
 from segan_tf import config, files
 
 _FLAGS = "flags.json"
-TRAINING = "training.json"
+_TRAINING = "training.json"
+# The disk, the quota or the longest file is full.
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _PACKAGES = (
     "tensorflow",
     "tensorflow-cpu",
@@ -28,17 +32,12 @@ def write_flags(run: config.Config, command: list[str]) -> None:
     Raises:
       UserError: the model_dir cannot be written.
     """
-    try:
+    with _writing(run.model_dir):
         os.makedirs(run.model_dir, exist_ok=True)
         files.write_json(
             os.path.join(run.model_dir, _FLAGS),
             {"flags": dataclasses.asdict(run), **circumstances(command)},
         )
-    except OSError as error:
-        raise config.UserError(
-            f"--model_dir ({run.model_dir}) cannot be written "
-            f"({error.strerror}); give a folder that can."
-        ) from error
 
 
 def circumstances(command: list[str]) -> dict:
@@ -81,13 +80,29 @@ def read_flags(model_dir: str) -> config.Config:
     return dataclasses.replace(run, model_dir=model_dir)
 
 
+def write_training(model_dir: str, summary: dict) -> None:
+    """Records what training took, once it has come to its end.
+
+    Raises:
+      UserError: the model_dir cannot be written.
+    """
+    with _writing(model_dir):
+        files.write_json(os.path.join(model_dir, _TRAINING), summary)
+
+
 def read_training(model_dir: str) -> dict:
     """Reads what training took; empty when it has not come to its end."""
     try:
-        with open(os.path.join(model_dir, TRAINING), encoding="utf-8") as file:
+        with open(os.path.join(model_dir, _TRAINING), encoding="utf-8") as file:
             return json.load(file)
     except FileNotFoundError:
         return {}
+
+
+def forget_training(model_dir: str) -> None:
+    """Removes what an earlier training took: a new one has begun."""
+    with contextlib.suppress(FileNotFoundError):
+        os.remove(os.path.join(model_dir, _TRAINING))
 
 
 def has_flags(model_dir: str) -> bool:
@@ -105,10 +120,13 @@ def refuse_other_run(run: config.Config) -> None:
     for name in config.RUN_FIELDS:
         old, new = getattr(saved, name), getattr(run, name)
         if old != new:
+            remedy = f"give --{name}={old}"
+            if old in (None, ""):
+                old, remedy = "default", f"leave --{name} out"
             raise config.UserError(
                 f"--{name} ({new}) is not the {old} that --model_dir "
-                f"({run.model_dir}) was trained with; give --{name}={old}, "
-                "another --model_dir, or --noresume to start anew there."
+                f"({run.model_dir}) was trained with; {remedy}, another "
+                "--model_dir, or --noresume to start anew there."
             )
 
 
@@ -116,25 +134,53 @@ class Log:
     """A JSON-lines file, one line a loop and an epoch."""
 
     def __init__(self, model_dir: str, *, first_step: int):
-        """Opens the log and forgets lines of steps that are made again."""
+        """Opens the log and forgets lines of steps that are made again.
+
+        Raises:
+          UserError: it cannot be written.
+        """
+        self._model_dir = model_dir
         self._path = os.path.join(model_dir, "log.jsonl")
         kept = []
         if os.path.exists(self._path):
-            with open(self._path, encoding="utf-8") as file:
+            with open(self._path, encoding="utf-8", errors="replace") as file:
                 kept = [line for line in file if _step_of(line) <= first_step]
-        files.write_text(self._path, "".join(kept))
+        with _writing(model_dir):
+            os.makedirs(model_dir, exist_ok=True)
+            files.write_text(self._path, "".join(kept))
 
     def write(self, **values) -> None:
-        """Appends a line."""
-        with open(self._path, "a", encoding="utf-8") as file:
-            file.write(json.dumps(values) + "\n")
+        """Appends a line.
+
+        Raises:
+          UserError: it cannot be written.
+        """
+        with _writing(self._model_dir):
+            with open(self._path, "a", encoding="utf-8") as file:
+                file.write(json.dumps(values) + "\n")
+
+
+@contextlib.contextmanager
+def _writing(model_dir: str):
+    try:
+        yield
+    except OSError as error:
+        remedy = "give a folder that can"
+        if error.errno in _NO_ROOM:
+            remedy = "make room and start again"
+        raise config.UserError(
+            f"--model_dir ({model_dir}) cannot be written "
+            f"({error.strerror}); {remedy}."
+        ) from error
 
 
 def _step_of(line: str) -> float:
     try:
-        return json.loads(line)["step"]
-    except (ValueError, KeyError):
-        return float("inf")  # cut off while it was written
+        if line.endswith("\n"):
+            return json.loads(line)["step"]
+    except (ValueError, KeyError, TypeError):
+        pass
+    return float("inf")  # cut off while it was written
 
 
 def _commit() -> str:

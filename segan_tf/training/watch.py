@@ -7,6 +7,11 @@ import numpy as np
 
 from segan_tf import config
 
+_REMEDY = (
+    "the last good checkpoint is kept. Start another --model_dir with a lower "
+    "--learning_rate or --critic_clip."
+)
+
 
 class Diverged(config.UserError):
     """A loss is no longer a finite number."""
@@ -28,10 +33,22 @@ def refuse_not_finite(first_step: int, logs: dict[str, np.ndarray]) -> None:
                 value = np.asarray(values[row]).ravel()
                 bad = value[~np.isfinite(value)][0]
                 raise Diverged(
-                    f"step {first_step + row}: {name} is {bad}; the last good "
-                    "checkpoint is kept. Lower --learning_rate or "
-                    "--critic_clip and start again."
+                    f"step {first_step + row}: {name} is {bad}; {_REMEDY}"
                 )
+
+
+def refuse_not_finite_weights(step: int, model: keras.Model) -> None:
+    """Stops the run before weights that are no finite numbers are saved.
+
+    Raises:
+      Diverged: names the step, the weights and what to do.
+    """
+    for variable in model.weights:
+        if not np.all(np.isfinite(variable.numpy())):
+            raise Diverged(
+                f"step {step}: {variable.path} of the {model.name} is not "
+                f"finite any more; {_REMEDY}"
+            )
 
 
 def clipped_share(critic: keras.Model, clip: float) -> float:

@@ -1,0 +1,289 @@
+"""Tests that bad input gets one clear line and that nothing is lost."""
+
+import json
+import os
+import shutil
+
+import numpy as np
+import pytest
+import running
+from PIL import Image
+
+from segan_tf.data import drawn_lesions, images
+
+TINY = ("--image_size=32", "--width=2", "--epochs=1", "--batch_size=4")
+GOOD = 12
+
+
+def draw_pairs(folder, count=GOOD):
+    """Draws pairs good_0, good_1, ... into images/ and masks/."""
+    for part in ("images", "masks"):
+        (folder / part).mkdir(parents=True)
+    for index in range(count):
+        drawing = drawn_lesions.draw_lesion(index, 2, size=(32, 48))
+        image = Image.fromarray(drawing.image)
+        image.save(folder / "images" / f"good_{index}.jpg")
+        images.write_png(
+            folder / "masks" / f"good_{index}.png",
+            drawing.label_maps[..., 0] * 255,
+        )
+    return folder
+
+
+def add_pair(folder, name, image):
+    """Adds a pair with this image and a label map of its size."""
+    image.save(folder / "images" / name)
+    label_map = Image.new("L", image.size)
+    label_map.paste(255, (0, 0, image.size[0] // 2, image.size[1] // 2))
+    label_map.save(folder / "masks" / f"{os.path.splitext(name)[0]}.png")
+
+
+def add_unusual_pictures(folder):
+    """Adds what cameras and editors write besides plain RGB."""
+    grey = Image.linear_gradient("L").resize((48, 32))
+    rgb = Image.merge("RGB", (grey, grey, grey))
+    add_pair(folder, "cmyk.jpg", rgb.convert("CMYK"))
+    add_pair(folder, "palette.png", rgb.quantize(16))
+    transparent = rgb.copy()
+    transparent.putalpha(grey)
+    add_pair(folder, "alpha.png", transparent)
+    deep = np.asarray(grey).astype(np.uint16) * 257
+    add_pair(folder, "deep.png", Image.fromarray(deep))
+
+
+def read_json(*path):
+    with open(os.path.join(*path), encoding="utf-8") as file:
+        return json.load(file)
+
+
+@pytest.fixture
+def run_copy(model_dir, tmp_path):
+    """Returns a copy of the trained run that may be damaged."""
+    return shutil.copytree(model_dir, tmp_path / "run")
+
+
+@pytest.fixture
+def picture(tmp_path):
+    """Returns one good picture."""
+    path = tmp_path / "picture.png"
+    images.write_png(path, np.full((20, 30, 3), 128, np.uint8))
+    return path
+
+
+@pytest.mark.parametrize("mode", ["check", "train"])
+def test_a_missing_empty_or_strange_folder_of_data_is_named(mode, tmp_path):
+    given = f"--mode={mode}", f"--model_dir={tmp_path}/run"
+    missing, empty = tmp_path / "missing", tmp_path / "empty"
+    strange = tmp_path / "strange"
+    empty.mkdir()
+    (strange / "letters").mkdir(parents=True)
+    for folder, said in (
+        (missing, "does not exist; check the path."),
+        (empty, "is empty; understood are the official folders"),
+        (strange, "is of no known layout; understood are"),
+    ):
+        error = running.error_of(*given, f"--data_dir={folder}")
+        assert f"--data_dir ({folder}) {said}" in error
+    error = running.error_of(
+        *given, f"--image_dir={missing}", f"--label_map_dir={empty}"
+    )
+    assert f"--image_dir ({missing}) does not exist" in error
+
+
+def test_a_missing_empty_or_pictureless_input_is_named(tmp_path):
+    (tmp_path / "notes.txt").write_text("no picture")
+    for source, said in (
+        (tmp_path / "missing", "is neither a picture nor a folder; give one."),
+        (tmp_path, "holds no JPEG, PNG or BMP picture."),
+    ):
+        error = running.error_of("--mode=predict", f"--input={source}")
+        assert error == f"error: --input ({source}) {said}"
+
+
+def test_a_folder_without_a_run_is_no_model(picture, tmp_path):
+    for mode in ("evaluate", "export"):
+        error = running.error_of(f"--mode={mode}", f"--model_dir={tmp_path}/x")
+        assert f"--model_dir ({tmp_path}/x) holds no trained model" in error
+        assert error.endswith(f"--mode=train --model_dir={tmp_path}/x.")
+    error = running.error_of(
+        "--mode=predict", f"--input={picture}", f"--model={tmp_path}"
+    )
+    assert f"--model ({tmp_path}) is neither a model_dir with" in error
+
+
+def test_a_run_without_a_checkpoint_yet_is_no_model(run_copy, picture):
+    shutil.rmtree(run_copy / "checkpoints")
+    for mode in ("evaluate", "export", "predict"):
+        error = running.error_of(
+            f"--mode={mode}", f"--model_dir={run_copy}", f"--input={picture}"
+        )
+        assert f"--model_dir ({run_copy}) holds no checkpoint" in error
+
+
+def test_all_bad_pairs_are_named_and_can_be_left_out(tmp_path):
+    folder = draw_pairs(tmp_path / "data")
+    add_unusual_pictures(folder)
+    shutil.copy(folder / "masks/good_0.png", folder / "masks/lonely.png")
+    (folder / "images" / "good_1.jpg").write_bytes(b"")
+    Image.new("RGB", (1, 1)).save(folder / "images" / "good_2.jpg")
+    cut = folder / "images" / "good_3.jpg"
+    os.truncate(cut, os.path.getsize(cut) - 100)
+    given = f"--data_dir={folder}", f"--model_dir={tmp_path}/run"
+
+    report = running.run("--mode=check", *given)
+    assert report.status == 1
+    refused = running.run("--mode=train", *given, "--num_test=0", *TINY)
+    assert refused.status == 1
+    for text in (report.out, refused.err):
+        assert (
+            f"label map without image, not used: {folder}/masks/lonely" in text
+        )
+        assert f"{folder}/images/good_1.jpg is empty (zero bytes)" in text
+        assert f"{folder}/images/good_2.jpg is 1x1 pixels" in text
+    assert f"{cut} is damaged or truncated" in report.out
+    assert str(cut) not in refused.err
+    assert "training refuses" in report.out
+    # Its header is sound: seen when it is decoded, and then named alike.
+    for name in ("images/good_1.jpg", "images/good_2.jpg", "masks/lonely.png"):
+        os.remove(folder / name)
+    for name in ("good_1.png", "good_2.png"):
+        os.remove(folder / "masks" / name)
+    refused = running.run(
+        "--mode=train", *given, "--num_test=0", "--num_validation=0", *TINY
+    )
+    assert refused.status == 1
+    assert f"{cut} is damaged or truncated" in refused.err
+    assert "--skip_bad_pairs" in refused.err
+    assert not (tmp_path / "run" / "flags.json").exists()
+
+    accepted = running.run(
+        "--mode=train",
+        *given,
+        "--num_test=0",
+        "--num_validation=0",
+        "--skip_bad_pairs",
+        "--noadversarial",  # sooner built
+        *TINY,
+    )
+    assert accepted.status == 0, accepted.err
+    assert "going on without 1 file:\n" in accepted.out
+    assert f"{cut} is damaged or truncated" in accepted.out
+    # The good ones, less three, and CMYK, palette, alpha and 16 bit.
+    steps = (GOOD - 3 + 4) // 4
+    assert read_json(tmp_path, "run", "training.json")["last_step"] == steps
+
+
+def test_unusual_pictures_are_predicted(export_dir, tmp_path):
+    folder = draw_pairs(tmp_path / "data", count=0)
+    add_unusual_pictures(folder)
+    result = running.run(
+        "--mode=predict",
+        f"--model={export_dir}/segan_none.tflite",
+        f"--input={folder / 'images'}",
+        f"--output_dir={tmp_path}/out",
+    )
+    assert (result.status, result.out.split(" have")[0]) == (
+        0,
+        "4 of 4 pictures",
+    )
+    for name in ("cmyk", "palette", "alpha", "deep"):
+        with Image.open(tmp_path / "out" / f"{name}_label_map.png") as written:
+            assert written.size == (48, 32)
+
+
+def test_a_file_in_place_of_a_folder_to_write_is_named(
+    model_dir, export_dir, picture, tmp_path
+):
+    for name, given in (
+        ("model_dir", ("--mode=train",)),
+        (
+            "output_dir",
+            (
+                "--mode=predict",
+                f"--input={picture}",
+                f"--model={export_dir}/segan_none.tflite",
+            ),
+        ),
+        ("export_dir", ("--mode=export", f"--model_dir={model_dir}")),
+    ):
+        in_place = tmp_path / name
+        in_place.write_text("not a folder")
+        error = running.error_of(*given, f"--{name}={in_place}")
+        assert f"--{name}" in error
+        assert str(in_place) in error
+        assert "write" in error or "written" in error
+        assert in_place.read_text() == "not a folder"
+
+
+def test_a_folder_without_permission_is_refused_before_any_work(
+    tmp_path, monkeypatch
+):
+    # Root may write anywhere, so the answer is made up.
+    monkeypatch.setattr(os, "access", lambda path, mode: False)
+    error = running.error_of(
+        "--mode=train", f"--model_dir={tmp_path}", "--data_dir=nowhere"
+    )
+    assert error == (
+        f"error: --model_dir ({tmp_path}) cannot be written (no permission); "
+        "give a folder that can."
+    )
+
+
+@pytest.mark.parametrize("mode", ["evaluate", "predict", "export"])
+def test_a_checkpoint_of_another_width_is_refused(mode, run_copy, picture):
+    record = read_json(run_copy, "flags.json")
+    record["flags"]["width"] = 4
+    (run_copy / "flags.json").write_text(json.dumps(record))
+    error = running.error_of(
+        f"--mode={mode}",
+        f"--model_dir={run_copy}",
+        f"--input={picture}",
+        f"--output_dir={run_copy}/out",
+        f"--export_dir={run_copy}/out",
+    )
+    assert (
+        f"{run_copy}/checkpoints/best/ckpt-2 is of another configuration"
+        in error
+    )
+    assert not (run_copy / "out").exists()
+
+
+def test_a_cut_off_checkpoint_is_refused(run_copy, picture):
+    data = run_copy / "checkpoints" / "best" / "ckpt-2.data-00000-of-00001"
+    os.truncate(data, 100)
+    error = running.error_of(
+        "--mode=predict", f"--input={picture}", f"--model={run_copy}"
+    )
+    assert "ckpt-2 is damaged" in error
+
+
+@pytest.mark.parametrize("text", ["", "{}", '{"flags": {"depth": 3}}'])
+def test_a_record_of_flags_that_says_nothing_is_named(text, run_copy):
+    (run_copy / "flags.json").write_text(text)
+    for mode in ("evaluate", "train"):
+        error = running.error_of(f"--mode={mode}", f"--model_dir={run_copy}")
+        assert f"{run_copy}/flags.json cannot be understood" in error
+
+
+def test_more_pairs_in_a_batch_than_there_are_is_refused(tmp_path):
+    folder = draw_pairs(tmp_path / "data")
+    error = running.error_of(
+        "--mode=train",
+        f"--data_dir={folder}",
+        f"--model_dir={tmp_path}/run",
+        *TINY[:3],
+        "--batch_size=9",
+    )
+    # 12 // 4 for testing, at least 1 of the other 9 for validation.
+    assert "--batch_size (9) is more than the 8 training pairs" in error
+
+
+def test_a_mistake_is_one_line_on_a_terminal(tmp_path):
+    result = running.run_program(
+        "--mode=train", f"--model_dir={tmp_path}", "--data_dir=nowhere"
+    )
+    assert (result.status, result.out, result.err) == (
+        1,
+        "",
+        "error: --data_dir (nowhere) does not exist; check the path.\n",
+    )

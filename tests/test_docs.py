@@ -1,0 +1,40 @@
+import json
+import pathlib
+import re
+
+import pytest
+
+import flags
+
+ROOT = pathlib.Path(__file__).parent.parent
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+# Flags of the scripts in benchmarks/, and absl's own.
+OTHERS = {"help", "flagfile", "widths"}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_flag_that_a_page_names_exists(page):
+    defined = {name for names in flags.GROUPS.values() for name in names}
+    named = set(re.findall(r"(?<![\w-])--([a-z_]+)", page.read_text()))
+    unknown = {
+        name
+        for name in named - OTHERS
+        if name not in defined and name.removeprefix("no") not in defined
+    }
+    assert unknown == set()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_file_that_a_page_links_to_exists(page):
+    for target in re.findall(r"\]\((?!http)([^)#]+)", page.read_text()):
+        assert (page.parent / target).exists(), target
+
+
+def test_results_of_the_table_are_committed_with_their_command():
+    folders = sorted((ROOT / "benchmarks" / "isic2017").glob("*/results.json"))
+    assert len(folders) == 3
+    for path in folders:
+        results = json.loads(path.read_text())
+        assert "--mode=evaluate" in results["run"]["command"]
+        dice = results["metrics"]["dice"]["mean"]
+        assert f"{dice:.4f}" in (ROOT / "README.md").read_text()

@@ -1,0 +1,65 @@
+"""Tests that the package is whole and takes no other's name."""
+
+import pathlib
+import runpy
+
+import pytest
+import setuptools
+
+import segan_tf
+
+ROOT = pathlib.Path(__file__).parent.parent
+
+
+@pytest.fixture(scope="module")
+def said_to_setup():
+    """Returns what setup.py says to setuptools."""
+    said = {}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(setuptools, "setup", lambda **values: said.update(values))
+        runpy.run_path(str(ROOT / "setup.py"))
+    return said
+
+
+def test_every_folder_of_code_is_a_package_of_the_wheel(said_to_setup):
+    folders = {path.parent for path in (ROOT / "segan_tf").rglob("*.py")}
+    names = {".".join(folder.relative_to(ROOT).parts) for folder in folders}
+    assert sorted(said_to_setup["packages"]) == sorted(
+        {*names, "segan_tf.export"}
+    )
+    for folder in (*folders, ROOT / "export"):
+        assert (folder / "__init__.py").exists()
+
+
+def test_the_wheel_has_one_name_at_the_top(said_to_setup):
+    assert {name.split(".")[0] for name in said_to_setup["packages"]} == {
+        "segan_tf"
+    }
+    assert "py_modules" not in said_to_setup
+    assert said_to_setup["package_dir"] == {"segan_tf.export": "export"}
+    # In the sources nothing is in the way of what the wheel puts there.
+    assert not (ROOT / "segan_tf" / "export").exists()
+
+
+def test_setup_and_library_say_the_same_version(said_to_setup):
+    assert said_to_setup["version"] == segan_tf.__version__
+
+
+def test_what_the_package_requires_is_pinned_within_its_range(said_to_setup):
+    pinned = {}
+    for line in (ROOT / "requirements.txt").read_text().splitlines():
+        name, equals, version = line.partition("==")
+        if equals:
+            pinned[name] = version
+    ranges = [
+        *said_to_setup["install_requires"],
+        *said_to_setup["extras_require"]["cpu"],
+    ]
+    for text in ranges:
+        name, least = text.split(",")[0].split(">=")
+        assert numbers(least) <= numbers(pinned[name]), text
+
+
+def numbers(version):
+    """Returns a version's numbers, to compare by."""
+    return tuple(int(number) for number in version.split("."))

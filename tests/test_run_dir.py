@@ -1,0 +1,247 @@
+import dataclasses
+import json
+import os
+import resource
+
+import pytest
+
+from segan_tf import config
+from segan_tf.training import run_dir
+
+COMMAND = ["main.py", "--mode=train", "--width=2"]
+
+
+def make_run(model_dir, **changes):
+    return config.Config(model_dir=str(model_dir), **changes)
+
+
+def read_record(model_dir):
+    return json.loads((model_dir / "flags.json").read_text("utf-8"))
+
+
+def read_lines(model_dir):
+    text = (model_dir / "log.jsonl").read_text("utf-8")
+    return [json.loads(line) for line in text.splitlines()]
+
+
+@pytest.fixture
+def smallest_files():
+    """Lets no file grow beyond 100 bytes: a disk that is nearly full."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, hard))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def test_flags_come_back_as_they_were_written(tmp_path):
+    run = make_run(
+        tmp_path / "new" / "run",
+        width=2,
+        dice_weight=0.5,
+        adversarial=False,
+        num_test=7,
+        data_dir="Läsionen",
+        seed=3,
+    )
+    run_dir.write_flags(run, COMMAND)
+    assert run_dir.read_flags(run.model_dir) == run
+
+
+def test_flags_are_those_of_the_folder_wherever_it_is_now(tmp_path):
+    run_dir.write_flags(make_run(tmp_path / "old", width=2), COMMAND)
+    os.rename(tmp_path / "old", tmp_path / "new")
+    moved = make_run(tmp_path / "new", width=2)
+    assert run_dir.read_flags(moved.model_dir) == moved
+
+
+def test_record_holds_all_that_repeats_the_run(tmp_path):
+    run_dir.write_flags(make_run(tmp_path, seed=3), COMMAND)
+    record = read_record(tmp_path)
+    assert record["flags"]["seed"] == 3
+    assert record["command"] == "main.py --mode=train --width=2"
+    assert {"python", "keras", "numpy", "pillow"} < set(record["versions"])
+    assert record["versions"]["python"].startswith("3.")
+    assert record["commit"]
+    assert record["hardware"].startswith(f"{os.cpu_count()} CPU cores, ")
+
+
+def test_folder_without_a_run_says_how_to_make_one(tmp_path):
+    assert not run_dir.has_flags(str(tmp_path))
+    with pytest.raises(
+        config.UserError,
+        match="holds no trained model .flags.json is missing.; train first "
+        "with --mode=train --model_dir=",
+    ):
+        run_dir.read_flags(str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        '{"flags": {"width": 2',
+        "[]",
+        "{}",
+        '{"flags": {"widht": 2}}',
+        '{"flags": {"width": "two"}}',
+        '{"flags": {"width": -2}}',
+        "\x00\x01",
+    ],
+)
+def test_flags_of_another_hand_are_one_error(tmp_path, text):
+    (tmp_path / "flags.json").write_text(text, "utf-8")
+    with pytest.raises(config.UserError, match="flags.json cannot be under"):
+        run_dir.read_flags(str(tmp_path))
+
+
+def test_flags_that_are_no_text_are_one_error(tmp_path):
+    (tmp_path / "flags.json").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(config.UserError, match="flags.json cannot be under"):
+        run_dir.read_flags(str(tmp_path))
+
+
+@pytest.mark.parametrize("name", ["run", "run/below"])
+def test_model_dir_that_cannot_be_a_folder_is_refused(tmp_path, name):
+    (tmp_path / "run").write_text("a file")
+    run = make_run(tmp_path / name)
+    with pytest.raises(
+        config.UserError,
+        match=r"^--model_dir \(.*run.*\) cannot be written \(.+\); give a "
+        "folder that can.$",
+    ):
+        run_dir.write_flags(run, COMMAND)
+
+
+def test_full_disk_asks_for_room_and_keeps_the_old_flags(
+    tmp_path, smallest_files
+):
+    (tmp_path / "flags.json").write_text("{}")
+    with pytest.raises(
+        config.UserError,
+        match=r"cannot be written \(File too large\); make room and start",
+    ):
+        run_dir.write_flags(make_run(tmp_path), COMMAND)
+    assert os.listdir(tmp_path) == ["flags.json"]
+    assert read_record(tmp_path) == {}
+
+
+def test_the_same_run_may_go_on_with_more_epochs(tmp_path):
+    run = make_run(tmp_path, width=2, epochs=5, checkpoint_minutes=1.0)
+    run_dir.write_flags(run, COMMAND)
+    run_dir.refuse_other_run(
+        dataclasses.replace(run, epochs=9, checkpoint_minutes=2.0, xla=True)
+    )
+
+
+@pytest.mark.parametrize(
+    "old, new, words",
+    [
+        (
+            {"learning_rate": 0.002},
+            {"learning_rate": 0.1},
+            r"--learning_rate \(0.1\) is not the 0.002 that .*"
+            "give --learning_rate=0.002, another --model_dir, or --noresume",
+        ),
+        ({}, {"seed": 4}, r"--seed \(4\) is not the 0 that .*give --seed=0,"),
+        (
+            {"adversarial": False},
+            {},
+            r"--adversarial \(True\) is not the False .*--adversarial=False,",
+        ),
+        (
+            {},
+            {"num_test": 9},
+            r"--num_test \(9\) is not the default .*leave --num_test out,",
+        ),
+        (
+            {},
+            {"data_dir": "there"},
+            r"--data_dir \(there\) is not the default .*leave --data_dir out,",
+        ),
+    ],
+)
+def test_another_run_is_refused_with_flag_and_both_values(
+    tmp_path, old, new, words
+):
+    run_dir.write_flags(make_run(tmp_path, **old), COMMAND)
+    with pytest.raises(config.UserError, match=words):
+        run_dir.refuse_other_run(make_run(tmp_path, **new))
+
+
+# Another value of each flag that decides the weights; segmentor and num_labels
+# have only one yet.
+OTHER = {
+    **dict.fromkeys(("data_dir", "image_dir", "test_list"), "there"),
+    **dict.fromkeys(("num_drawn", "num_test", "num_validation"), 17),
+    **dict.fromkeys(("split_seed", "seed", "width", "batch_size"), 17),
+    **dict.fromkeys(("learning_rate", "decay_rate", "dice_weight"), 0.25),
+    **dict.fromkeys(("critic_clip", "decay_epochs"), 1),
+    "label_map_dir": "there",
+    "skip_bad_pairs": True,
+    "image_size": 64,
+    "augment": "strong",
+    "adversarial": False,
+    "precision": "mixed_bfloat16",
+}
+
+
+@pytest.mark.parametrize("name", OTHER)
+def test_every_flag_that_decides_the_weights_is_compared(tmp_path, name):
+    run_dir.write_flags(make_run(tmp_path), COMMAND)
+    record = read_record(tmp_path)
+    record["flags"][name] = OTHER[name]
+    if name in ("image_dir", "label_map_dir"):  # neither goes alone
+        record["flags"].update(image_dir="there", label_map_dir="there")
+    (tmp_path / "flags.json").write_text(json.dumps(record))
+    with pytest.raises(config.UserError, match="was trained with"):
+        run_dir.refuse_other_run(make_run(tmp_path))
+
+
+def test_every_compared_flag_is_tried():
+    assert set(config.RUN_FIELDS) - {"segmentor", "num_labels"} == set(OTHER)
+
+
+def test_log_forgets_steps_that_are_made_again(tmp_path):
+    log = run_dir.Log(str(tmp_path), first_step=0)
+    for step in (50, 100, 150):
+        log.write(kind="loop", step=step, dice=0.5)
+    # The checkpoint that the run goes on from is of step 100.
+    log = run_dir.Log(str(tmp_path), first_step=100)
+    assert [line["step"] for line in read_lines(tmp_path)] == [50, 100]
+    log.write(kind="loop", step=120, dice=0.5)
+    assert read_lines(tmp_path)[-1] == {
+        "kind": "loop",
+        "step": 120,
+        "dice": 0.5,
+    }
+
+
+@pytest.mark.parametrize(
+    "end", [b'{"kind": "loop", "step": 7', b'{"step": 7}', b"7\n", b"\xff\n"]
+)
+def test_log_forgets_a_line_that_was_being_written(tmp_path, end):
+    (tmp_path / "log.jsonl").write_bytes(b'{"step": 5}\n' + end)
+    log = run_dir.Log(str(tmp_path), first_step=10)
+    log.write(step=11)
+    assert read_lines(tmp_path) == [{"step": 5}, {"step": 11}]
+
+
+def test_log_of_a_new_run_begins_empty(tmp_path):
+    run_dir.Log(str(tmp_path), first_step=0).write(step=5)
+    run_dir.Log(str(tmp_path), first_step=0)
+    assert read_lines(tmp_path) == []
+
+
+def test_log_on_a_full_disk_is_one_error(tmp_path, smallest_files):
+    log = run_dir.Log(str(tmp_path), first_step=0)
+    with pytest.raises(config.UserError, match="make room and start again"):
+        log.write(step=1, text="x" * 200)
+
+
+def test_training_is_read_until_it_begins_anew(tmp_path):
+    assert run_dir.read_training(str(tmp_path)) == {}
+    run_dir.write_training(str(tmp_path), {"last_step": 8})
+    assert run_dir.read_training(str(tmp_path)) == {"last_step": 8}
+    run_dir.forget_training(str(tmp_path))
+    run_dir.forget_training(str(tmp_path))
+    assert run_dir.read_training(str(tmp_path)) == {}
