@@ -135,7 +135,7 @@ def test_summary_is_kept_in_training_json(two_epochs):
     np.testing.assert_allclose(
         summary["images_per_second"],
         8 * 2 / summary["train_seconds"],
-        rtol=0.1,  # both are rounded
+        atol=0.1,  # both are rounded to one digit
     )
     assert 0.1 < summary["peak_memory_gb"] < 64
 
@@ -308,7 +308,7 @@ def test_weights_gone_bad_in_the_last_step_of_an_epoch_are_not_saved(tmp_path):
     make_quick(trainer, [0.5, 0.6], after_step=spoil_in_the_second_epoch)
     with pytest.raises(
         watch.Diverged,
-        match="^step 8: down1_conv/kernel of the segmentor is not finite any more",
+        match="^step 8: down1_conv/kernel of the segmentor is not finite",
     ):
         trainer.train()
     assert saved_steps(tmp_path, "last") == saved_steps(tmp_path, "best") == [4]
@@ -376,3 +376,12 @@ def test_full_disk_ends_the_run_with_one_error(tmp_path, monkeypatch):
     ):
         trainer.train()
     assert make_trainer(tmp_path, adversarial=False, epochs=3).step == 4
+
+
+def test_no_room_for_curves_is_one_error(tmp_path):
+    (tmp_path / "tensorboard").write_text("a file where the folder would be")
+    with pytest.raises(
+        config.UserError,
+        match=r"tensorboard cannot be written \(Not a directory\); make room",
+    ):
+        make_trainer(tmp_path, adversarial=False)

@@ -1,3 +1,4 @@
+import contextlib
 import dataclasses
 import json
 import os
@@ -24,13 +25,19 @@ def read_lines(model_dir):
     return [json.loads(line) for line in text.splitlines()]
 
 
-@pytest.fixture
-def smallest_files():
-    """Lets no file grow beyond 100 bytes: a disk that is nearly full."""
+@contextlib.contextmanager
+def nearly_full_disk():
+    """Lets no file grow beyond 100 bytes.
+
+    Only around the call that is to fail: the limit holds for pytest's own
+    output, too, when that goes to a file.
+    """
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (100, hard))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 def test_flags_come_back_as_they_were_written(tmp_path):
@@ -112,13 +119,14 @@ def test_model_dir_that_cannot_be_a_folder_is_refused(tmp_path, name):
         run_dir.write_flags(run, COMMAND)
 
 
-def test_full_disk_asks_for_room_and_keeps_the_old_flags(
-    tmp_path, smallest_files
-):
+def test_full_disk_asks_for_room_and_keeps_the_old_flags(tmp_path):
     (tmp_path / "flags.json").write_text("{}")
-    with pytest.raises(
-        config.UserError,
-        match=r"cannot be written \(File too large\); make room and start",
+    with (
+        pytest.raises(
+            config.UserError,
+            match=r"cannot be written \(File too large\); make room and start",
+        ),
+        nearly_full_disk(),
     ):
         run_dir.write_flags(make_run(tmp_path), COMMAND)
     assert os.listdir(tmp_path) == ["flags.json"]
@@ -232,9 +240,12 @@ def test_log_of_a_new_run_begins_empty(tmp_path):
     assert read_lines(tmp_path) == []
 
 
-def test_log_on_a_full_disk_is_one_error(tmp_path, smallest_files):
+def test_log_on_a_full_disk_is_one_error(tmp_path):
     log = run_dir.Log(str(tmp_path), first_step=0)
-    with pytest.raises(config.UserError, match="make room and start again"):
+    with (
+        pytest.raises(config.UserError, match="make room and start again"),
+        nearly_full_disk(),
+    ):
         log.write(step=1, text="x" * 200)
 
 

@@ -239,12 +239,12 @@ def test_more_than_fifty_bad_files_are_counted(tmp_path, skip):
 
 
 @pytest.mark.parametrize("kind", config.CACHES)
-def test_records_have_twice_the_image_size(folder, tmp_path, kind):
+def test_records_have_the_working_size(folder, tmp_path, kind):
     run = make_run(tmp_path, data_dir=str(folder), cache=kind)
 
     records = open_records(run, load_splits(run).train)
 
-    assert records.shape == (2 * 16, 2 * 16, 3 + 1)
+    assert records.shape == (1.25 * 16, 1.25 * 16, 3 + 1)
     assert records.read(0).shape == records.shape
     on_disk = os.path.exists(os.path.join(run.model_dir, "cache"))
     assert on_disk == (kind == "disk")

@@ -80,7 +80,7 @@ def open_records(
       UserError: names every pair that cannot be read, unless
         ``skip_bad_pairs`` is set; or the split does not fit into memory.
     """
-    size = config.WORKING_SCALE * run.image_size
+    size = round(config.WORKING_SCALE * run.image_size)
     if run.cache == "memory":
         _refuse_too_large(len(split) * size**2 * (3 + run.num_labels))
     records = cache.open_records(

@@ -98,7 +98,7 @@ class Checkpoints:
             goes_on = f"step {_step_of(kept) if kept else 0}"
             raise config.UserError(
                 f"--model_dir ({self._folder}): the checkpoint of step {step} "
-                f"cannot be written ({_reason(error)}); make room and start "
+                f"cannot be written ({reason_of(error)}); make room and start "
                 f"again, the run goes on from {goes_on}."
             ) from error
 
@@ -167,12 +167,12 @@ def _restore(
         status.assert_existing_objects_matched()
     except (ValueError, AssertionError) as error:
         raise config.UserError(
-            f"{path} is of another configuration ({_reason(error)}); give the "
+            f"{path} is of another configuration ({reason_of(error)}); give the "
             "flags it was trained with, or another --model_dir."
         ) from error
     except (tf.errors.OpError, IndexError) as error:
         raise config.UserError(
-            f"{path} is damaged ({_reason(error)}); remove the files {path}.* "
+            f"{path} is damaged ({reason_of(error)}); remove the files {path}.* "
             "to fall back on another checkpoint."
         ) from error
 
@@ -212,7 +212,7 @@ def _step_of(path: str) -> int:
     return int(path.rpartition("-")[2])
 
 
-def _reason(error: Exception) -> str:
-    """Takes the cause out of TensorFlow's message."""
+def reason_of(error: Exception) -> str:
+    """Takes the cause out of TensorFlow's message, without its node names."""
     line = (str(error).splitlines() or [type(error).__name__])[0]
     return re.sub(r"\{\{.*?\}\} | \[Op:\w+\]", "", line).rpartition("; ")[2]

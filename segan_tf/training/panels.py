@@ -4,7 +4,9 @@ import os
 
 import tensorflow as tf
 
+from segan_tf import config
 from segan_tf.data import preprocessing
+from segan_tf.training import checkpoints
 
 _PICTURES = 4  # shown per panel
 
@@ -13,9 +15,19 @@ class Panels:
     """Writes scalars and pictures below <model_dir>/tensorboard."""
 
     def __init__(self, model_dir: str):
-        self._writer = tf.summary.create_file_writer(
-            os.path.join(model_dir, "tensorboard")
-        )
+        """Opens the file of events.
+
+        Raises:
+          UserError: it cannot be written.
+        """
+        folder = os.path.join(model_dir, "tensorboard")
+        try:
+            self._writer = tf.summary.create_file_writer(folder)
+        except tf.errors.OpError as error:
+            raise config.UserError(
+                f"--model_dir ({model_dir}): {folder} cannot be written "
+                f"({checkpoints.reason_of(error)}); make room and start again."
+            ) from error
 
     def write_scalars(
         self, group: str, values: dict[str, float], *, step: int
