@@ -302,7 +302,7 @@ def test_records_that_do_not_fit_into_memory_are_refused(
     run = make_run(tmp_path, data_dir=str(folder), image_size=8000)
     split = load_splits(run).train
     write_meminfo(tmp_path, monkeypatch, free_kb=1, available_kb=1_000_000)
-    needed = TRAINING * (2 * 8000) ** 2 * (3 + 1) / 1e9
+    needed = TRAINING * (1.25 * 8000) ** 2 * (3 + 1) / 1e9
     message = (
         rf"--cache \(memory\) needs {needed:.1f} GB and "
         rf"{1_000_000 * 1024 / 1e9:.1f} GB are free; use --cache=disk"

@@ -167,13 +167,13 @@ def _restore(
         status.assert_existing_objects_matched()
     except (ValueError, AssertionError) as error:
         raise config.UserError(
-            f"{path} is of another configuration ({reason_of(error)}); give the "
-            "flags it was trained with, or another --model_dir."
+            f"{path} is of another configuration ({reason_of(error)}); give "
+            "the flags it was trained with, or another --model_dir."
         ) from error
     except (tf.errors.OpError, IndexError) as error:
         raise config.UserError(
-            f"{path} is damaged ({reason_of(error)}); remove the files {path}.* "
-            "to fall back on another checkpoint."
+            f"{path} is damaged ({reason_of(error)}); remove the files "
+            f"{path}.* to fall back on another checkpoint."
         ) from error
 
 
@@ -215,4 +215,4 @@ def _step_of(path: str) -> int:
 def reason_of(error: Exception) -> str:
     """Takes the cause out of TensorFlow's message, without its node names."""
     line = (str(error).splitlines() or [type(error).__name__])[0]
-    return re.sub(r"\{\{.*?\}\} | \[Op:\w+\]", "", line).rpartition("; ")[2]
+    return re.sub(r"\{\{.*?\}\} | \[Op:\w+\].*", "", line).rpartition("; ")[2]
