@@ -205,6 +205,34 @@ def test_more_epochs_go_on_from_the_last_one(tmp_path, capsys):
     assert steps == [4, 8, 12]
 
 
+def test_resumed_run_sees_the_batches_it_would_have_seen(tmp_path):
+    def train_and_record(model_dir, epochs):
+        trainer = make_trainer(
+            model_dir, adversarial=False, validation=0, epochs=epochs
+        )
+        make_quick(trainer)
+        quick_step, seen = trainer._distributed_step, []
+
+        def step(image, true_label_map):
+            seen.append((image.numpy(), true_label_map.numpy()))
+            return quick_step(image, true_label_map)
+
+        trainer._distributed_step = step
+        trainer.train()
+        return seen
+
+    at_once = train_and_record(tmp_path / "at_once", epochs=2)
+    in_two = [
+        *train_and_record(tmp_path / "in_two", epochs=1),
+        *train_and_record(tmp_path / "in_two", epochs=2),
+    ]
+    assert len(at_once) == len(in_two) == 2 * 4
+    for expected, batch in zip(at_once, in_two, strict=True):
+        for a, b in zip(expected, batch, strict=True):
+            np.testing.assert_array_equal(a, b)
+    assert np.any(at_once[0][0] != at_once[4][0])  # each epoch has its order
+
+
 def test_validation_chooses_the_best_checkpoint(tmp_path):
     trainer = make_trainer(tmp_path, adversarial=False, epochs=3)
     make_quick(trainer, dices=[0.5, 0.7, 0.6])

@@ -1,5 +1,6 @@
 """Stops real runs by signals and compares them with one left in peace."""
 
+import contextlib
 import json
 import pathlib
 import signal
@@ -26,12 +27,13 @@ FLAGS = (
     "--epochs=3",
     "--checkpoint_minutes=0",
 )
-PATIENCE = 300  # seconds; a loaded machine takes its time
+PATIENCE = 900  # seconds; a loaded machine takes its time
 
 
+@contextlib.contextmanager
 def start(folder, name):
-    """Starts training in a process of its own, in folder/name."""
-    return subprocess.Popen(
+    """Starts training in folder/name, in a process that is never left over."""
+    process = subprocess.Popen(
         [
             sys.executable,
             str(running.ROOT / "main.py"),
@@ -43,6 +45,11 @@ def start(folder, name):
         stderr=subprocess.PIPE,
         text=True,
     )
+    with process:
+        try:
+            yield process
+        finally:
+            process.kill()
 
 
 def read_log(model_dir):
@@ -86,18 +93,20 @@ def runs(tmp_path_factory):
     """
     folder = tmp_path_factory.mktemp("runs")
     blobs.write_pairs(str(folder / "pairs"), 120)
-    peaceful = start(folder, "peace")
     ends = []
-    for number, step in ((signal.SIGKILL, PER_EPOCH), (signal.SIGTERM, 100)):
-        process = start(folder, "disturbed")
-        wait_for_step(process, folder / "disturbed", step)
-        process.send_signal(number)
-        out, err = process.communicate(timeout=PATIENCE)
-        ends.append((process.returncode, out, err))
-    process = start(folder, "disturbed")
-    out, err = process.communicate(timeout=PATIENCE)
-    ends.append((process.returncode, out, err))
-    _, err = peaceful.communicate(timeout=PATIENCE)
+    with start(folder, "peace") as peaceful:
+        for number, step in (
+            (signal.SIGKILL, PER_EPOCH),
+            (signal.SIGTERM, 100),
+            (None, None),
+        ):
+            with start(folder, "disturbed") as process:
+                if number:
+                    wait_for_step(process, folder / "disturbed", step)
+                    process.send_signal(number)
+                out, err = process.communicate(timeout=PATIENCE)
+            ends.append((process.returncode, out, err))
+        _, err = peaceful.communicate(timeout=PATIENCE)
     assert peaceful.returncode == 0, err
     return folder, ends
 
