@@ -9,7 +9,7 @@ import flags
 ROOT = pathlib.Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 # Flags of the scripts in benchmarks/, and absl's own.
-OTHERS = {"help", "flagfile", "widths"}
+OTHERS = {"help", "flagfile", "widths", "rounds"}
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
