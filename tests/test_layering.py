@@ -13,6 +13,7 @@ FLOORS = {
     "segan_tf": 0,
     "segan_tf.config": 0,
     "segan_tf.files": 0,
+    "segan_tf.labels": 0,
     "segan_tf.progress": 0,
     "segan_tf.data": 1,
     "segan_tf.models": 2,
@@ -29,6 +30,7 @@ EXPORT_MAY_IMPORT = (
     "segan_tf.data.preprocessing",
     "segan_tf.config",
     "segan_tf.files",
+    "segan_tf.labels",
 )
 FLAGS_MAY_IMPORT = ("absl", "segan_tf.config")
 

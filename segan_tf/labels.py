@@ -1,0 +1,189 @@
+"""Which labels there are, what they are called and how files mark them."""
+
+import dataclasses
+import json
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from segan_tf import config
+
+FILE_NAME = "labels.json"
+# Okabe and Ito's palette, told apart with every common colour blindness, and
+# white; those first that differ most from skin and from grey.
+COLOURS = (
+    (86, 180, 233),  # sky blue
+    (230, 159, 0),  # orange
+    (0, 158, 115),  # bluish green
+    (240, 228, 66),  # yellow
+    (213, 94, 0),  # vermilion
+    (0, 114, 178),  # blue
+    (204, 121, 167),  # reddish purple
+    (255, 255, 255),  # white
+)
+# One byte a pixel holds the numbers of the predicted label maps.
+MOST_LABELS = 255
+
+_BACKGROUND = "background"
+_COLOUR = re.compile(r"#[0-9a-f]{6}", re.IGNORECASE)
+_LARGEST_VALUE = 65535  # of a 16-bit grey picture
+
+
+@dataclasses.dataclass(frozen=True)
+class Labels:
+    """The labels of a run, background not counted.
+
+    Attributes:
+      names: of the labels 1..k, in the order of the channels.
+      exclusive: at most one label holds at a pixel; else any number may.
+      marks: (value, label number) of everything a label map may hold, label
+        0 being the background; a value is a grey value or palette number or,
+        by_colour, 0xRRGGBB. Empty: label j has the value j, and a single
+        label any one value but 0.
+      by_colour: label maps mark their labels with colours.
+    """
+
+    names: tuple[str, ...] = ("lesion",)
+    exclusive: bool = True
+    marks: tuple[tuple[int, int], ...] = ()
+    by_colour: bool = False
+
+    @property
+    def count(self) -> int:
+        """How many labels there are, k."""
+        return len(self.names)
+
+    @property
+    def slugs(self) -> tuple[str, ...]:
+        """The names as they stand in names of files and columns."""
+        return tuple(slug(name) for name in self.names)
+
+    @property
+    def colours(self) -> tuple[tuple[int, int, int], ...]:
+        """An RGB colour for each label; they repeat after eight."""
+        return tuple(COLOURS[i % len(COLOURS)] for i in range(self.count))
+
+
+def slug(name: str) -> str:
+    """Makes a name of letters, digits and underscores: "ruler_mark"."""
+    return re.sub(r"\W+", "_", name.strip().lower()).strip("_")
+
+
+def default_names(count: int) -> tuple[str, ...]:
+    """Names labels that nobody named."""
+    if count == 1:
+        return Labels.names
+    return tuple(f"label {number}" for number in range(1, count + 1))
+
+
+def make_labels(
+    names: Sequence[str], *, where: str, exclusive: bool = True
+) -> Labels:
+    """Makes labels that are marked by their numbers.
+
+    Args:
+      names: of the labels 1..k.
+      where: the flag or file they come from, for the error.
+      exclusive: at most one label holds at a pixel.
+
+    Raises:
+      UserError: there is no name, too many, or two that are alike.
+    """
+    _refuse_names(names, where)
+    return Labels(tuple(names), exclusive)
+
+
+def read_labels(path: str, *, exclusive: bool = True) -> Labels:
+    """Reads a labels.json: what each value or colour of a label map means.
+
+    ``{"1": "right ventricle", "2": "myocardium"}`` names grey values (or
+    palette numbers), ``{"#ff0000": "lesion"}`` colours. What is named null or
+    "background" is no label, and two marks of one name are one label. Values
+    and colours that are not named are errors, but 0 (or black, unless it is
+    named) is always background.
+
+    Raises:
+      UserError: the file cannot be read or says something else.
+    """
+    try:
+        with open(path, encoding="utf-8-sig") as file:
+            named = json.load(file)
+    except OSError as error:
+        raise config.UserError(
+            f"{path} cannot be read ({error.strerror}); give a labels.json."
+        ) from error
+    except ValueError as error:
+        raise config.UserError(
+            f"{path} is not JSON ({error}); write "
+            '{"1": "first name", "2": "second name"}.'
+        ) from error
+    return _labels_of(named, path, exclusive)
+
+
+def numbered(labels: Labels) -> dict[str, str]:
+    """Returns what a labels.json of predicted label maps holds."""
+    return {str(i): name for i, name in enumerate(labels.names, start=1)}
+
+
+def _labels_of(named: Any, path: str, exclusive: bool) -> Labels:
+    if not isinstance(named, Mapping) or not all(
+        name is None or isinstance(name, str) for name in named.values()
+    ):
+        raise config.UserError(
+            f"{path} must map values or colours to names, such as "
+            '{"1": "first name", "2": "second name"}.'
+        )
+    by_colour = any(mark.startswith("#") for mark in named)
+    names: list[str] = []
+    marks = {0: 0}
+    for mark, name in named.items():
+        value = _value_of(mark, by_colour, path)
+        if name is None or name.strip().lower() == _BACKGROUND:
+            marks[value] = 0
+            continue
+        if value == 0 and not by_colour:
+            raise config.UserError(
+                f"{path} names 0 {name!r}, but 0 is the background; give the "
+                "label another value."
+            )
+        if name not in names:
+            names.append(name)
+        marks[value] = names.index(name) + 1
+    _refuse_names(names, path)
+    return Labels(tuple(names), exclusive, tuple(marks.items()), by_colour)
+
+
+def _value_of(mark: str, by_colour: bool, path: str) -> int:
+    if by_colour and _COLOUR.fullmatch(mark):
+        return int(mark[1:], 16)
+    if not by_colour and mark.isdecimal() and int(mark) <= _LARGEST_VALUE:
+        return int(mark)
+    raise config.UserError(
+        f"{path} names {mark!r}, which is "
+        + (
+            "no colour; write all as #rrggbb."
+            if by_colour
+            else f"no value from 0 to {_LARGEST_VALUE}, nor a #rrggbb colour."
+        )
+    )
+
+
+def _refuse_names(names: Sequence[str], where: str) -> None:
+    if not 1 <= len(names) <= MOST_LABELS:
+        raise config.UserError(
+            f"{where} names {len(names)} labels; 1 to {MOST_LABELS} are "
+            "possible."
+        )
+    seen: dict[str, str] = {}
+    for name in names:
+        short = slug(name)
+        if not short:
+            raise config.UserError(
+                f"{where}: the label name {name!r} has no letter or digit."
+            )
+        if short in seen:
+            raise config.UserError(
+                f"{where}: the label names {seen[short]!r} and {name!r} are "
+                "too much alike; rename one."
+            )
+        seen[short] = name
