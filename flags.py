@@ -5,6 +5,8 @@ from absl import flags
 from segan_tf.config import (
     AUGMENTATIONS,
     CACHES,
+    CRITIC_FORMS,
+    LABEL_KINDS,
     LEAST,
     MODES,
     PRECISIONS,
@@ -30,6 +32,10 @@ def _float(name: str, text: str) -> None:
 
 def _string(name: str, text: str) -> None:
     flags.DEFINE_string(name, getattr(Config, name), text)
+
+
+def _list(name: str, text: str) -> None:
+    flags.DEFINE_list(name, getattr(Config, name), text)
 
 
 def _boolean(name: str, text: str) -> None:
@@ -73,6 +79,17 @@ def _define_data() -> None:
     )
     _integer("split_seed", "Seed of the draws for testing and validation.")
     _string("test_list", "File of the ids to test on, one per line.")
+    _string(
+        "groups",
+        "CSV file with the columns id and group, such as a patient: no group "
+        "is divided between the splits.",
+    )
+    _string(
+        "label_names",
+        "Names of the labels, separated by commas, or a labels.json that says "
+        "what each value or colour of a label map means. Default: labels.json "
+        "in --data_dir, if there is one.",
+    )
     _boolean("skip_bad_pairs", "Go on without the pairs that cannot be used.")
     _integer("image_size", "Side of the segmentor's input in pixels.")
     _enum(
@@ -92,6 +109,11 @@ def _define_model() -> None:
     _enum("segmentor", SEGMENTORS, "Architecture of the segmentor.")
     _integer("width", "Channels of the first level of S and C.")
     _integer("num_labels", "Labels to segment, background not counted.")
+    _enum(
+        "label_kind",
+        LABEL_KINDS,
+        "exclusive: at most one label at a pixel; overlapping: any number.",
+    )
 
 
 def _define_training() -> None:
@@ -110,9 +132,27 @@ def _define_training() -> None:
         "critic_clip",
         "Bound of the critic's weights; 0 leaves them free.",
     )
+    _enum(
+        "critic_form",
+        CRITIC_FORMS,
+        "How the critic sees several labels: shared, one critic for the masked "
+        "image of each label; stacked, one for all masked images stacked on "
+        "channels; per_label, a critic for each.",
+    )
+    _integer(
+        "critic_labels_per_step",
+        "Labels that the shared critic sees in a step, drawn at random; 0: "
+        "all of them.",
+    )
+    _list(
+        "label_weights",
+        "Weight of each label in the losses, separated by commas; their mean "
+        "is brought to 1. The stacked critic sees the labels together: there "
+        "they weigh the other terms alone. Default: all 1.",
+    )
     _boolean(
         "adversarial",
-        "Train against the critic; without it S is trained alone with binary "
+        "Train against the critic; without it S is trained alone with "
         "cross-entropy and Dice.",
     )
     _enum("precision", PRECISIONS, "Arithmetic of the convolutions.")
@@ -170,7 +210,7 @@ def help_text() -> str:
 
 
 def _shown_default(flag: flags.Flag) -> str:
-    if flag.default is None or flag.default == "":
+    if flag.default in (None, "", []):
         return ""
     if flag.boolean:
         return f" (default {str(flag.default).lower()})"

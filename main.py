@@ -45,11 +45,13 @@ def _check(run: config.Config) -> int:
     """Reads every pair and says what it finds."""
     from segan_tf.data import checks, sources
 
-    found = sources.find(run, progress=progress.bar)
+    labels = sources.load_labels(run)
+    found = sources.find(run, labels, progress=progress.bar)
     report = checks.check_pairs(
         sources.make_splits(run, found.pairs),
+        labels=labels,
         unmatched=found.problems,
-        num_labels=run.num_labels,
+        notes=found.notes,
         progress=progress.bar,
     )
     print(report.summary())
@@ -64,17 +66,23 @@ def _train(run: config.Config) -> int:
     goes_on = run.resume and run_dir.has_flags(run.model_dir)
     if goes_on:
         run_dir.refuse_other_run(run)
-    divided = sources.load_splits(run, progress=progress.bar, say=progress.say)
+    labels = sources.load_labels(run)
+    divided = sources.load_splits(
+        run, labels, progress=progress.bar, say=progress.say
+    )
     if goes_on:
         _refuse_other_pairs(run, divided)
     progress.say(
         f"{len(divided.train)} pairs for training, {len(divided.validation)} "
-        f"for validation, {len(divided.test)} for testing"
+        f"for validation, {len(divided.test)} for testing; "
+        f"{labels.count} label{'s' * (labels.count > 1)}: "
+        f"{', '.join(labels.names)}"
     )
-    trainer = _make_trainer(run, divided)
+    trainer = _make_trainer(run, divided, labels)
     # Not before everything is accepted: a refused command must neither
     # rewrite what a trained model goes by nor stand in the way of the next.
     splits.write_splits(divided, run.model_dir)
+    run_dir.write_labels(labels, run.model_dir)
     run_dir.write_flags(run, sys.argv)
     summary = trainer.train()
     if summary:
@@ -88,7 +96,7 @@ def _train(run: config.Config) -> int:
     return 0
 
 
-def _make_trainer(run: config.Config, divided):
+def _make_trainer(run: config.Config, divided, labels):
     _start_tensorflow()
     from segan_tf.data import sources
     from segan_tf.training import distribution, loop
@@ -99,11 +107,17 @@ def _make_trainer(run: config.Config, divided):
     # Before the pairs are decoded, which may take minutes.
     distribution.check_batch_size(run.batch_size, strategy.num_replicas_in_sync)
     training, validation = (
-        sources.open_records(run, part, progress=progress.bar, say=progress.say)
+        sources.open_records(
+            run, part, labels, progress=progress.bar, say=progress.say
+        )
         for part in (divided.train, divided.validation)
     )
     return loop.Trainer(
-        run, training=training, validation=validation, strategy=strategy
+        run,
+        training=training,
+        validation=validation,
+        strategy=strategy,
+        labels=labels,
     )
 
 

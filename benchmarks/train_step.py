@@ -50,15 +50,18 @@ def _segmentor_loss(game, image, true_label_map):
     dice = losses.soft_dice_loss(predicted, true_label_map)
     return _distance(
         game, image, predicted, true_label_map
-    ) + game.dice_factor * tf.reduce_mean(dice)
+    ) + game.run.dice_factor * tf.reduce_mean(dice)
 
 
 def _distance(game, image, predicted, true_label_map):
     features = [
-        game.critic(critic_lib.mask_image(image, label_map), training=True)
+        critic_lib.compute_features(
+            game.critic, game.run.critic_form, image, label_map
+        )
         for label_map in (predicted, true_label_map)
     ]
-    return tf.reduce_mean(losses.multi_scale_l1(*features))
+    distances = losses.scale_distances(*features)
+    return tf.reduce_mean(losses.multi_scale_l1(distances))
 
 
 def _move(optimizer, model, loss_function) -> None:

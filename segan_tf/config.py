@@ -43,6 +43,9 @@ CACHES = ("memory", "disk", "none")
 PRECISIONS = ("float32", "mixed_bfloat16")
 MODES = ("check", "train", "evaluate", "predict", "export")
 SPLITS = ("train", "validation", "test", "all")
+LABEL_KINDS = ("exclusive", "overlapping")
+CRITIC_FORMS = ("shared", "stacked", "per_label")
+MOST_LABELS = 255  # one byte a pixel holds the numbers of the label maps
 
 
 class UserError(ValueError):
@@ -66,6 +69,8 @@ class Config:
     num_validation: int | None = None  # None: one in VALIDATION_SHARE
     split_seed: int = 0
     test_list: str = ""
+    groups: str = ""
+    label_names: str = ""
     skip_bad_pairs: bool = False
     image_size: int = 128  # reference, Data
     augment: str = "basic"  # reference, Data: resize or crop, and flips
@@ -75,6 +80,7 @@ class Config:
     segmentor: str = "segan"
     width: int = 64  # reference, Networks
     num_labels: int = 1
+    label_kind: str = "exclusive"
 
     # Training
     model_dir: str = "runs/segan"
@@ -85,6 +91,9 @@ class Config:
     decay_rate: float = 0.5  # SegAN's 2018 code; the reference is silent
     dice_weight: float | None = None  # None: 0 with the critic, 1 without
     critic_clip: float = 0.01  # SegAN, section 3; 0 leaves the critic free
+    critic_form: str = "shared"  # measured, see docs/method.md; ours
+    critic_labels_per_step: int = 0  # 0: all
+    label_weights: tuple[float, ...] = ()  # (): all 1
     adversarial: bool = True
     precision: str = "float32"
     xla: bool = False
@@ -102,8 +111,11 @@ class Config:
     export_dir: str = "exported"
 
     def __post_init__(self):
+        # Flags hand over lists of text, flags.json lists of numbers.
+        object.__setattr__(self, "label_weights", tuple(self.label_weights))
         self._check_choices()
         self._check_numbers()
+        self._check_labels()
         self._check_folders()
 
     def _check_choices(self):
@@ -113,6 +125,8 @@ class Config:
             ("cache", CACHES),
             ("precision", PRECISIONS),
             ("split", SPLITS),
+            ("label_kind", LABEL_KINDS),
+            ("critic_form", CRITIC_FORMS),
         ):
             value = getattr(self, name)
             if value not in choices:
@@ -141,11 +155,47 @@ class Config:
                 f"--image_size ({self.image_size}) must be a multiple of "
                 f"{SIZE_MULTIPLE}; use {nearest(below, SIZE_MULTIPLE)}."
             )
-        if self.num_labels > 1:
+        if self.num_labels > MOST_LABELS:
             raise UserError(
-                f"--num_labels ({self.num_labels}) must be 1: data with "
-                "several labels cannot be read yet."
+                f"--num_labels ({self.num_labels}) must be at most "
+                f"{MOST_LABELS}."
             )
+
+    def _check_labels(self):
+        self._check_label_weights()
+        sampled = self.critic_labels_per_step
+        if sampled > self.num_labels:
+            raise UserError(
+                f"--critic_labels_per_step ({sampled}) is more than the "
+                f"--num_labels ({self.num_labels}); use 0 for all."
+            )
+        if 0 < sampled < self.num_labels and self.critic_form != "shared":
+            raise UserError(
+                f"--critic_labels_per_step ({sampled}) needs "
+                f"--critic_form=shared, not {self.critic_form}."
+            )
+
+    def _check_label_weights(self):
+        given = self.label_weights
+        shown = ",".join(map(str, given))
+        try:
+            weights = tuple(float(weight) for weight in given)
+        except ValueError as error:
+            raise UserError(
+                f"--label_weights ({shown}) must be numbers, one a label."
+            ) from error
+        if given and len(given) != self.num_labels:
+            raise UserError(
+                f"--label_weights ({shown}) must be as many as --num_labels "
+                f"({self.num_labels})."
+            )
+        if not all(0 <= w < math.inf for w in weights) or (
+            given and not sum(weights)
+        ):
+            raise UserError(
+                f"--label_weights ({shown}) must be 0 or more, and not all 0."
+            )
+        object.__setattr__(self, "label_weights", weights)
 
     def _check_folders(self):
         if bool(self.image_dir) != bool(self.label_map_dir):
@@ -167,6 +217,11 @@ class Config:
             return self.dice_weight
         return 0.0 if self.adversarial else 1.0
 
+    @property
+    def exclusive(self) -> bool:
+        """Whether at most one label holds at a pixel."""
+        return self.label_kind == "exclusive"
+
 
 LEAST = {
     "num_drawn": 8,
@@ -176,6 +231,7 @@ LEAST = {
     "image_size": SIZE_MULTIPLE,
     "width": 1,
     "num_labels": 1,
+    "critic_labels_per_step": 0,
     "epochs": 1,
     "batch_size": 1,
     "decay_epochs": 1,
@@ -190,10 +246,21 @@ LEAST = {
 # The fields that say where the pairs come from, ...
 SOURCE_FIELDS = ("data_dir", "image_dir", "label_map_dir", "num_drawn")
 # ... and how they are divided.
-DIVISION_FIELDS = ("num_test", "num_validation", "split_seed", "test_list")
-DATA_FIELDS = (*SOURCE_FIELDS, *DIVISION_FIELDS, "skip_bad_pairs")
+DIVISION_FIELDS = (
+    "num_test",
+    "num_validation",
+    "split_seed",
+    "test_list",
+    "groups",
+)
+DATA_FIELDS = (
+    *SOURCE_FIELDS,
+    *DIVISION_FIELDS,
+    "label_names",
+    "skip_bad_pairs",
+)
 # The fields that a trained model cannot change any more.
-MODEL_FIELDS = ("segmentor", "width", "num_labels", "image_size")
+MODEL_FIELDS = ("segmentor", "width", "num_labels", "label_kind", "image_size")
 # The fields that decide a run's weights: resuming needs the same values.
 RUN_FIELDS = (
     *DATA_FIELDS,
@@ -205,6 +272,9 @@ RUN_FIELDS = (
     "decay_rate",
     "dice_weight",
     "critic_clip",
+    "critic_form",
+    "critic_labels_per_step",
+    "label_weights",
     "adversarial",
     "precision",
     "seed",

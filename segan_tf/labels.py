@@ -21,8 +21,6 @@ COLOURS = (
     (204, 121, 167),  # reddish purple
     (255, 255, 255),  # white
 )
-# One byte a pixel holds the numbers of the predicted label maps.
-MOST_LABELS = 255
 
 _BACKGROUND = "background"
 _COLOUR = re.compile(r"#[0-9a-f]{6}", re.IGNORECASE)
@@ -54,6 +52,12 @@ class Labels:
         return len(self.names)
 
     @property
+    def label_kind(self) -> str:
+        """One of config.LABEL_KINDS."""
+        exclusive, overlapping = config.LABEL_KINDS
+        return exclusive if self.exclusive else overlapping
+
+    @property
     def slugs(self) -> tuple[str, ...]:
         """The names as they stand in names of files and columns."""
         return tuple(slug(name) for name in self.names)
@@ -62,6 +66,9 @@ class Labels:
     def colours(self) -> tuple[tuple[int, int, int], ...]:
         """An RGB colour for each label; they repeat after eight."""
         return tuple(COLOURS[i % len(COLOURS)] for i in range(self.count))
+
+
+LESION = Labels()  # the one label of the reference
 
 
 def slug(name: str) -> str:
@@ -169,9 +176,9 @@ def _value_of(mark: str, by_colour: bool, path: str) -> int:
 
 
 def _refuse_names(names: Sequence[str], where: str) -> None:
-    if not 1 <= len(names) <= MOST_LABELS:
+    if not 1 <= len(names) <= config.MOST_LABELS:
         raise config.UserError(
-            f"{where} names {len(names)} labels; 1 to {MOST_LABELS} are "
+            f"{where} names {len(names)} labels; 1 to {config.MOST_LABELS} are "
             "possible."
         )
     seen: dict[str, str] = {}

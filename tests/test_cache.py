@@ -13,9 +13,11 @@ import pytest
 from PIL import Image
 
 from segan_tf import config
+from segan_tf import labels as labels_lib
 from segan_tf.data import cache, pairs
 
 CACHES = config.CACHES
+LESION = labels_lib.LESION
 SIZE = 32
 
 
@@ -29,7 +31,7 @@ def draw_pair(folder, name, seed, *, size=(40, 30)):
     label_map_path = str(folder / f"{name}.png")
     marked = rng.integers(0, 2, (height, width), dtype=np.uint8)
     Image.fromarray(marked * 255).save(label_map_path)
-    return pairs.Pair(name, image_path, label_map_path)
+    return pairs.Pair(name, image_path, (label_map_path,))
 
 
 @pytest.fixture
@@ -41,13 +43,13 @@ def split(tmp_path):
     ]
 
 
-def open_records(split, kind, tmp_path, *, size=SIZE, num_labels=1, **options):
+def open_records(split, kind, tmp_path, *, size=SIZE, labels=LESION, **options):
     return cache.open_records(
         split,
         cache=kind,
         cache_dir=str(tmp_path / "cache"),
         size=size,
-        num_labels=num_labels,
+        labels=labels,
         **options,
     )
 
@@ -62,7 +64,7 @@ def cache_files(tmp_path, ending):
 
 def assert_redone(split, tmp_path):
     records = open_records(split, "disk", tmp_path)
-    expected = [cache.decode(p, size=SIZE, num_labels=1) for p in split]
+    expected = [cache.decode(p, size=SIZE, labels=LESION) for p in split]
     np.testing.assert_array_equal(read_all(records), expected)
 
 
@@ -80,7 +82,7 @@ def test_records_are_the_decoded_pairs_in_order(split, kind, tmp_path):
     assert records.shape == (SIZE, SIZE, 3 + 1)
     for pair, record in zip(split, read_all(records), strict=True):
         assert record.dtype == np.uint8
-        expected = cache.decode(pair, size=SIZE, num_labels=1)
+        expected = cache.decode(pair, size=SIZE, labels=LESION)
         np.testing.assert_array_equal(record, expected)
 
 
@@ -90,9 +92,9 @@ def test_image_is_resized_with_antialiasing(tmp_path):
     columns = np.tile(np.uint8([0, 200]), (64, 32))
     pair = draw_pair(tmp_path, "a", 0, size=(64, 64))
     Image.fromarray(columns).save(tmp_path / "a.bmp")
-    pair = pairs.Pair("a", str(tmp_path / "a.bmp"), pair.label_map_path)
+    pair = pairs.Pair("a", str(tmp_path / "a.bmp"), pair.label_map_paths)
 
-    record = cache.decode(pair, size=SIZE, num_labels=1)
+    record = cache.decode(pair, size=SIZE, labels=LESION)
 
     expected = (0 * 1 + 200 * 3 + 0 * 3 + 200 * 1) / 8
     np.testing.assert_array_equal(record[:, 1:-1, :3], expected)
@@ -100,10 +102,10 @@ def test_image_is_resized_with_antialiasing(tmp_path):
 
 def test_label_map_takes_its_nearest_neighbours(tmp_path):
     pair = draw_pair(tmp_path, "a", 0, size=(64, 64))
-    with Image.open(pair.label_map_path) as picture:
+    with Image.open(pair.label_map_paths[0]) as picture:
         marked = np.asarray(picture) // 255
 
-    record = cache.decode(pair, size=SIZE, num_labels=1)
+    record = cache.decode(pair, size=SIZE, labels=LESION)
 
     # The centre of pixel i lies at 2 i + 1 of the 64: in pixel 2 i + 1.
     np.testing.assert_array_equal(record[..., 3], marked[1::2, 1::2])
@@ -113,7 +115,7 @@ def test_label_map_takes_its_nearest_neighbours(tmp_path):
 def test_label_map_stays_two_valued_at_the_working_size(tmp_path, size):
     pair = draw_pair(tmp_path, "a", 0, size=size)
 
-    record = cache.decode(pair, size=SIZE, num_labels=1)
+    record = cache.decode(pair, size=SIZE, labels=LESION)
 
     assert set(np.unique(record[..., 3])) == {0, 1}
 
@@ -122,9 +124,11 @@ def test_label_map_stays_two_valued_at_the_working_size(tmp_path, size):
 def test_each_label_has_its_own_channel(tmp_path, kind):
     pair = draw_pair(tmp_path, "a", 0, size=(SIZE, SIZE))
     numbers = np.random.default_rng(0).integers(0, 3, (SIZE, SIZE))
-    Image.fromarray(numbers.astype(np.uint8)).save(pair.label_map_path)
+    Image.fromarray(numbers.astype(np.uint8)).save(pair.label_map_paths[0])
 
-    records = open_records([pair], kind, tmp_path, num_labels=2)
+    records = open_records(
+        [pair], kind, tmp_path, labels=labels_lib.Labels(("a", "b"))
+    )
 
     assert records.shape == (SIZE, SIZE, 3 + 2)
     np.testing.assert_array_equal(records.read(0)[..., 3], numbers == 1)
@@ -138,7 +142,7 @@ def cut_image(pair):
 
 
 def shrink_label_map(pair):
-    Image.new("L", (20, 16)).save(pair.label_map_path)
+    Image.new("L", (20, 16)).save(pair.label_map_paths[0])
 
 
 def remove_image(pair):
@@ -150,7 +154,7 @@ def remove_image(pair):
     ("damage", "message"),
     [
         (cut_image, "c.jpg is damaged or truncated"),
-        (shrink_label_map, "c.png is 20x16 pixels and its image 42x34"),
+        (shrink_label_map, "c.jpg is 42x34 pixels but its label map"),
         (remove_image, "c.jpg cannot be opened"),
     ],
 )
@@ -166,7 +170,7 @@ def test_bad_pair_is_a_problem_and_the_others_stay(
     assert message in records.problems["c"]
     assert records.count == 6 - 1
     for pair, record in zip(good, read_all(records), strict=True):
-        expected = cache.decode(pair, size=SIZE, num_labels=1)
+        expected = cache.decode(pair, size=SIZE, labels=LESION)
         np.testing.assert_array_equal(record, expected)
 
 
@@ -198,10 +202,11 @@ def test_disk_cache_is_read_and_not_decoded_again(split, tmp_path, monkeypatch):
     np.testing.assert_array_equal(read_all(second), read_all(first))
 
 
-@pytest.mark.parametrize("changed", ["image_path", "label_map_path"])
+@pytest.mark.parametrize("changed", ["image", "label map"])
 def test_disk_cache_is_redone_when_a_file_changes(split, changed, tmp_path):
     open_records(split, "disk", tmp_path)
-    path = getattr(split[3], changed)
+    paths = (split[3].image_path, split[3].label_map_paths[0])
+    path = paths[changed == "label map"]
     with Image.open(path) as picture:
         turned = picture.transpose(Image.Transpose.ROTATE_180)
     turned.save(path)
@@ -209,13 +214,13 @@ def test_disk_cache_is_redone_when_a_file_changes(split, changed, tmp_path):
 
     records = open_records(split, "disk", tmp_path)
 
-    expected = cache.decode(split[3], size=SIZE, num_labels=1)
+    expected = cache.decode(split[3], size=SIZE, labels=LESION)
     np.testing.assert_array_equal(records.read(3), expected)
 
 
 def test_disk_cache_is_redone_when_a_file_of_the_same_length_changes(tmp_path):
     pair = draw_pair(tmp_path, "a", 0)
-    pair = pairs.Pair("a", str(tmp_path / "a.bmp"), pair.label_map_path)
+    pair = pairs.Pair("a", str(tmp_path / "a.bmp"), pair.label_map_paths)
     Image.new("RGB", (40, 30), "red").save(pair.image_path)
     assert_redone([pair], tmp_path)
     length = os.path.getsize(pair.image_path)
@@ -243,7 +248,7 @@ def test_disk_caches_of_splits_and_sizes_lie_side_by_side(split, tmp_path):
     opened = [open_records(p, "disk", tmp_path, size=s) for p, s in parts]
     for records, (part, size) in zip(opened, parts, strict=True):
         for pair, record in zip(part, read_all(records), strict=True):
-            expected = cache.decode(pair, size=size, num_labels=1)
+            expected = cache.decode(pair, size=size, labels=LESION)
             np.testing.assert_array_equal(record, expected)
     assert len(cache_files(tmp_path, ".records")) == 3
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from segan_tf import labels
 from segan_tf.data import checks, pairs, splits
 
 
@@ -75,6 +76,7 @@ def test_summary_tells_counts_sizes_and_shares(folder):
         "picture size: smallest 64x48, median 64x48, largest 128x96",
         "share of the picture marked: least 25.0%, median 25.0%, most 25.0%, "
         "mean 25.0%",
+        "values in the label maps: 0, 255",
         "near-copies within one split: 0",
         "training can use these pairs",
     ]
@@ -161,9 +163,30 @@ def test_index_maps_are_checked_with_their_number_of_labels(folder):
     draw_label_map(folder / "masks" / "a.png", inside=2, outside=1)
     for name in "bcd":
         draw_label_map(folder / "masks" / f"{name}.png", inside=3)
-    report = check(folder, num_labels=2)
+    report = check(folder, labels=labels.Labels(("a", "b")))
     assert sorted(report.problems) == ["b", "c", "d"]
     assert "is full" in report.warnings["a"]
+
+
+def test_each_label_is_described_and_missed_where_a_split_has_none(folder):
+    for name in "abcd":
+        draw_label_map(folder / "masks" / f"{name}.png", inside=1)
+    with Image.open(folder / "masks" / "a.png") as label_map:
+        label_map.paste(2, (0, 0, 16, 12))  # a sixteenth of one of four
+        label_map.save(folder / "masks" / "a.png")
+    report = check(folder, labels=labels.Labels(("x", "y")))
+    assert report.values == {"0": 4, "1": 4, "2": 1}
+    assert report.labels["y"].images == {"train": 1, "validation": 0, "test": 0}
+    assert report.labels["y"].share == 1 / 16 / 4
+    lines = report.summary().splitlines()
+    assert "label x: 25.00% of all pixels, in 4 pairs" in lines
+    assert "label y: 1.56% of all pixels, in 1 pairs" in lines
+    at = lines.index("labels absent from a split (warning): 2")
+    assert lines[at + 1 : at + 3] == [
+        "  y: in none of the 1 pairs for validation",
+        "  y: in none of the 1 pairs for test",
+    ]
+    assert not report.refuses_training
 
 
 @pytest.mark.parametrize(

@@ -36,8 +36,41 @@ from segan_tf import config
         ({"image_size": 100}, r"--image_size \(100\) .* 16; use 96 or 112\."),
         ({"image_size": 17}, r"--image_size \(17\) .* 16; use 16 or 32\."),
         (
-            {"num_labels": 2},
-            r"--num_labels \(2\) must be 1: .* labels cannot be",
+            {"num_labels": 256},
+            r"--num_labels \(256\) must be at most 255\.",
+        ),
+        (
+            {"num_labels": 3, "label_weights": ("1", "2")},
+            r"--label_weights \(1,2\) must be as many as --num_labels \(3\)",
+        ),
+        (
+            {"num_labels": 2, "label_weights": ("1", "two")},
+            r"--label_weights \(1,two\) must be numbers, one a label",
+        ),
+        (
+            {"num_labels": 2, "label_weights": (0, 0)},
+            r"--label_weights \(0,0\) must be 0 or more, and not all 0",
+        ),
+        (
+            {"num_labels": 2, "label_weights": (1, -1)},
+            r"--label_weights \(1,-1\) must be 0 or more",
+        ),
+        (
+            {"num_labels": 2, "critic_labels_per_step": 3},
+            r"--critic_labels_per_step \(3\) is more than .* \(2\); use 0",
+        ),
+        (
+            {
+                "num_labels": 2,
+                "critic_labels_per_step": 1,
+                "critic_form": "stacked",
+            },
+            r"--critic_labels_per_step \(1\) needs --critic_form=shared",
+        ),
+        ({"label_kind": "both"}, r"--label_kind \(both\) must be one of excl"),
+        (
+            {"critic_form": "own"},
+            r"--critic_form \(own\) must be one of shared",
         ),
         (
             {"image_dir": "a"},
@@ -151,3 +184,9 @@ def test_program_flags_and_config_import_no_tensorflow():
         text=True,
     )
     assert (done.stdout, done.stderr) == ("False\n", "")
+
+
+def test_label_weights_are_numbers_whether_from_flags_or_from_a_file():
+    for given in (["1", "0.5"], [1, 0.5]):
+        run = config.Config(num_labels=2, label_weights=given)
+        assert run.label_weights == (1.0, 0.5)

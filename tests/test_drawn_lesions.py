@@ -6,7 +6,8 @@ import pytest
 from PIL import Image
 
 from segan_tf import config
-from segan_tf.data import drawn_lesions, images
+from segan_tf import labels as labels_lib
+from segan_tf.data import drawn_lesions, images, label_maps, pairs
 
 SEED = 7
 LESION, HAIR, RULER = range(3)
@@ -177,7 +178,9 @@ def test_folder_holds_pairs_that_the_program_reads(tmp_path):
         "label_maps/drawn_0001.png",
     ]
     drawing = drawn_lesions.draw_lesion(1, SEED)
-    label_map = images.read_label_map(tmp_path / "label_maps/drawn_0001.png")
+    label_map = label_maps.read_label_file(
+        tmp_path / "label_maps/drawn_0001.png"
+    )
     assert np.array_equal(label_map, drawing.label_maps[..., :1])
     with Image.open(tmp_path / "label_maps/drawn_0001.png") as picture:
         assert set(np.unique(np.asarray(picture))) == {0, 255}
@@ -302,3 +305,42 @@ def test_a_folder_that_is_a_file_is_refused_in_one_line(tmp_path):
     path.write_bytes(b"")
     with pytest.raises(config.UserError, match="taken cannot take.*choose"):
         drawn_lesions.draw_folder(str(path), count=1, seed=SEED)
+
+
+def test_exclusive_labels_are_drawn_as_numbers_the_upper_hiding_the_lower(
+    tmp_path,
+):
+    labels = labels_lib.Labels(drawn_lesions.LABEL_NAMES)
+    drawn_lesions.draw_folder(str(tmp_path), count=3, seed=SEED, labels=labels)
+    drawing = drawn_lesions.draw_lesion(2, SEED).label_maps
+    (pair,) = pairs.find_pairs(str(tmp_path), labels).pairs[2:]
+    label_map = label_maps.read_label_map(pair, labels)
+    lesion, hair, ruler = np.moveaxis(drawing, -1, 0)
+    expected = [lesion & ~(hair | ruler) & 1, hair & ~ruler & 1, ruler]
+    np.testing.assert_array_equal(label_map, np.stack(expected, -1))
+
+
+def test_overlapping_labels_have_a_file_each(tmp_path):
+    labels = labels_lib.Labels(drawn_lesions.LABEL_NAMES, exclusive=False)
+    drawn_lesions.draw_folder(str(tmp_path), count=2, seed=SEED, labels=labels)
+    assert (tmp_path / "label_maps" / "drawn_0001_ruler_mark.png").exists()
+    pair = pairs.find_pairs(str(tmp_path), labels).pairs[1]
+    np.testing.assert_array_equal(
+        label_maps.read_label_map(pair, labels),
+        drawn_lesions.draw_lesion(1, SEED).label_maps,
+    )
+    # Drawn again with one label, nothing of the others is left.
+    drawn_lesions.draw_folder(str(tmp_path), count=2, seed=SEED)
+    assert sorted(os.listdir(tmp_path / "label_maps")) == [
+        "drawn_0000.png",
+        "drawn_0001.png",
+    ]
+
+
+def test_label_that_is_not_drawn_is_refused(tmp_path):
+    with pytest.raises(
+        config.UserError, match=r"--label_names \(wart\): drawn lesions have"
+    ):
+        drawn_lesions.draw_folder(
+            str(tmp_path), count=1, seed=0, labels=labels_lib.Labels(("wart",))
+        )

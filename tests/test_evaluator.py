@@ -57,7 +57,7 @@ def half_and_quarter(tmp_path):
     paths = [str(tmp_path / name) for name in ("a.png", "a_mask.png")]
     images.write_png(paths[0], np.zeros((32, 64, 3), np.uint8))
     images.write_png(paths[1], label_map)
-    return pairs.Pair("a", *paths)
+    return pairs.Pair("a", paths[0], (paths[1],))
 
 
 def test_the_recorded_test_split_is_scored(run_copy):
@@ -208,5 +208,7 @@ def test_a_probability_of_one_half_is_no_lesion(half_and_quarter):
 
 def test_a_label_map_of_another_size_is_refused(half_and_quarter):
     images.write_png(half_and_quarter.image_path, np.zeros((64, 32), np.uint8))
-    with pytest.raises(config.UserError, match="a_mask.png .* differ in size"):
+    with pytest.raises(
+        config.UserError, match="a_mask.png .* must be of one size"
+    ):
         evaluator.score_pair(predict_nothing, half_and_quarter)

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from segan_tf import config
-from segan_tf.data import images
+from segan_tf.data import images, label_maps
 
 WHITE, BLACK = (255, 255, 255), (0, 0, 0)
 
@@ -179,19 +179,6 @@ def test_orientation_is_applied_to_pixels_and_size(tmp_path, ending, tag, turn):
     assert images.image_size_of(path) == (image.shape[1], image.shape[0])
 
 
-def test_label_map_is_turned_by_its_own_tag(tmp_path):
-    stored = np.zeros((16, 20), np.uint8)
-    stored[0, 0] = 255
-    picture = Image.fromarray(stored)
-    plain = save(tmp_path / "a.png", picture)
-    turned = save(tmp_path / "b.png", picture, exif=orientation(6))
-    assert images.read_label_map(plain)[0, 0, 0] == 1
-    # Tag 6 turns clockwise: the top left corner comes to the top right.
-    label_map = images.read_label_map(turned)
-    assert label_map.shape == (20, 16, 1)
-    assert label_map[0, 15, 0] == 1 and label_map.sum() == 1
-
-
 def test_damaged_orientation_tag_counts_as_upright(tmp_path):
     path = save(
         tmp_path / "a.jpg", halves("L", 0, 255), exif=b"Exif\0\0MM\0*\0\0"
@@ -215,7 +202,7 @@ def test_bad_file_is_named(tmp_path, reader, content, message):
     path.write_bytes(content)
     read = {
         "image": images.read_image,
-        "label map": images.read_label_map,
+        "label map": label_maps.read_label_file,
         "size": images.image_size_of,
     }[reader]
     with pytest.raises(config.UserError, match=message):
@@ -271,96 +258,6 @@ def test_large_picture_gives_no_warning(tmp_path):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert images.image_size_of(path) == (9_500, 9_500)
-
-
-@pytest.mark.parametrize("value", [1, 7, 255])
-@pytest.mark.parametrize("ending", ["png", "bmp"])
-def test_any_foreground_value_means_one(tmp_path, value, ending):
-    path = save(tmp_path / f"a.{ending}", halves("L", 0, value))
-    label_map = images.read_label_map(path)
-    assert label_map.dtype == np.uint8 and label_map.shape == (16, 20, 1)
-    assert not label_map[:, :10].any() and label_map[:, 10:].all()
-
-
-@pytest.mark.parametrize(
-    ("mode", "background", "foreground"),
-    [
-        ("1", 0, 1),
-        ("I;16", 0, 65535),
-        ("LA", (0, 255), (255, 255)),
-        ("RGB", BLACK, WHITE),
-        ("RGBA", (*BLACK, 255), (*WHITE, 255)),
-        ("RGBA", (*WHITE, 0), (*WHITE, 255)),
-    ],
-)
-def test_label_map_of_any_mode_is_read(tmp_path, mode, background, foreground):
-    path = save(tmp_path / "a.png", halves(mode, background, foreground))
-    label_map = images.read_label_map(path)
-    assert not label_map[:, :10].any() and label_map[:, 10:].all()
-
-
-@pytest.mark.parametrize(
-    ("palette", "expected"),
-    [
-        ([255, 255, 255, 0, 0, 0], (1, 0)),  # Grey: its colours count.
-        ([0, 0, 0, 128, 0, 0], (0, 1)),  # Coloured: its numbers count.
-    ],
-)
-def test_palette_label_map_is_read(tmp_path, palette, expected):
-    picture = halves("P", 0, 1)
-    picture.putpalette(palette)
-    label_map = images.read_label_map(save(tmp_path / "a.png", picture))
-    assert (label_map[0, 0, 0], label_map[0, 19, 0]) == expected
-
-
-@pytest.mark.parametrize(("value", "share"), [(0, 0), (1, 1), (255, 1)])
-def test_constant_label_map_is_empty_or_full(tmp_path, value, share):
-    path = save(tmp_path / "a.png", Image.new("L", (16, 16), value))
-    assert images.read_label_map(path).mean() == share
-
-
-def test_label_map_of_many_values_is_refused(tmp_path):
-    values = np.zeros((16, 16), np.uint8)
-    values[0, :7] = [3, 10, 20, 30, 40, 50, 255]
-    path = save(tmp_path / "a.png", Image.fromarray(values))
-    with pytest.raises(
-        config.UserError,
-        match=r"a\.png holds the values 0, 3, 10, 20, 30 and 3 more; .*"
-        "two-valued; save it as PNG with 0 and 255",
-    ):
-        images.read_label_map(path)
-
-
-def test_two_values_without_zero_are_refused(tmp_path):
-    path = save(tmp_path / "a.png", halves("L", 1, 2))
-    with pytest.raises(config.UserError, match="holds the values 1, 2;"):
-        images.read_label_map(path)
-
-
-def test_coloured_label_map_is_refused(tmp_path):
-    path = save(tmp_path / "a.png", halves("RGB", BLACK, (255, 0, 16)))
-    with pytest.raises(config.UserError, match="values #000000, #ff0010;"):
-        images.read_label_map(path)
-
-
-def test_index_map_becomes_one_map_for_each_label(tmp_path):
-    values = np.zeros((16, 16), np.uint8)
-    values[0, 1:4] = [1, 2, 3]
-    path = save(tmp_path / "a.png", Image.fromarray(values))
-    label_map = images.read_label_map(path, 3)
-    assert label_map.dtype == np.uint8 and label_map.shape == (16, 16, 3)
-    np.testing.assert_array_equal(
-        label_map[0, :4], [[0, 0, 0], [1, 0, 0], [0, 1, 0], [0, 0, 1]]
-    )
-    assert label_map.sum() == 3
-
-
-def test_label_above_the_number_of_labels_is_refused(tmp_path):
-    path = save(tmp_path / "a.png", halves("L", 0, 3))
-    with pytest.raises(
-        config.UserError, match=r"values 0, 3; --num_labels \(2\) allows 0 to 2"
-    ):
-        images.read_label_map(path, 2)
 
 
 @pytest.mark.parametrize("shape", [(16, 20), (16, 20, 1), (16, 20, 3)])

@@ -1,7 +1,9 @@
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
+from segan_tf import config
 from segan_tf.models import blocks, critic, segmentor
 
 
@@ -98,3 +100,108 @@ def test_mixed_precision_still_gives_float32_probabilities():
     )
     assert model.get_layer("down1_conv").compute_dtype == "bfloat16"
     assert model(tf.zeros((1, 32, 32, 3))).dtype == tf.float32
+
+
+def test_exclusive_labels_share_a_softmax_with_the_background():
+    model = segmentor.build_segan(image_size=32, width=2, num_labels=2)
+    image = tf.random.stateless_normal((1, 32, 32, 3), (1, 2))
+    logits = keras.Model(model.input, model.get_layer("logits").output)(image)
+    exponents = np.exp(
+        np.concatenate([np.zeros_like(logits[..., :1]), logits], -1)
+    )
+    expected = exponents / exponents.sum(-1, keepdims=True)
+    np.testing.assert_allclose(model(image), expected[..., 1:], atol=1e-6)
+
+
+def test_overlapping_labels_take_a_sigmoid_each():
+    model = segmentor.build_segan(
+        image_size=32, width=2, num_labels=2, exclusive=False
+    )
+    image = tf.random.stateless_normal((1, 32, 32, 3), (1, 2))
+    logits = keras.Model(model.input, model.get_layer("logits").output)(image)
+    expected = 1 / (1 + np.exp(-logits.numpy()))
+    np.testing.assert_allclose(model(image), expected, atol=1e-6)
+
+
+def test_only_the_last_layer_depends_on_the_labels():
+    one, three = (
+        segmentor.build_segan(image_size=32, width=2, num_labels=count)
+        for count in (1, 3)
+    )
+    different = [
+        (a.path, a.shape)
+        for a, b in zip(one.weights, three.weights, strict=True)
+        if a.shape != b.shape
+    ]
+    assert [path for path, _ in different] == ["logits/kernel", "logits/bias"]
+
+
+def build_forms(count):
+    return {
+        form: critic.build_critic(
+            image_size=32, width=2, num_labels=count, form=form
+        )
+        for form in config.CRITIC_FORMS
+    }
+
+
+def test_weights_of_the_shared_critic_do_not_grow_with_the_labels():
+    one, eight = build_forms(1), build_forms(8)
+    params = {form: model.count_params() for form, model in eight.items()}
+    alone = one["shared"].count_params()
+    assert params["shared"] == alone
+    assert params["per_label"] == 8 * alone
+    # Seven more labels of 3 channels into the first 4x4 convolution.
+    assert params["stacked"] == alone + 7 * 3 * 4 * 4 * 2
+
+
+def test_every_form_gives_the_scales_of_each_view():
+    image = tf.random.stateless_normal((2, 32, 32, 3), (1, 2))
+    label_map = tf.random.stateless_uniform((2, 32, 32, 3), (3, 4))
+    for form, model in build_forms(3).items():
+        features = critic.compute_features(model, form, image, label_map)
+        views = 1 if form == "stacked" else 3
+        assert [tuple(f.shape) for f in features] == [
+            (2, views, 16, 16, 2),
+            (2, views, 8, 8, 4),
+            (2, views, 4, 4, 8),
+            (2, views, 2, 2, 16),
+        ]
+
+
+@pytest.mark.parametrize("form", ["shared", "per_label"])
+def test_a_view_sees_its_own_label_alone(form):
+    image = tf.random.stateless_normal((2, 32, 32, 3), (1, 2))
+    label_map = tf.random.stateless_uniform((2, 32, 32, 3), (3, 4))
+    changed = tf.concat([label_map[..., :2], 0 * label_map[..., 2:]], axis=-1)
+    model = build_forms(3)[form]
+    # The first scale has no batch statistics, which would mix the labels.
+    before, after = (
+        critic.compute_features(model, form, image, maps)[0].numpy()
+        for maps in (label_map, changed)
+    )
+    np.testing.assert_array_equal(before[:, :2], after[:, :2])
+    assert not np.allclose(before[:, 2], after[:, 2])
+
+
+def test_folded_labels_are_the_masked_images_in_order():
+    image = tf.random.stateless_normal((2, 4, 4, 3), (1, 2))
+    label_map = tf.random.stateless_uniform((2, 4, 4, 3), (3, 4))
+    folded = critic.fold_labels(image, label_map).numpy()
+    stacked = critic.mask_image(image, label_map).numpy()
+    for number in range(2):
+        for label in range(3):
+            np.testing.assert_array_equal(
+                folded[3 * number + label],
+                stacked[number, ..., 3 * label : 3 * label + 3],
+            )
+
+
+def test_labels_are_drawn_equally_often_and_no_one_twice():
+    draws = [
+        critic.sample_labels(4, 2, (7, step)).numpy() for step in range(400)
+    ]
+    assert all(len(set(draw.tolist())) == 2 for draw in draws)
+    counts = np.bincount(np.concatenate(draws), minlength=4)
+    # 400 * 2 / 4 = 200 each; four standard deviations are 40.
+    assert abs(counts - 200).max() < 40

@@ -5,7 +5,7 @@ import os
 import pytest
 from PIL import Image
 
-from segan_tf import config
+from segan_tf import config, labels
 from segan_tf.data import pairs
 
 
@@ -84,7 +84,7 @@ def test_official_isic_folder_names_its_split(
             pairs.Pair(
                 "ISIC_0000001",
                 str(tmp_path / images / "ISIC_0000001.jpg"),
-                str(tmp_path / label_maps / f"ISIC_0000001{suffix}.png"),
+                (str(tmp_path / label_maps / f"ISIC_0000001{suffix}.png"),),
                 split,
             ),
         ),
@@ -142,7 +142,7 @@ def test_ph2_cases_are_found(tmp_path, root):
     found = pairs.find_pairs(str(tmp_path))
     assert names_of(found) == [("IMD002", ""), ("IMD003", "")]
     assert found.problems == ()
-    assert found.pairs[0].label_map_path.endswith("IMD002_lesion.bmp")
+    assert found.pairs[0].label_map_paths[0].endswith("IMD002_lesion.bmp")
 
 
 def test_ph2_case_without_label_map_is_named(tmp_path):
@@ -173,7 +173,7 @@ def test_plain_folders_understand_names(tmp_path, folder, label_map):
     draw(tmp_path, "images/a.JPEG", f"{folder}/{label_map}")
     found = pairs.find_pairs(str(tmp_path))
     assert names_of(found) == [("a", "")]
-    assert os.path.basename(found.pairs[0].label_map_path) == label_map
+    assert os.path.basename(found.pairs[0].label_map_paths[0]) == label_map
     assert found.problems == ()
 
 
@@ -338,3 +338,61 @@ def test_one_folder_for_both_is_refused(tmp_path):
     draw(tmp_path, "a.jpg")
     with pytest.raises(config.UserError, match="are the same folder"):
         pairs.find_pairs_in_folders(str(tmp_path), str(tmp_path))
+
+
+def labelled(*names):
+    return labels.Labels(names, exclusive=False)
+
+
+def test_one_label_map_a_label_makes_one_pair(tmp_path):
+    draw(
+        tmp_path,
+        "images/a.jpg",
+        "masks/a_Ruler mark.png",
+        "masks/a_hair.png",
+    )
+    found = pairs.find_pairs(str(tmp_path), labelled("hair", "ruler mark"))
+    (pair,) = found.pairs
+    assert [os.path.basename(path) for path in pair.label_map_paths] == [
+        "a_hair.png",
+        "a_Ruler mark.png",
+    ]
+    assert found.problems == found.notes == ()
+
+
+def test_missing_label_map_of_a_label_is_named(tmp_path):
+    draw(tmp_path, "images/a.jpg", "images/b.jpg", "masks/a_hair.png")
+    draw(tmp_path, "masks/b_hair.png", "masks/b_ruler.png")
+    found = pairs.find_pairs(str(tmp_path), labelled("hair", "ruler"))
+    assert [pair.id for pair in found.pairs] == ["b"]
+    (problem,) = found.problems
+    assert problem.startswith(
+        "a has 0 label map(s) for ruler and needs one, a_ruler.png; none is"
+    )
+
+
+def test_label_maps_of_other_labels_are_left_aside_and_noted(tmp_path):
+    draw(tmp_path, "images/a.jpg", "masks/a_hair.png", "masks/a_ruler.png")
+    found = pairs.find_pairs(str(tmp_path), labelled("hair"))
+    (pair,) = found.pairs
+    assert pair.label_map_paths[0].endswith("a_hair.png")
+    assert found.problems == ()
+    (note,) = found.notes
+    assert "1 label map(s) of other labels than hair are left aside" in note
+
+
+def test_index_map_beside_maps_of_each_label_is_a_problem(tmp_path):
+    draw(tmp_path, "images/a.jpg", "images/b.jpg", "masks/b.png")
+    draw(tmp_path, "masks/a.png", "masks/a_x.png", "masks/a_y.png")
+    found = pairs.find_pairs(str(tmp_path), labelled("x", "y"))
+    assert [pair.label_map_paths for pair in found.pairs] == [
+        (str(tmp_path / "masks" / "b.png"),)
+    ]
+    assert "a has 1 image(s) and 3 label map(s)" in found.problems[0]
+
+
+def test_unknown_ending_without_maps_of_a_label_is_a_problem(tmp_path):
+    draw(tmp_path, "images/a.jpg", "masks/a.png", "masks/a_foo.png")
+    found = pairs.find_pairs(str(tmp_path))
+    assert len(found.pairs) == 1
+    assert "label map without image, not used: " in found.problems[0]

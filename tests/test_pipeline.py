@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from segan_tf import config
+from segan_tf import config, labels
 from segan_tf.data import cache, pairs, pipeline, preprocessing
 
 SIZE = 16
@@ -256,9 +256,12 @@ def test_every_cache_feeds_the_same_batches(tmp_path, kind):
         noise = rng.integers(0, 256, (40, 50, 3), dtype=np.uint8)
         Image.fromarray(noise).save(paths[0])
         Image.fromarray((noise[..., 0] > 99) * np.uint8(255)).save(paths[1])
-        split.append(pairs.Pair(str(seed), *paths))
+        split.append(pairs.Pair(str(seed), paths[0], (paths[1],)))
     decoded = np.stack(
-        [cache.decode(p, size=WORKING_SIZE, num_labels=1) for p in split]
+        [
+            cache.decode(p, size=WORKING_SIZE, labels=labels.LESION)
+            for p in split
+        ]
     )
     expected = train(
         make_records(decoded[..., :3], decoded[..., 3:]), last_step=3
@@ -269,7 +272,7 @@ def test_every_cache_feeds_the_same_batches(tmp_path, kind):
         cache=kind,
         cache_dir=str(tmp_path),
         size=WORKING_SIZE,
-        num_labels=1,
+        labels=labels.LESION,
     )
 
     for found, wanted in zip(

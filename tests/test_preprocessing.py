@@ -120,3 +120,25 @@ def test_probability_map_is_enlarged_bilinearly():
 
     expected = [0, 1 / 4, 3 / 4, 1]
     np.testing.assert_allclose(resized[0, :, 0], expected, atol=1e-6)
+
+
+def decide(*probabilities, exclusive):
+    decided = preprocessing.decide_label_map(
+        tf.constant([probabilities], tf.float32), exclusive=exclusive
+    )
+    return decided.numpy()[0].tolist()
+
+
+def test_one_label_holds_above_one_half():
+    for exclusive in (True, False):
+        assert decide(0.6, exclusive=exclusive) == [1.0]
+        assert decide(0.5, exclusive=exclusive) == [0.0]
+
+
+def test_likeliest_of_exclusive_labels_holds_unless_the_rest_is_likelier():
+    assert decide(0.4, 0.35, exclusive=True) == [1.0, 0.0]  # 0.25 is left
+    assert decide(0.3, 0.25, exclusive=True) == [0.0, 0.0]  # 0.45 is left
+
+
+def test_overlapping_labels_hold_each_above_one_half():
+    assert decide(0.6, 0.7, 0.4, exclusive=False) == [1.0, 1.0, 0.0]

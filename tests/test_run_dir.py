@@ -176,15 +176,20 @@ def test_another_run_is_refused_with_flag_and_both_values(
         run_dir.refuse_other_run(make_run(tmp_path, **new))
 
 
-# Another value of each flag that decides the weights; segmentor and num_labels
-# have only one yet.
+# Another value of each flag that decides the weights; there is one segmentor.
 OTHER = {
     **dict.fromkeys(("data_dir", "image_dir", "test_list"), "there"),
+    **dict.fromkeys(("label_names", "groups"), "there"),
     **dict.fromkeys(("num_drawn", "num_test", "num_validation"), 17),
     **dict.fromkeys(("split_seed", "seed", "width", "batch_size"), 17),
     **dict.fromkeys(("learning_rate", "decay_rate", "dice_weight"), 0.25),
     **dict.fromkeys(("critic_clip", "decay_epochs"), 1),
     "label_map_dir": "there",
+    "num_labels": 17,
+    "label_kind": "overlapping",
+    "critic_form": "stacked",
+    "critic_labels_per_step": 1,
+    "label_weights": [2],
     "skip_bad_pairs": True,
     "image_size": 64,
     "augment": "strong",
@@ -206,7 +211,7 @@ def test_every_flag_that_decides_the_weights_is_compared(tmp_path, name):
 
 
 def test_every_compared_flag_is_tried():
-    assert set(config.RUN_FIELDS) - {"segmentor", "num_labels"} == set(OTHER)
+    assert set(config.RUN_FIELDS) - {"segmentor"} == set(OTHER)
 
 
 def test_log_forgets_steps_that_are_made_again(tmp_path):

@@ -123,7 +123,7 @@ def test_data_dir_takes_every_layout(tmp_path, layout):
 
     (pair,) = sources.find(run, progress=progress.quiet).pairs
 
-    assert (pair.image_path, pair.label_map_path) == (
+    assert (pair.image_path, *pair.label_map_paths) == (
         str(image),
         str(label_map),
     )
@@ -141,7 +141,7 @@ def test_image_dir_and_label_map_dir_take_any_two_folders(tmp_path):
     (pair,) = sources.find(run, progress=progress.quiet).pairs
 
     assert pair.image_path == str(tmp_path / "photos" / "a.jpg")
-    assert pair.label_map_path == str(tmp_path / "truth" / "a.png")
+    assert pair.label_map_paths == (str(tmp_path / "truth" / "a.png"),)
 
 
 def test_splits_follow_the_flags(folder, tmp_path):

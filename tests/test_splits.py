@@ -11,7 +11,7 @@ from segan_tf.data import pairs, splits
 def make_pairs(count, split="", start=0):
     """Makes pairs p00, p01, ... of one split."""
     return [
-        pairs.Pair(f"p{i:02}", f"p{i:02}.jpg", f"p{i:02}.png", split)
+        pairs.Pair(f"p{i:02}", f"p{i:02}.jpg", (f"p{i:02}.png",), split)
         for i in range(start, start + count)
     ]
 
@@ -117,7 +117,7 @@ def test_test_list_takes_its_ids_out_of_training(tmp_path):
 
 def test_test_list_knows_comments_blanks_and_windows_endings(tmp_path):
     text = "\ufeff# a comment\r\n\r\n p01  # why\r\np#2\r\np01\r\n"
-    odd = pairs.Pair("p#2", "p#2.jpg", "p#2.png")
+    odd = pairs.Pair("p#2", "p#2.jpg", ("p#2.png",))
     ids = split_up([*make_pairs(4), odd], test_list=write_list(tmp_path, text))
     assert ids["test"] == ["p#2", "p01"]
 

@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 
 from segan_tf import config
-from segan_tf.models import critic as critic_lib
+from segan_tf.data import preprocessing
 from segan_tf.training import distribution, losses, steps
 
 RUN = config.Config(image_size=32, width=2, batch_size=4, learning_rate=0.01)
@@ -31,11 +31,13 @@ def weights(model):
 def two_pass_step(game, image, true_label_map):
     """Makes the step in the plain way: S(x) anew for each of the two."""
 
-    def both_features(predicted):
-        return [
-            game.critic(critic_lib.mask_image(image, m), training=True)
-            for m in (predicted, true_label_map)
-        ]
+    def distances(predicted):
+        return losses.scale_distances(
+            *(
+                [f[:, None] for f in game.critic(image * m, training=True)]
+                for m in (predicted, true_label_map)
+            )
+        )
 
     def move(optimizer, model, loss, tape):
         variables = model.trainable_variables
@@ -48,12 +50,12 @@ def two_pass_step(game, image, true_label_map):
     for variable, value in zip(game.segmentor.weights, statistics, strict=True):
         variable.assign(value)
     with tf.GradientTape() as tape:
-        loss = -tf.reduce_mean(losses.multi_scale_l1(*both_features(predicted)))
+        loss = -tf.reduce_mean(losses.multi_scale_l1(distances(predicted)))
     move(game.critic_optimizer, game.critic, loss, tape)
     with tf.GradientTape() as tape:
         predicted = game.segmentor(image, training=True)
-        loss = tf.reduce_mean(losses.multi_scale_l1(*both_features(predicted)))
-        loss += game.dice_factor * tf.reduce_mean(
+        loss = tf.reduce_mean(losses.multi_scale_l1(distances(predicted)))
+        loss += game.run.dice_factor * tf.reduce_mean(
             losses.soft_dice_loss(predicted, true_label_map)
         )
     move(game.segmentor_optimizer, game.segmentor, loss, tape)
@@ -170,7 +172,8 @@ def test_hard_dice_by_hand(predicted, true, expected):
         tf.reshape(tf.constant(values, tf.float32), (1, 2, 2, 1))
         for values in (predicted, true)
     ]
-    np.testing.assert_allclose(steps.hard_dice(*maps), [expected])
+    decided = preprocessing.decide_label_map(maps[0], exclusive=True)
+    np.testing.assert_allclose(steps.hard_dice(decided, maps[1]), [[expected]])
 
 
 def test_rate_is_reduced_in_steps_of_decay_epochs():
@@ -181,3 +184,118 @@ def test_rate_is_reduced_in_steps_of_decay_epochs():
         optimizer.iterations.assign(step)
         rates.append(float(keras.ops.convert_to_numpy(optimizer.learning_rate)))
     np.testing.assert_allclose(rates, [0.01, 0.01, 0.01 / 2, 0.01 / 4])
+
+
+def several_labels(count=3):
+    """Makes a batch whose labels are exclusive thirds of the noise."""
+    image = tf.random.stateless_normal((4, 32, 32, 3), (1, 2))
+    bounds = tf.cast(tf.argmax(image, axis=-1), tf.int32)
+    return image, tf.one_hot(bounds, 4)[..., :count]
+
+
+def test_with_one_label_every_form_is_the_same_segan():
+    games = {
+        form: build_game(dice_weight=0.5, critic_form=form)
+        for form in config.CRITIC_FORMS
+    }
+    for _ in range(3):
+        logs = {f: steps.train_step(g, *batch()) for f, g in games.items()}
+        for form in ("stacked", "per_label"):
+            for name, value in logs["shared"].items():
+                np.testing.assert_allclose(value, logs[form][name], rtol=1e-5)
+    for form in ("stacked", "per_label"):
+        for player in ("segmentor", "critic"):
+            pairs = zip(
+                weights(getattr(games["shared"], player)),
+                weights(getattr(games[form], player)),
+                strict=True,
+            )
+            for a, b in pairs:
+                np.testing.assert_allclose(a, b, atol=1e-5)
+
+
+@pytest.mark.parametrize("form", config.CRITIC_FORMS)
+@pytest.mark.parametrize("kind", config.LABEL_KINDS)
+def test_every_form_and_kind_learns_several_labels(form, kind):
+    game = build_game(
+        num_labels=3, critic_form=form, label_kind=kind, dice_weight=1.0
+    )
+    first = steps.train_step(game, *several_labels())
+    assert first["label_dice"].shape == (3,)
+    np.testing.assert_allclose(first["dice"], np.mean(first["label_dice"]))
+    for _ in range(20):
+        last = steps.train_step(game, *several_labels())
+    assert last["dice_loss"] < first["dice_loss"]
+
+
+@pytest.mark.parametrize("form", ["shared", "per_label"])
+def test_a_label_without_weight_does_not_move_the_segmentor(form):
+    image, label_map = several_labels(2)
+    pulls = []
+    for changed in (label_map, label_map * [1.0, 0.0]):
+        game = build_game(
+            num_labels=2,
+            label_kind="overlapping",
+            label_weights=(1, 0),
+            critic_form=form,
+            dice_weight=1.0,
+        )
+        predicted = game.segmentor(image, training=True)
+        if form == "shared":  # whose batch statistics are of all labels
+            for layer in game.critic.layers:
+                if layer.name.endswith("_norm"):
+                    layer.trainable = False
+        _, pull = steps._pull_by_critic(
+            game, image, predicted, changed, seen=None
+        )
+        pulls.append(pull.numpy())
+    assert np.abs(pulls[0][..., 0]).max() > 0
+    assert np.abs(pulls[0][..., 1]).max() < 1e-9
+    np.testing.assert_allclose(pulls[0], pulls[1], atol=1e-9)
+
+
+def test_sampled_labels_give_the_whole_gradient_on_average():
+    image, label_map = several_labels()
+    game = build_game(num_labels=3, label_weights=(1, 2, 3))
+    for layer in game.critic.layers:
+        if layer.name.endswith("_norm"):
+            layer.trainable = False  # statistics are of the labels drawn
+    predicted = game.segmentor(image, training=True)
+
+    def pull(seen):
+        return steps._pull_by_critic(
+            game, image, predicted, label_map, seen=seen
+        )[1].numpy()
+
+    every = [pull(tf.one_hot([label], 3)) for label in range(3)]
+    np.testing.assert_allclose(np.mean(every, 0), pull(None), atol=1e-9)
+    assert np.abs(every[0]).max() > 0
+
+
+def test_sampled_labels_follow_from_seed_and_step():
+    def draws(seed):
+        game = build_game(num_labels=3, critic_labels_per_step=1, seed=seed)
+        found = []
+        for step in range(12):
+            game.segmentor_optimizer.iterations.assign(step)
+            found.append(int(tf.argmax(steps._draw_labels(game), -1)[0]))
+        return found
+
+    assert draws(0) == draws(0) != draws(1)
+    assert set(draws(0)) == {0, 1, 2}
+
+
+def test_all_labels_are_seen_unless_fewer_are_asked_for():
+    for sampled in (0, 3):
+        game = build_game(num_labels=3, critic_labels_per_step=sampled)
+        assert steps._draw_labels(game) is None
+
+
+def test_confusion_matrix_by_hand():
+    true = tf.one_hot([[[0, 0], [1, 2]]], 2)  # 2 is the background
+    predicted = tf.one_hot([[[0, 1], [2, 2]]], 2)
+    assert steps.confusion_matrix(predicted, true).numpy().tolist() == [
+        [1, 0, 0],
+        [0, 1, 1],
+        [1, 0, 0],
+    ]

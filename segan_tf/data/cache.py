@@ -3,6 +3,7 @@
 import collections
 import concurrent.futures
 import dataclasses
+import functools
 import hashlib
 import json
 import math
@@ -13,7 +14,8 @@ import numpy as np
 from PIL import Image
 
 from segan_tf import config, files
-from segan_tf.data import images, pairs
+from segan_tf import labels as labels_lib
+from segan_tf.data import label_maps, pairs
 
 # 2 to 8 threads: Pillow decodes outside Python's lock.
 _THREADS = min(8, max(2, os.cpu_count() or 2))
@@ -36,7 +38,9 @@ class Records:
     problems: dict[str, str]
 
 
-def decode(pair: pairs.Pair, *, size: int, num_labels: int) -> np.ndarray:
+def decode(
+    pair: pairs.Pair, *, size: int, labels: labels_lib.Labels
+) -> np.ndarray:
     """Reads a pair and squeezes it to the working size.
 
     The image is resized with Pillow's antialiased bilinear filter, the label
@@ -44,21 +48,14 @@ def decode(pair: pairs.Pair, *, size: int, num_labels: int) -> np.ndarray:
     reference's do.
 
     Returns:
-      uint8 [size, size, 3 + num_labels]: RGB, then the labels in {0, 1}.
+      uint8 [size, size, 3 + labels]: RGB, then the labels in {0, 1}.
 
     Raises:
       UserError: one of the files cannot be read, or their sizes differ.
     """
-    image = images.read_image(pair.image_path)
-    label_map = images.read_label_map(pair.label_map_path, num_labels)
-    if image.shape[:2] != label_map.shape[:2]:
-        raise config.UserError(
-            f"{pair.label_map_path} is {label_map.shape[1]}x"
-            f"{label_map.shape[0]} pixels and its image {image.shape[1]}x"
-            f"{image.shape[0]}; they must be equal."
-        )
+    image, label_map = label_maps.read_pair(pair, labels)
     planes = [_resize(image, size, Image.Resampling.BILINEAR)]
-    for label in range(num_labels):
+    for label in range(labels.count):
         plane = _resize(label_map[..., label], size, Image.Resampling.NEAREST)
         planes.append(plane[..., None])
     return np.concatenate(planes, axis=-1)
@@ -76,7 +73,7 @@ def open_records(
     cache: str,
     cache_dir: str,
     size: int,
-    num_labels: int,
+    labels: labels_lib.Labels,
     progress: Callable[..., Iterable] = lambda items, **_: items,
 ) -> Records:
     """Opens a split for random access; every pair is decoded once to see it.
@@ -87,7 +84,7 @@ def open_records(
         which nothing stays in memory, "none" decodes at every read.
       cache_dir: folder of the file of "disk".
       size: side of the records in pixels.
-      num_labels: label channels.
+      labels: one channel each.
       progress: wraps an iterable to show how far it is, as tqdm does.
 
     Returns:
@@ -96,11 +93,14 @@ def open_records(
     Raises:
       UserError: the file of "disk" cannot be written.
     """
-    shape = (size, size, 3 + num_labels)
+    decode_pair = functools.partial(decode, size=size, labels=labels)
+    shape = (size, size, 3 + labels.count)
     if cache == "disk":
-        return _open_on_disk(split, shape, cache_dir, progress)
+        name = _fingerprint(split, (shape, labels))
+        path = os.path.join(cache_dir, f"{name}.records")
+        return _open_on_disk(split, shape, path, decode_pair, progress)
     problems, good, kept = {}, [], []
-    for pair, record in _decode_all(split, shape, progress):
+    for pair, record in _decode_all(split, decode_pair, progress):
         if isinstance(record, config.UserError):
             problems[pair.id] = str(record)
             continue
@@ -109,18 +109,18 @@ def open_records(
             kept.append(record)
 
     def decode_again(index: int) -> np.ndarray:
-        return decode(good[index], size=size, num_labels=num_labels)
+        return decode_pair(good[index])
 
     read = kept.__getitem__ if cache == "memory" else decode_again
     return Records(len(good), shape, read, problems)
 
 
-def _decode_all(split, shape, progress):
+def _decode_all(split, decode_pair, progress):
     """Yields each pair with its record, or with the error in its place."""
 
     def decode_or_error(pair: pairs.Pair) -> np.ndarray | config.UserError:
         try:
-            return decode(pair, size=shape[0], num_labels=shape[2] - 3)
+            return decode_pair(pair)
         except config.UserError as error:
             return error
 
@@ -134,14 +134,14 @@ def _decode_all(split, shape, progress):
             yield pair, waiting.popleft().result()
 
 
-def _open_on_disk(split, shape, cache_dir, progress) -> Records:
-    path = os.path.join(cache_dir, f"{_fingerprint(split, shape)}.records")
+def _open_on_disk(split, shape, path, decode_pair, progress) -> Records:
+    cache_dir = os.path.dirname(path)
     try:
         os.makedirs(cache_dir, exist_ok=True)
         index = _read_index(path, shape)
         if index is None:
             _remove_leftovers(cache_dir)
-            index = _decode_to_file(split, shape, path, progress)
+            index = _decode_to_file(split, path, decode_pair, progress)
     except OSError as error:
         raise config.UserError(
             f"--cache (disk) cannot write {path} ({error.strerror}); make "
@@ -173,10 +173,10 @@ def _remove_leftovers(cache_dir: str) -> None:
             os.remove(os.path.join(cache_dir, name))
 
 
-def _decode_to_file(split, shape, path, progress) -> dict:
+def _decode_to_file(split, path, decode_pair, progress) -> dict:
     problems = {}
     with files.replacing(path) as file:
-        for pair, record in _decode_all(split, shape, progress):
+        for pair, record in _decode_all(split, decode_pair, progress):
             if isinstance(record, config.UserError):
                 problems[pair.id] = str(record)
             else:
@@ -186,11 +186,11 @@ def _decode_to_file(split, shape, path, progress) -> dict:
     return index
 
 
-def _fingerprint(split, shape) -> str:
-    """Names the content: which files, as they are now, at which size."""
-    digest = hashlib.sha256(repr(shape).encode())
+def _fingerprint(split, reading) -> str:
+    """Names the content: which files, as they are now, and how read."""
+    digest = hashlib.sha256(repr(reading).encode())
     for pair in split:
-        for path in (pair.image_path, pair.label_map_path):
+        for path in (pair.image_path, *pair.label_map_paths):
             try:
                 status = os.stat(path)
                 state = (path, status.st_size, status.st_mtime_ns)

@@ -1,5 +1,6 @@
 """Checks the pairs: cheaply before training, completely with --mode=check."""
 
+import collections
 import concurrent.futures
 import dataclasses
 import os
@@ -8,7 +9,8 @@ from collections.abc import Callable, Iterable, Sequence
 import numpy as np
 
 from segan_tf import config
-from segan_tf.data import images, near_copies, pairs, splits
+from segan_tf import labels as labels_lib
+from segan_tf.data import images, label_maps, near_copies, pairs, splits
 
 # Decoding releases Python's lock, so threads help; each holds one picture of
 # up to 100 million pixels.
@@ -19,6 +21,7 @@ MOST_THREADS = 8
 # photographer puts them in the middle.
 BORDER_SHARE = 0.9
 MIDDLE_SHARE = 0.5
+_USED = ("train", "validation", "test")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,6 +47,19 @@ class Copy:
 
 
 @dataclasses.dataclass(frozen=True)
+class LabelFacts:
+    """What is known of a label.
+
+    Attributes:
+        share: mean share of a label map's pixels.
+        images: how many label maps of each split hold the label.
+    """
+
+    share: float
+    images: dict[str, int]
+
+
+@dataclasses.dataclass(frozen=True)
 class Report:
     """What the complete check found.
 
@@ -52,20 +68,26 @@ class Report:
         counts: pairs by the name of their split.
         sizes: (width, height) of the readable images, smallest area first.
         shares: foreground share of the readable label maps, smallest first.
+        values: what the readable label maps hold, and in how many.
+        labels: by name, what is known of each label.
         problems: by id, why training refuses the pair.
         warnings: by id, what is odd about the pair.
         copies: near-copies, the most similar first.
         unmatched: files without a partner, as found.
+        notes: what was left aside on purpose, as found.
     """
 
     folder: str
     counts: dict[str, int]
     sizes: tuple[tuple[int, int], ...]
     shares: tuple[float, ...]
+    values: dict[str, int]
+    labels: dict[str, LabelFacts]
     problems: dict[str, str]
     warnings: dict[str, str]
     copies: tuple[Copy, ...]
     unmatched: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
     @property
     def leaks(self) -> tuple[Copy, ...]:
@@ -83,9 +105,12 @@ class Report:
         lines = [
             f"{sum(self.counts.values())} pairs in {self.folder}: {by_split}",
             *self._statistics(),
+            *self._label_statistics(),
+            *self.notes,
             *_section("files without a partner", self.unmatched),
             *_section("pairs that cannot be used", self.problems.values()),
             *_section("odd label maps (warning)", self.warnings.values()),
+            *_section("labels absent from a split (warning)", self._absent()),
             *_section(
                 "near-copies in different splits (warning: leakage; similarity "
                 "1 is the same picture)",
@@ -119,6 +144,28 @@ class Report:
             f"{np.mean(self.shares):.1%}",
         ]
 
+    def _label_statistics(self) -> list[str]:
+        """Describes the values found and, of several labels, each of them."""
+        if not self.values:
+            return []
+        lines = ["values in the label maps: " + ", ".join(self.values)]
+        if len(self.labels) > 1:
+            lines += [
+                f"label {name}: {facts.share:.2%} of all pixels, in "
+                f"{sum(facts.images.values())} pairs"
+                for name, facts in self.labels.items()
+            ]
+        return lines
+
+    def _absent(self) -> list[str]:
+        """Names each label that no label map of a split holds."""
+        return [
+            f"{name}: in none of the {self.counts[split]} pairs for {split}"
+            for name, facts in self.labels.items()
+            for split, count in facts.images.items()
+            if not count and self.counts[split]
+        ]
+
 
 @dataclasses.dataclass(frozen=True)
 class _Facts:
@@ -128,6 +175,8 @@ class _Facts:
     warning: str = ""
     size: tuple[int, int] = (0, 0)
     share: float = 0.0
+    label_shares: tuple[float, ...] = ()
+    values: tuple[str, ...] = ()
     thumbnail: np.ndarray | None = None
 
 
@@ -152,29 +201,27 @@ def check_pairs(
     by_split: splits.Splits,
     *,
     progress: Callable[..., Iterable],
-    num_labels: int = 1,
+    labels: labels_lib.Labels = labels_lib.LESION,
     unmatched: Sequence[str] = (),
+    notes: Sequence[str] = (),
 ) -> Report:
     """Reads every pair of the splits completely and reports on them.
 
     Args:
         by_split: the pairs; the unused ones are not read.
         progress: wraps an iterable to show how far it is, as tqdm does.
-        num_labels: labels of the label maps.
+        labels: of the label maps.
         unmatched: problems of finding the pairs, to be in the report.
+        notes: of finding the pairs, to be in the report.
     """
     named = [
-        (split, pair)
-        for split in ("train", "validation", "test")
-        for pair in getattr(by_split, split)
+        (split, pair) for split in _USED for pair in getattr(by_split, split)
     ]
     counts = {split: len(ids) for split, ids in by_split.ids().items()}
     if not counts["unused"]:
         del counts["unused"]
     with _threads() as threads:
-        reading = threads.map(
-            lambda item: _read_pair(item[1], num_labels), named
-        )
+        reading = threads.map(lambda item: _read_pair(item[1], labels), named)
         facts = list(
             progress(reading, total=len(named), desc="checking", unit="pair")
         )
@@ -188,10 +235,13 @@ def check_pairs(
             sorted((f.size for f, *_ in good), key=lambda s: (s[0] * s[1], s))
         ),
         shares=tuple(sorted(f.share for f, *_ in good)),
+        values=_count_values(f.values for f, *_ in good),
+        labels=_label_facts(labels, [(f, split) for f, split, _ in good]),
         problems={pair.id: f.problem for f, _, pair in read if f.problem},
         warnings={pair.id: f.warning for f, _, pair in read if f.warning},
         copies=_copies([(f.thumbnail, split, pair) for f, split, pair in good]),
         unmatched=tuple(unmatched),
+        notes=tuple(notes),
     )
 
 
@@ -210,23 +260,23 @@ def _section(title: str, lines: Iterable[str]) -> list[str]:
 def _header_problem(pair: pairs.Pair) -> str:
     """Returns what the two headers of a pair tell is wrong, or ""."""
     sizes, problem = _read_both(
-        pair, images.image_size_of, images.image_size_of
+        pair, images.image_size_of, label_maps.label_map_size
     )
-    return problem or _size_problem(pair, *sizes)
+    return problem or label_maps.size_problem(pair, *sizes)
 
 
-def _read_pair(pair: pairs.Pair, num_labels: int) -> _Facts:
+def _read_pair(pair: pairs.Pair, labels: labels_lib.Labels) -> _Facts:
     """Reads a pair completely and returns what of it the report needs."""
     arrays, problem = _read_both(
         pair,
         images.read_image,
-        lambda path: images.read_label_map(path, num_labels),
+        lambda pair: label_maps.read_label_map(pair, labels),
     )
     if problem:
         return _Facts(problem=problem)
     image, label_map = arrays
     size = image.shape[1::-1]
-    problem = _size_problem(pair, size, label_map.shape[1::-1])
+    problem = label_maps.size_problem(pair, size, label_map.shape[1::-1])
     if problem:
         return _Facts(problem=problem)
     foreground = label_map.any(axis=2)
@@ -234,6 +284,8 @@ def _read_pair(pair: pairs.Pair, num_labels: int) -> _Facts:
         warning=_warning(pair, foreground),
         size=size,
         share=float(foreground.mean()),
+        label_shares=tuple(label_map.mean(axis=(0, 1)).tolist()),
+        values=label_maps.values_found(pair, labels),
         thumbnail=near_copies.make_thumbnail(image),
     )
 
@@ -243,36 +295,53 @@ def _read_both(
 ) -> tuple[list, str]:
     """Reads both files; returns what came and all that is wrong, in a line."""
     read, problems = [], []
-    for reader, path in (
+    for reader, what in (
         (read_image, pair.image_path),
-        (read_label_map, pair.label_map_path),
+        (read_label_map, pair),
     ):
         try:
-            read.append(reader(path))
+            read.append(reader(what))
         except config.UserError as error:
             problems.append(str(error))
     return read, " ".join(problems)
 
 
-def _size_problem(
-    pair: pairs.Pair, image_size: tuple[int, int], map_size: tuple[int, int]
-) -> str:
-    """Says that image and label map differ in size, or returns ""."""
-    if image_size == map_size:
-        return ""
-    return (
-        f"{pair.image_path} is {image_size[0]}x{image_size[1]} pixels but its "
-        f"label map {pair.label_map_path} is {map_size[0]}x{map_size[1]}; "
-        "they must be of one size."
-    )
+def _count_values(found: Iterable[tuple[str, ...]]) -> dict[str, int]:
+    """Counts in how many label maps each value is, in the values' order."""
+    counts = collections.Counter(v for values in found for v in values)
+    return dict(sorted(counts.items(), key=lambda item: _by_number(item[0])))
+
+
+def _by_number(value: str) -> tuple[int, str]:
+    return len(value), value  # "9" before "10"; colours are of one length
+
+
+def _label_facts(
+    labels: labels_lib.Labels, good: Sequence[tuple[_Facts, str]]
+) -> dict[str, LabelFacts]:
+    """Sums up each label over (facts, split) of the readable pairs."""
+    return {
+        name: LabelFacts(
+            share=float(np.mean([f.label_shares[i] for f, _ in good] or [0])),
+            images={
+                split: sum(
+                    of == split and facts.label_shares[i] > 0
+                    for facts, of in good
+                )
+                for split in _USED
+            },
+        )
+        for i, name in enumerate(labels.names)
+    }
 
 
 def _warning(pair: pairs.Pair, foreground: np.ndarray) -> str:
     """Says what is odd about bool [height, width], or returns ""."""
+    path = ", ".join(pair.label_map_paths)
     if not foreground.any():
-        return f"{pair.label_map_path} is empty, it marks nothing"
+        return f"{path} is empty, it marks nothing"
     if foreground.all():
-        return f"{pair.label_map_path} is full, it marks the whole picture"
+        return f"{path} is full, it marks the whole picture"
     height, width = foreground.shape
     border = np.concatenate(
         [foreground[[0, -1]].ravel(), foreground[:, [0, -1]].ravel()]
@@ -282,7 +351,7 @@ def _warning(pair: pairs.Pair, foreground: np.ndarray) -> str:
     ].mean()
     if border > BORDER_SHARE and middle < MIDDLE_SHARE:
         return (
-            f"{pair.label_map_path} may be inverted, it marks {border:.0%} of "
+            f"{path} may be inverted, it marks {border:.0%} of "
             f"the frame and {middle:.0%} of the middle"
         )
     return ""

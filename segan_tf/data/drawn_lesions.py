@@ -15,6 +15,7 @@ import numpy as np
 from PIL import Image
 
 from segan_tf import config
+from segan_tf import labels as labels_lib
 from segan_tf.data import drawing_canvas, drawing_overlays, drawing_skin, images
 
 LABEL_NAMES = ("lesion", "hair", "ruler mark")
@@ -25,7 +26,9 @@ GENERATOR_VERSION = 1
 _JPEG_QUALITY = 92
 _RECORD = "drawn.json"
 # With the beginnings of files that a killed drawing leaves behind.
-_OWN_FILES = re.compile(r"drawn_\d{4,}\.(jpg|png)(\.\d+\.\d+\.partial)?")
+_OWN_FILES = re.compile(
+    r"drawn_\d{4,}(_[a-z_]+)?\.(jpg|png)(\.\d+\.\d+\.partial)?"
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -84,9 +87,14 @@ def draw_folder(
     *,
     count: int,
     seed: int,
+    labels: labels_lib.Labels = labels_lib.LESION,
     progress: Callable[..., Iterable] = lambda items, **_: items,
 ) -> None:
     """Draws `count` pairs into `directory`/images and `directory`/label_maps.
+
+    Label maps hold 0 and 255 for one label and the labels' numbers for
+    several exclusive ones, a hair or a ruler mark hiding the lesion below it;
+    several overlapping ones have a file each, `<id>_<name>.png`.
 
     A folder that holds exactly this drawing already is left as it is; one that
     was interrupted, or drawn with other numbers, is drawn again. Files that
@@ -96,21 +104,36 @@ def draw_folder(
         directory: made if missing.
         count: number of pairs, at least 1.
         seed: number of the series, from 0.
+        labels: with names of LABEL_NAMES.
         progress: wraps an iterable to show how far it is, as tqdm does.
 
     Raises:
-        UserError: count is below 1, or the folder cannot be written.
+        UserError: count is below 1, a label is not drawn, or the folder
+            cannot be written.
     """
     if count < 1:
         raise config.UserError(
             f"--num_drawn ({count}) must be at least 1; try 400"
         )
+    for label in labels.names:
+        if label not in LABEL_NAMES:
+            raise config.UserError(
+                f"--label_names ({label}): drawn lesions have the labels "
+                f"{', '.join(LABEL_NAMES)}."
+            )
     names = [f"drawn_{index:04d}" for index in range(count)]
+    endings = [""]
+    if labels.count > 1 and not labels.exclusive:
+        endings = [f"_{slug}" for slug in labels.slugs]
     expected = {
         os.path.join(directory, "images"): {f"{name}.jpg" for name in names},
-        os.path.join(directory, "label_maps"): {f"{n}.png" for n in names},
+        os.path.join(directory, "label_maps"): {
+            f"{name}{ending}.png" for name in names for ending in endings
+        },
     }
     record = {"count": count, "seed": seed, "version": GENERATOR_VERSION}
+    if labels != labels_lib.LESION:
+        record["labels"] = [labels.label_kind, *labels.names]
     record_path = os.path.join(directory, _RECORD)
     try:
         if _is_drawn(expected, record_path, record):
@@ -122,7 +145,7 @@ def draw_folder(
             " check the folder and its permissions, or choose another"
         ) from error
     for index in progress(range(count), desc="drawing", unit="pair"):
-        _write_pair(directory, names[index], draw_lesion(index, seed))
+        _write_pair(directory, names[index], draw_lesion(index, seed), labels)
     images.write_bytes(record_path, json.dumps(record).encode())
 
 
@@ -157,14 +180,27 @@ def _own_files(folder: str) -> set[str]:
     return {name for name in os.listdir(folder) if _OWN_FILES.fullmatch(name)}
 
 
-def _write_pair(directory: str, name: str, drawing: Drawing) -> None:
+def _write_pair(
+    directory: str, name: str, drawing: Drawing, labels: labels_lib.Labels
+) -> None:
     stream = io.BytesIO()
     picture = Image.fromarray(drawing.image)
     picture.save(stream, format="JPEG", quality=_JPEG_QUALITY)
     images.write_bytes(
         os.path.join(directory, "images", name + ".jpg"), stream.getvalue()
     )
-    lesion = drawing.label_maps[..., LABEL_NAMES.index("lesion")]
-    images.write_png(
-        os.path.join(directory, "label_maps", name + ".png"), lesion * 255
-    )
+    stem = os.path.join(directory, "label_maps", name)
+    maps = [
+        drawing.label_maps[..., LABEL_NAMES.index(label)]
+        for label in labels.names
+    ]
+    if labels.count == 1:
+        images.write_png(f"{stem}.png", maps[0] * 255)
+    elif labels.exclusive:
+        numbers = np.zeros_like(maps[0])
+        for number, label_map in enumerate(maps, start=1):
+            numbers[label_map > 0] = number
+        images.write_png(f"{stem}.png", numbers)
+    else:
+        for slug, label_map in zip(labels.slugs, maps, strict=True):
+            images.write_png(f"{stem}_{slug}.png", label_map * 255)

@@ -1,4 +1,4 @@
-"""Reads and writes the pictures: images as RGB, label maps as zeros and ones.
+"""Reads and writes pictures.
 
 Every picture comes in through here, so that one file looks the same to
 training, evaluation and prediction, and a bad file gets one clear line.
@@ -27,8 +27,6 @@ MIN_SIDE = 16
 MAX_PIXELS = 100_000_000
 # The largest value of a 16-bit grey picture.
 MAX_16_BIT = 65535
-# How many of a label map's wrong values an error shows.
-SHOWN_VALUES = 5
 
 _ORIENTATION_TAG = 0x0112
 # EXIF 2.32, table 6: how a stored picture is turned to stand upright.
@@ -101,40 +99,13 @@ def read_image(path: str | os.PathLike) -> np.ndarray:
         config.UserError: not a picture, empty, damaged, cut off, too small
             or too large.
     """
-    image = _decode(path)
+    image = decode(path)
     if image.mode.startswith("I"):
         # 0..65535 to 0..255, rounded; convert() would clip at 255.
         grey = np.asarray(image).astype(np.uint32)
         grey = (grey * 255 + MAX_16_BIT // 2) // MAX_16_BIT
         return np.repeat(grey.astype(np.uint8)[:, :, None], 3, axis=2)
-    return np.array(_over(image, "white"))
-
-
-def read_label_map(path: str | os.PathLike, num_labels: int = 1) -> np.ndarray:
-    """Reads a label map.
-
-    For one label the picture holds 0 and one other value, whichever; one
-    value alone is an empty (0) or a full map. For k labels it holds the
-    label's number, 0 to k, where 0 is no label. A palette map is read by its
-    colours if all of them are grey, else by its palette numbers. What is
-    transparent counts as 0.
-
-    Returns:
-        uint8 [height, width, num_labels] in {0, 1}; the last axis is one map
-        for each label 1 to k.
-
-    Raises:
-        config.UserError: as for `read_image`, or other values than these.
-    """
-    values = _label_values(path, _decode(path), num_labels)
-    if num_labels == 1:
-        if not np.all((values == 0) | (values == values.max())):
-            raise _wrong_values(path, np.unique(values), num_labels)
-        return (values > 0).astype(np.uint8)[:, :, None]
-    if values.max() > num_labels:
-        raise _wrong_values(path, np.unique(values), num_labels)
-    labels = np.arange(1, num_labels + 1)
-    return (values[:, :, None] == labels).astype(np.uint8)
+    return np.array(over(image, "white"))
 
 
 def encode(array: np.ndarray) -> bytes:
@@ -249,8 +220,12 @@ def _orientation(image: Image.Image) -> int:
     return 1
 
 
-def _decode(path: str | os.PathLike) -> Image.Image:
-    """Decodes a whole picture and turns it upright."""
+def decode(path: str | os.PathLike) -> Image.Image:
+    """Decodes a whole picture, in its own mode, and turns it upright.
+
+    Raises:
+        config.UserError: as `read_image`.
+    """
     with _opened(path) as image:
         orientation = _orientation(image)
         image.load()
@@ -259,46 +234,10 @@ def _decode(path: str | os.PathLike) -> Image.Image:
         return image
 
 
-def _over(image: Image.Image, background: str) -> Image.Image:
+def over(image: Image.Image, background: str) -> Image.Image:
     """Converts to RGB; what is transparent shows the background."""
     if not (image.mode.endswith("A") or "transparency" in image.info):
         return image.convert("RGB")
     image = image.convert("RGBA")
     ground = Image.new("RGBA", image.size, background)
     return Image.alpha_composite(ground, image).convert("RGB")
-
-
-def _label_values(
-    path: str | os.PathLike, image: Image.Image, num_labels: int
-) -> np.ndarray:
-    """Returns a label map's values as integers [height, width]."""
-    if image.mode in ("1", "L") or image.mode.startswith("I"):
-        return np.asarray(image).astype(np.int32)
-    if image.mode == "P":
-        palette = np.reshape(image.getpalette("RGB"), (-1, 3))
-        if np.any(palette != palette[:, :1]):
-            return np.asarray(image)
-    rgb = np.asarray(_over(image, "black")).astype(np.int32)
-    if np.any(rgb != rgb[:, :, :1]):
-        codes = np.unique(rgb @ (256 * 256, 256, 1))
-        colours = [f"#{code:06x}" for code in codes.tolist()]
-        raise _wrong_values(path, colours, num_labels)
-    return rgb[:, :, 0]
-
-
-def _wrong_values(
-    path: str | os.PathLike, found, num_labels: int
-) -> config.UserError:
-    """Says which values a label map holds and how to save it instead."""
-    shown = ", ".join(str(value) for value in found[:SHOWN_VALUES])
-    if len(found) > SHOWN_VALUES:
-        shown += f" and {len(found) - SHOWN_VALUES} more"
-    if num_labels == 1:
-        wanted = "a label map for one label must be two-valued"
-        remedy = "save it as PNG with 0 and 255"
-    else:
-        wanted = f"--num_labels ({num_labels}) allows 0 to {num_labels}"
-        remedy = "save it as PNG with the numbers of the labels"
-    return config.UserError(
-        f"{path} holds the values {shown}; {wanted}; {remedy}."
-    )

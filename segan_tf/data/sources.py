@@ -4,6 +4,7 @@ import os
 from collections.abc import Callable, Iterable, Sequence
 
 from segan_tf import config
+from segan_tf import labels as labels_lib
 from segan_tf.data import (
     cache,
     checks,
@@ -17,8 +18,47 @@ _SHOWN = 50  # bad files named in one error; the number of the rest follows
 _MEMORY_FILE = "/proc/meminfo"  # Linux alone has it
 
 
+def load_labels(run: config.Config) -> labels_lib.Labels:
+    """Says what the run's labels are called and how label maps mark them.
+
+    By ``label_names``, names or a file; else by labels.json in ``data_dir``;
+    drawn lesions have names of their own.
+
+    Raises:
+      UserError: the file cannot be read, or names are not ``num_labels``.
+    """
+    where, exclusive = "--label_names", run.exclusive
+    path = run.label_names
+    if not path and run.data_dir:
+        path = os.path.join(run.data_dir, labels_lib.FILE_NAME)
+        path = path if os.path.exists(path) else ""
+    if path.endswith(".json"):
+        where = path
+        labels = labels_lib.read_labels(path, exclusive=exclusive)
+    elif path:
+        names = [name.strip() for name in path.split(",")]
+        labels = labels_lib.make_labels(names, where=where, exclusive=exclusive)
+    elif run.data_dir or run.image_dir:
+        names = labels_lib.default_names(run.num_labels)
+        labels = labels_lib.Labels(names, exclusive)
+    else:
+        where = "the generator of drawn lesions"
+        names = drawn_lesions.LABEL_NAMES[: run.num_labels]
+        labels = labels_lib.Labels(names, exclusive)
+    if labels.count != run.num_labels:
+        raise config.UserError(
+            f"--num_labels ({run.num_labels}) is not the {labels.count} that "
+            f"{where} names ({', '.join(labels.names)}); give "
+            f"--num_labels={labels.count}."
+        )
+    return labels
+
+
 def find(
-    run: config.Config, *, progress: Callable[..., Iterable]
+    run: config.Config,
+    labels: labels_lib.Labels = labels_lib.LESION,
+    *,
+    progress: Callable[..., Iterable],
 ) -> pairs.Found:
     """Finds the run's pairs, drawing them first when no folder is given.
 
@@ -26,14 +66,20 @@ def find(
       UserError: a folder is missing, empty or of no known layout.
     """
     if run.data_dir:
-        return pairs.find_pairs(run.data_dir)
+        return pairs.find_pairs(run.data_dir, labels)
     if run.image_dir:
-        return pairs.find_pairs_in_folders(run.image_dir, run.label_map_dir)
+        return pairs.find_pairs_in_folders(
+            run.image_dir, run.label_map_dir, labels
+        )
     folder = os.path.join(run.model_dir, "drawn_lesions")
     drawn_lesions.draw_folder(
-        folder, count=run.num_drawn, seed=run.split_seed, progress=progress
+        folder,
+        count=run.num_drawn,
+        seed=run.split_seed,
+        labels=labels,
+        progress=progress,
     )
-    return pairs.find_pairs(folder)
+    return pairs.find_pairs(folder, labels)
 
 
 def make_splits(
@@ -46,11 +92,13 @@ def make_splits(
         num_validation=run.num_validation,
         split_seed=run.split_seed,
         test_list=run.test_list or None,
+        group_list=run.groups or None,
     )
 
 
 def load_splits(
     run: config.Config,
+    labels: labels_lib.Labels = labels_lib.LESION,
     *,
     progress: Callable[..., Iterable],
     say: Callable[[str], None] = print,
@@ -61,7 +109,9 @@ def load_splits(
       UserError: names every file that cannot be used, unless
         ``skip_bad_pairs`` is set; then ``say`` is told.
     """
-    found = find(run, progress=progress)
+    found = find(run, labels, progress=progress)
+    for note in found.notes:
+        say(note)
     bad = checks.cheap_problems(found.pairs)
     refuse_or_tell(run, [*found.problems, *bad.values()], say=say)
     return make_splits(run, [p for p in found.pairs if p.id not in bad])
@@ -70,6 +120,7 @@ def load_splits(
 def open_records(
     run: config.Config,
     split: Sequence[pairs.Pair],
+    labels: labels_lib.Labels = labels_lib.LESION,
     *,
     progress: Callable[..., Iterable],
     say: Callable[[str], None] = print,
@@ -82,13 +133,13 @@ def open_records(
     """
     size = round(config.WORKING_SCALE * run.image_size)
     if run.cache == "memory":
-        _refuse_too_large(len(split) * size**2 * (3 + run.num_labels))
+        _refuse_too_large(len(split) * size**2 * (3 + labels.count))
     records = cache.open_records(
         split,
         cache=run.cache,
         cache_dir=os.path.join(run.model_dir, "cache"),
         size=size,
-        num_labels=run.num_labels,
+        labels=labels,
         progress=progress,
     )
     refuse_or_tell(run, list(records.problems.values()), say=say)

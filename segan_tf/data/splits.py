@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence, Set
 import numpy as np
 
 from segan_tf import config
-from segan_tf.data import images, pairs
+from segan_tf.data import groups, images, pairs
 
 FILE_NAME = "splits.json"
 # How many unknown ids an error names.
@@ -49,6 +49,7 @@ def make_splits(
     num_validation: int | None,
     split_seed: int,
     test_list: str | None,
+    group_list: str | None = None,
 ) -> Splits:
     """Splits the pairs.
 
@@ -57,6 +58,7 @@ def make_splits(
     validation split is the official one; without one `num_validation` pairs
     drawn from what is left for training. A draw depends on the ids and the
     seed alone, and the draw for validation leaves the one for test as it is.
+    With groups, whole groups are drawn until there are as many pairs.
 
     Args:
         all_pairs: as found, with official splits where there are any.
@@ -65,17 +67,23 @@ def make_splits(
         split_seed: 0 or more.
         test_list: a file with one id on each line; lines that start with #
             and what follows a blank and a # are comments.
+        group_list: a CSV file with the columns id and group, such as a patient.
 
     Raises:
-        config.UserError: the list cannot be read or names an unknown id, a
-            number is larger than there are pairs, or nothing is left to
-            train on.
+        config.UserError: a file cannot be read or names an unknown id, a
+            number is larger than there are pairs, a group stands in two
+            splits, or nothing is left to train on.
     """
     if split_seed < 0:
         raise config.UserError(
             f"--split_seed ({split_seed}) must be 0 or more."
         )
     free = {pair.id for pair in all_pairs}
+    group_of = (
+        groups.read_groups(group_list, free)
+        if group_list
+        else {i: i for i in free}
+    )
     official_test = [p.id for p in all_pairs if p.split == "test"]
     official_validation = [p.id for p in all_pairs if p.split == "validation"]
     unused: list[str] = []
@@ -90,7 +98,12 @@ def make_splits(
     if not test:
         rng = np.random.default_rng([split_seed, 0])
         test = _draw(
-            pool, num_test, config.TEST_SHARE, rng=rng, flag="--num_test"
+            pool,
+            num_test,
+            config.TEST_SHARE,
+            group_of=group_of,
+            rng=rng,
+            flag="--num_test",
         )
         pool = sorted(set(pool) - set(test))
     if not validation:
@@ -99,6 +112,7 @@ def make_splits(
             pool,
             num_validation,
             config.VALIDATION_SHARE,
+            group_of=group_of,
             rng=rng,
             flag="--num_validation",
         )
@@ -110,6 +124,7 @@ def make_splits(
             "pairs or a smaller --num_test, --num_validation or --test_list."
         )
     names = {"train": pool, "validation": validation, "test": test}
+    groups.refuse_divided_groups(names, group_of, group_list)
     return splits_from_ids(all_pairs, {**names, "unused": unused})
 
 
@@ -239,10 +254,14 @@ def _draw(
     count: int | None,
     share: int,
     *,
+    group_of: Mapping[str, str],
     rng: np.random.Generator,
     flag: str,
 ) -> list[str]:
-    """Draws `count` ids from a sorted pool, or 1/share of it if None."""
+    """Draws `count` ids from a sorted pool, or 1/share of it if None.
+
+    Whole groups are drawn, so that there may be some ids more.
+    """
     if count is None:
         # At least one, so that a handful of pairs has every split too.
         count = max(1, len(pool) // share) if len(pool) > 1 else 0
@@ -251,4 +270,12 @@ def _draw(
             f"{flag} ({count}) must be 0 or more and smaller than the "
             f"{len(pool)} pairs it is drawn from."
         )
-    return sorted(pool[i] for i in rng.permutation(len(pool))[:count])
+    members = collections.defaultdict(list)
+    for name in pool:
+        members[group_of[name]].append(name)
+    in_order, drawn = sorted(members), []
+    for place in rng.permutation(len(in_order)):
+        if len(drawn) >= count:
+            break
+        drawn += members[in_order[place]]
+    return sorted(drawn)

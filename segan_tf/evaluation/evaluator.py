@@ -7,7 +7,8 @@ import time
 import numpy as np
 
 from segan_tf import config, progress
-from segan_tf.data import images, pairs, sources, splits
+from segan_tf import labels as labels_lib
+from segan_tf.data import label_maps, pairs, sources, splits
 from segan_tf.evaluation import metrics, prediction, report
 from segan_tf.training import run_dir
 
@@ -110,14 +111,8 @@ def score_pair(
 
 
 def _read(pair: pairs.Pair) -> tuple[np.ndarray, np.ndarray]:
-    image = images.read_image(pair.image_path)
-    true = images.read_label_map(pair.label_map_path)[..., 0]
-    if image.shape[:2] != true.shape:
-        raise config.UserError(
-            f"{pair.label_map_path} and its image differ in size; the official "
-            "scorer refuses that. Check the data with --mode=check."
-        )
-    return image, true
+    image, label_map = label_maps.read_pair(pair, labels_lib.LESION)
+    return image, label_map[..., 0]
 
 
 def _predict(predictor: prediction.Predictor, image: np.ndarray) -> np.ndarray:

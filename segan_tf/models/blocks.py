@@ -98,6 +98,44 @@ def up(
     return keras.layers.Concatenate(name=f"{name}_skip", dtype=dtype)([x, skip])
 
 
+def label_map(
+    logits: keras.KerasTensor, *, exclusive: bool, name: str
+) -> keras.KerasTensor:
+    """Turns logits into the probability of each label, in float32.
+
+    Overlapping labels, or a single one, take a sigmoid each. Exclusive ones
+    share a softmax with the background, whose logit is 0: adding a number to
+    all k + 1 logits changes nothing, so one of them can be fixed, and with
+    one label this is the sigmoid. Source: softmax(0, z)_1 = 1 / (1 + e^-z).
+
+    Args:
+      logits: dtype [batch, height, width, labels].
+      exclusive: at most one label holds at a pixel.
+      name: of the layer.
+
+    Returns:
+      float32 [batch, height, width, labels] in [0, 1]; of exclusive labels
+      the sum over the labels is at most 1, the rest is background.
+    """
+    if exclusive and logits.shape[-1] > 1:
+        return ExclusiveLabels(name=name, dtype="float32")(logits)
+    return keras.layers.Activation("sigmoid", name=name, dtype="float32")(
+        logits
+    )
+
+
+class ExclusiveLabels(keras.layers.Layer):
+    """Computes softmax(0, z_1, ..., z_k) and leaves the background out."""
+
+    def call(self, logits: tf.Tensor) -> tf.Tensor:
+        """Maps float32 [b, h, w, k] to float32 [b, h, w, k] in [0, 1]."""
+        with_background = tf.pad(logits, ((0, 0), (0, 0), (0, 0), (1, 0)))
+        return tf.nn.softmax(with_background)[..., 1:]
+
+    def compute_output_shape(self, input_shape):
+        return input_shape
+
+
 class ResizeConv(keras.layers.Conv2D):
     """Resizes by two (bilinear), then convolves 3x3, for a few channels.
 

@@ -11,6 +11,7 @@ def build_segan(
     image_size: int = 128,
     width: int = 64,
     num_labels: int = 1,
+    exclusive: bool = True,
     synchronized: bool = False,
     dtype: str = "float32",
 ) -> keras.Model:
@@ -18,14 +19,16 @@ def build_segan(
 
     Four 4x4 stride-2 convolutions (width x 1, 2, 4, 8), then resize x2 + 3x3
     convolutions (width x 4, 2, 1, labels) with a skip connection at every
-    level that has a partner of its size; a sigmoid at the end, the only one.
+    level that has a partner of its size; a sigmoid at the end, the only one, or
+    a softmax for several exclusive labels.
 
     Args:
       image_size: pixels a side, a multiple of 16.
       width: channels of the first level (64 in the reference).
-      num_labels: channels of the label map.
+      num_labels: channels of the label map, background not counted.
+      exclusive: at most one label holds at a pixel.
       synchronized: batch statistics over all replicas.
-      dtype: Keras dtype policy; the sigmoid is float32 under each.
+      dtype: Keras dtype policy; the last layer is float32 under each.
 
     Returns:
       A functional model ``segmentor``: image float32 [batch, image_size,
@@ -59,7 +62,5 @@ def build_segan(
         )
     x = blocks.ResizeConv(num_labels, name="logits", dtype=dtype)(x)
 
-    label_map = keras.layers.Activation(
-        "sigmoid", name="label_map", dtype="float32"
-    )(x)
+    label_map = blocks.label_map(x, exclusive=exclusive, name="label_map")
     return keras.Model(image, label_map, name="segmentor")

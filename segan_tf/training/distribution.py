@@ -89,6 +89,7 @@ def build_segmentor(
         image_size=run.image_size,
         width=run.width,
         num_labels=run.num_labels,
+        exclusive=run.exclusive,
         synchronized=synchronized,
         dtype=run.precision,
     )
@@ -111,18 +112,18 @@ def build_game(
             image_size=run.image_size,
             width=run.width,
             num_labels=run.num_labels,
+            form=run.critic_form,
             clip=run.critic_clip,
             synchronized=synchronized,
             dtype=run.precision,
         )
     return steps.Game(
+        run=run,
         segmentor=model,
         segmentor_optimizer=_build_optimizer(run, steps_per_epoch, model),
         critic=opponent,
         critic_optimizer=opponent
         and _build_optimizer(run, steps_per_epoch, opponent),
-        global_batch_size=run.batch_size,
-        dice_factor=run.dice_factor,
     )
 
 

@@ -10,7 +10,8 @@ import numpy as np
 import tensorflow as tf
 
 from segan_tf import config, progress
-from segan_tf.data import cache, pipeline
+from segan_tf import labels as labels_lib
+from segan_tf.data import cache, pipeline, preprocessing
 from segan_tf.training import (
     checkpoints,
     distribution,
@@ -33,6 +34,7 @@ class Trainer:
         training: cache.Records,
         validation: cache.Records,
         strategy: tf.distribute.Strategy,
+        labels: labels_lib.Labels = labels_lib.LESION,
     ):
         """Builds the models and takes up the last checkpoint.
 
@@ -42,12 +44,14 @@ class Trainer:
           validation: records for the choice of the best checkpoint; may be
             empty.
           strategy: from `distribution.create_strategy`.
+          labels: whose names the logs use.
 
         Raises:
           UserError: the batch size does not fit, the checkpoint is not
             this run's, or the model_dir cannot be written.
         """
         self._run = run
+        self._labels = labels
         self._strategy = strategy
         self._training = training
         self._validation = validation
@@ -75,10 +79,7 @@ class Trainer:
         self._panels = panels.Panels(run.model_dir)
         self._watch = watch.Watch(run.critic_clip)
         self._distributed_step = self._make_distributed_step()
-        self._segment = tf.function(
-            lambda image: self.game.segmentor(image, training=False),
-            reduce_retracing=True,
-        )
+        self._segment = tf.function(self._segment_batch, reduce_retracing=True)
         self._stop = False
         self._saved_at = time.monotonic()
 
@@ -145,9 +146,11 @@ class Trainer:
     def _report_loop(self, logs, seconds, bar) -> None:
         means = {name: values.mean(axis=0) for name, values in logs.items()}
         distances = means.pop("scale_distances", ())
+        label_dice = means.pop("label_dice")
         means = {name: float(value) for name, value in means.items()}
         for scale, distance in enumerate(distances, start=1):
             means[f"distance_scale{scale}"] = float(distance)
+        means.update(self._by_label("dice", label_dice))
         if self.game.critic is not None:
             means["clipped_share"] = watch.clipped_share(
                 self.game.critic, self._run.critic_clip
@@ -166,39 +169,61 @@ class Trainer:
     def _end_epoch(self, bar) -> None:
         line = f"epoch {self._epoch}/{self._run.epochs}"
         if self._validation.count:
-            dice = self._validate()
+            label_dice = self._validate()
+            dice = float(label_dice.mean())
             best = self._checkpoints.save_best(self.step, dice)
             line += f": validation dice {dice:.4f}{' (best)' if best else ''}"
+            dices = {"dice": dice, **self._by_label("dice", label_dice)}
             self._log.write(
                 kind="epoch",
                 step=self.step,
                 epoch=self._epoch,
-                validation_dice=dice,
+                **{f"validation_{name}": v for name, v in dices.items()},
             )
-            self._panels.write_scalars(
-                "validation", {"dice": dice}, step=self.step
-            )
+            self._panels.write_scalars("validation", dices, step=self.step)
         self._save()
         progress.say(line)
         coming = min(self._epoch + 1, self._run.epochs)
         bar.set_description(f"epoch {coming}/{self._run.epochs}")
 
-    def _validate(self) -> float:
-        """Computes the mean Dice of the validation images at image_size."""
-        dices = []
+    def _by_label(self, name: str, values: np.ndarray) -> dict[str, float]:
+        """Names a value of each label; one label has the mean alone."""
+        if self._labels.count == 1:
+            return {}
+        return {
+            f"{name}_{slug}": float(value)
+            for slug, value in zip(self._labels.slugs, values, strict=True)
+        }
+
+    def _segment_batch(self, image: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        predicted = self.game.segmentor(image, training=False)
+        return predicted, preprocessing.decide_label_map(
+            predicted, exclusive=self._run.exclusive
+        )
+
+    def _validate(self) -> np.ndarray:
+        """Computes each label's mean Dice of validation at image_size."""
+        dices, confusion = [], 0
+        counts_pixels = self._labels.count > 1 and self._labels.exclusive
         dataset = pipeline.make_evaluation_dataset(
             self._validation,
             batch_size=self._run.batch_size,
             image_size=self._run.image_size,
         )
         for image, true_label_map in dataset:
-            predicted = self._segment(image)
+            predicted, decided = self._segment(image)
             if not dices:
                 self._panels.write_pictures(
                     image, true_label_map, predicted, step=self.step
                 )
-            dices.extend(steps.hard_dice(predicted, true_label_map).numpy())
-        return float(np.mean(dices))
+            dices.extend(steps.hard_dice(decided, true_label_map).numpy())
+            if counts_pixels:
+                confusion += steps.confusion_matrix(decided, true_label_map)
+        if counts_pixels:
+            self._panels.write_confusion(
+                confusion.numpy(), self._labels, step=self.step
+            )
+        return np.mean(dices, axis=0)
 
     def _make_distributed_step(self):
         def replica_step(image, true_label_map):

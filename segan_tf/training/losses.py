@@ -1,7 +1,7 @@
 """The losses, one value per image, so that replicas can add them up.
 
 Symbols: image x, true label map y, segmentor S, critic C with scales
-i = 1..L, masking o, features f^i.
+i = 1..L, masking o, features f^i, labels j = 1..k with weights w_j of mean 1.
 """
 
 from collections.abc import Sequence
@@ -20,84 +20,131 @@ def scale_distances(
     channels (reference, Loss), so that scales of any size weigh the same.
 
     Args:
-      features: L tensors [batch, height_i, width_i, channels_i].
+      features: L tensors [batch, views, height_i, width_i, channels_i], see
+        `critic.compute_features`.
       other_features: the same shapes.
 
     Returns:
-      float32 [batch, L].
+      float32 [batch, views, L].
     """
     return tf.stack(
         [
             tf.reduce_mean(
                 tf.abs(tf.cast(f, tf.float32) - tf.cast(g, tf.float32)),
-                axis=(1, 2, 3),
+                axis=(2, 3, 4),
             )
             for f, g in zip(features, other_features, strict=True)
         ],
-        axis=1,
+        axis=2,
     )
 
 
 def multi_scale_l1(
-    features: Sequence[tf.Tensor], other_features: Sequence[tf.Tensor]
+    distances: tf.Tensor, weights: Sequence[float] | tf.Tensor = ()
 ) -> tf.Tensor:
     """Computes l_mae = (1/L) sum_i || f^i(x o S(x)) - f^i(x o y) ||_1.
 
     Source: SegAN, equation 2, with the reference's mean absolute difference.
+    Several views are averaged, (1/k) sum_j w_j l_mae_j, so that the loss
+    keeps its size whatever the number of labels.
     Worked by hand: scales [1, 3] against [2, 5] and [4] against [0] have the
     distances (1 + 2) / 2 = 1.5 and 4, so the loss is (1.5 + 4) / 2 = 2.75.
 
     Args:
-      features: L tensors [batch, height_i, width_i, channels_i].
-      other_features: the same shapes.
+      distances: float32 [batch, views, L], from `scale_distances`.
+      weights: one for each view; all 1 if left out.
 
     Returns:
       float32 [batch].
     """
-    return tf.reduce_mean(scale_distances(features, other_features), axis=1)
+    return weighted_mean(tf.reduce_mean(distances, axis=2), weights)
+
+
+def weighted_mean(
+    values: tf.Tensor, weights: Sequence[float] | tf.Tensor = ()
+) -> tf.Tensor:
+    """Computes (1/k) sum_j w_j v_j over the labels.
+
+    The sum is divided by k, not by sum_j w_j, so that the same mean over some
+    of the labels, drawn at random, has this one as its expectation.
+
+    Args:
+      values: float32 [batch, labels].
+      weights: [labels], of mean 1; all 1 if left out.
+
+    Returns:
+      float32 [batch].
+    """
+    if not isinstance(weights, tf.Tensor) and not weights:
+        return tf.reduce_mean(values, axis=1)
+    return tf.reduce_mean(values * weights, axis=1)
 
 
 def soft_dice_loss(
-    predicted_label_map: tf.Tensor, true_label_map: tf.Tensor
+    predicted_label_map: tf.Tensor,
+    true_label_map: tf.Tensor,
+    *,
+    weights: Sequence[float] = (),
 ) -> tf.Tensor:
     """Computes 1 - (2 sum p y + e) / (sum p^2 + sum y^2 + e), e = 1 pixel.
 
     Source: V-Net (arXiv:1606.04797), equation of section 3; e makes two empty
-    maps a loss of 0. Worked by hand: p = [1, 0.5], y = [1, 0] gives
-    1 - (2 + 1) / (1.25 + 1 + 1) = 0.0769.
+    maps a loss of 0, so a label that an image lacks adds nothing once nothing
+    of it is predicted, and less than 1 otherwise. Worked by hand:
+    p = [1, 0.5], y = [1, 0] gives 1 - (2 + 1) / (1.25 + 1 + 1) = 0.0769.
 
     Args:
       predicted_label_map: float32 [batch, height, width, labels] in [0, 1].
       true_label_map: the same shape, in {0, 1}.
+      weights: one for each label; all 1 if left out.
 
     Returns:
-      float32 [batch], the mean over the labels.
+      float32 [batch], the weighted mean over the labels.
     """
     p, y = predicted_label_map, true_label_map
     both = tf.reduce_sum(p * y, axis=(1, 2))
     each = tf.reduce_sum(p * p + y * y, axis=(1, 2))
     smooth = config.DICE_EPSILON
-    return tf.reduce_mean(1 - (2 * both + smooth) / (each + smooth), axis=1)
+    return weighted_mean(1 - (2 * both + smooth) / (each + smooth), weights)
 
 
-def binary_cross_entropy(
-    predicted_label_map: tf.Tensor, true_label_map: tf.Tensor
+def cross_entropy(
+    predicted_label_map: tf.Tensor,
+    true_label_map: tf.Tensor,
+    *,
+    exclusive: bool = True,
+    weights: Sequence[float] = (),
 ) -> tf.Tensor:
-    """Computes -mean(y log p + (1 - y) log(1 - p)), p kept off 0 and 1.
+    """Computes the cross-entropy, a mean over the pixels.
 
-    Worked by hand: p = 0.5 everywhere gives -log 0.5 = 0.693.
+        overlapping: -(1/k) sum_j w_j (y_j log p_j + (1 - y_j) log(1 - p_j))
+        exclusive:   -(sum_j w_j y_j log p_j + y_0 log p_0)
+
+    with the background y_0 = 1 - sum_j y_j and p_0 = 1 - sum_j p_j, and every
+    p kept off 0 and 1. For one label the two are the same. Worked by hand:
+    p = 0.5 everywhere gives -log 0.5 = 0.693 for one label.
 
     Args:
       predicted_label_map: float32 [batch, height, width, labels] in [0, 1].
       true_label_map: the same shape, in {0, 1}.
+      exclusive: at most one label holds at a pixel.
+      weights: one for each label; all 1 if left out.
 
     Returns:
       float32 [batch].
     """
-    p = tf.clip_by_value(
-        predicted_label_map, config.LOG_EPSILON, 1 - config.LOG_EPSILON
-    )
-    y = true_label_map
-    return -tf.reduce_mean(
-        y * tf.math.log(p) + (1 - y) * tf.math.log(1 - p), axis=(1, 2, 3)
+    p, y = predicted_label_map, true_label_map
+    present = tf.reduce_mean(y * _log(p), axis=(1, 2))
+    if exclusive:
+        y_0 = 1 - tf.reduce_sum(y, axis=-1)
+        p_0 = 1 - tf.reduce_sum(p, axis=-1)
+        background = tf.reduce_mean(y_0 * _log(p_0), axis=(1, 2))
+        return -(weighted_mean(present, weights) * y.shape[-1] + background)
+    absent = tf.reduce_mean((1 - y) * _log(1 - p), axis=(1, 2))
+    return -weighted_mean(present + absent, weights)
+
+
+def _log(p: tf.Tensor) -> tf.Tensor:
+    return tf.math.log(
+        tf.clip_by_value(p, config.LOG_EPSILON, 1 - config.LOG_EPSILON)
     )

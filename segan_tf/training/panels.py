@@ -2,9 +2,11 @@
 
 import os
 
+import numpy as np
 import tensorflow as tf
 
 from segan_tf import config
+from segan_tf import labels as labels_lib
 from segan_tf.data import preprocessing
 from segan_tf.training import checkpoints
 
@@ -55,11 +57,11 @@ class Panels:
           step: the step the prediction is of.
         """
         image = preprocessing.denormalise(image[:_PICTURES]) / 255
-        grey = [
-            tf.repeat(tf.reduce_max(maps[:_PICTURES], -1, keepdims=True), 3, -1)
-            for maps in (true_label_map, predicted_label_map)
+        maps = [
+            _colour(label_map[:_PICTURES])
+            for label_map in (true_label_map, predicted_label_map)
         ]
-        panel = tf.concat([image, *grey], axis=2)
+        panel = tf.concat([image, *maps], axis=2)
         with self._writer.as_default():
             tf.summary.image(
                 "image, true, predicted",
@@ -68,3 +70,42 @@ class Panels:
                 max_outputs=_PICTURES,
             )
         self._writer.flush()
+
+    def write_confusion(
+        self, confusion: np.ndarray, labels: labels_lib.Labels, *, step: int
+    ) -> None:
+        """Shows which share of each true label was taken for which.
+
+        Args:
+          confusion: int [labels + 1, labels + 1], rows true, see
+            `steps.confusion_matrix`.
+          labels: whose names head rows and columns.
+          step: the step the prediction is of.
+        """
+        names = ("background", *labels.names)
+        lines = ["| true / predicted | " + " | ".join(names) + " |"]
+        lines.append("|---" * (len(names) + 1) + "|")
+        for name, row in zip(names, confusion, strict=True):
+            shares = row / max(1, row.sum())
+            cells = " | ".join(f"{share:.1%}" for share in shares)
+            lines.append(f"| {name} | {cells} |")
+        with self._writer.as_default():
+            tf.summary.text("confusion", "\n".join(lines), step=step)
+        self._writer.flush()
+
+
+def _colour(label_map: tf.Tensor) -> tf.Tensor:
+    """Paints labels in their colours, a single one white.
+
+    Args:
+      label_map: float32 [batch, height, width, labels] in [0, 1].
+
+    Returns:
+      float32 [batch, height, width, 3] in [0, 1].
+    """
+    count = label_map.shape[-1]
+    if count == 1:
+        return tf.repeat(label_map, 3, axis=-1)
+    names = labels_lib.default_names(count)
+    colours = tf.constant(labels_lib.Labels(names).colours, tf.float32) / 255
+    return tf.minimum(tf.einsum("bhwk,kc->bhwc", label_map, colours), 1.0)

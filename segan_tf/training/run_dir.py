@@ -11,6 +11,7 @@ import sys
 from importlib import metadata
 
 from segan_tf import config, files
+from segan_tf import labels as labels_lib
 
 _FLAGS = "flags.json"
 _TRAINING = "training.json"
@@ -38,6 +39,32 @@ def write_flags(run: config.Config, command: list[str]) -> None:
             os.path.join(run.model_dir, _FLAGS),
             {"flags": dataclasses.asdict(run), **circumstances(command)},
         )
+
+
+def write_labels(labels: labels_lib.Labels, model_dir: str) -> None:
+    """Records what the numbers of predicted label maps mean.
+
+    Raises:
+      UserError: the model_dir cannot be written.
+    """
+    with _writing(model_dir):
+        files.write_json(
+            os.path.join(model_dir, labels_lib.FILE_NAME),
+            labels_lib.numbered(labels),
+        )
+
+
+def read_labels(run: config.Config) -> labels_lib.Labels:
+    """Reads what the labels of a run are called.
+
+    Raises:
+      UserError: the file cannot be understood.
+    """
+    path = os.path.join(run.model_dir, labels_lib.FILE_NAME)
+    if not os.path.exists(path):  # a run of before labels had names
+        names = labels_lib.default_names(run.num_labels)
+        return labels_lib.Labels(names, run.exclusive)
+    return labels_lib.read_labels(path, exclusive=run.exclusive)
 
 
 def circumstances(command: list[str]) -> dict:

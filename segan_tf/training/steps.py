@@ -6,6 +6,7 @@ import keras
 import tensorflow as tf
 
 from segan_tf import config
+from segan_tf.data import preprocessing
 from segan_tf.models import critic as critic_lib
 from segan_tf.training import losses
 
@@ -15,20 +16,25 @@ class Game:
     """The two players and what moves them.
 
     Attributes:
+      run: the configuration: global batch size, form of the critic, weights
+        of the labels and of the Dice term.
       segmentor: S, normalised image -> predicted label map.
       segmentor_optimizer: moves S.
       critic: C, masked image -> features of every scale; None trains S alone.
       critic_optimizer: moves C.
-      global_batch_size: images per step over all replicas.
-      dice_factor: weight of the soft Dice term in the loss of S.
     """
 
+    run: config.Config
     segmentor: keras.Model
     segmentor_optimizer: keras.optimizers.Optimizer
-    critic: keras.Model | None
-    critic_optimizer: keras.optimizers.Optimizer | None
-    global_batch_size: int
-    dice_factor: float
+    critic: keras.Model | None = None
+    critic_optimizer: keras.optimizers.Optimizer | None = None
+
+    @property
+    def label_weights(self) -> tuple[float, ...]:
+        """The weights of the labels, brought to a mean of 1; () if all are."""
+        weights = self.run.label_weights
+        return tuple(w * len(weights) / sum(weights) for w in weights)
 
 
 def train_step(
@@ -48,16 +54,18 @@ def train_step(
 
     Returns:
       This replica's share of each logged value, to be summed over replicas:
-      scalars, and ``scale_distances`` float32 [scales].
+      scalars, ``scale_distances`` float32 [scales] and ``label_dice`` float32
+      [labels].
     """
     with tf.GradientTape() as tape:
         predicted = game.segmentor(image, training=True)
     if game.critic is None:
         logs, pull = _pull_alone(game, predicted, true_label_map)
     else:
-        logs = critic_step(game, image, predicted, true_label_map)
+        seen = _draw_labels(game)
+        logs = critic_step(game, image, predicted, true_label_map, seen=seen)
         more_logs, pull = _pull_by_critic(
-            game, image, predicted, true_label_map
+            game, image, predicted, true_label_map, seen=seen
         )
         logs.update(more_logs)
     variables = game.segmentor.trainable_variables
@@ -74,11 +82,24 @@ def critic_step(
     image: tf.Tensor,
     predicted_label_map: tf.Tensor,
     true_label_map: tf.Tensor,
+    *,
+    seen: tf.Tensor | None = None,
 ) -> dict[str, tf.Tensor]:
-    """Moves C up the loss: max_C mean_n l_mae(f_C(x o S(x)), f_C(x o y))."""
+    """Moves C up the loss: max_C mean_n l_mae(f_C(x o S(x)), f_C(x o y)).
+
+    Args:
+      game: both models and their optimisers.
+      image: float32 [batch, height, width, 3], normalised.
+      predicted_label_map: float32 [batch, height, width, labels] in [0, 1].
+      true_label_map: the same shape, in {0, 1}.
+      seen: float32 [labels seen, labels], one-hot; None shows C all labels.
+
+    Returns:
+      ``critic_loss``, this replica's share.
+    """
     with tf.GradientTape() as tape:
-        distance = losses.multi_scale_l1(
-            *_features(game, image, predicted_label_map, true_label_map)
+        _, distance = _distances(
+            game, image, predicted_label_map, true_label_map, seen=seen
         )
         critic_loss = -_share(game, distance)
     variables = game.critic.trainable_variables
@@ -94,25 +115,25 @@ def _pull_by_critic(
     image: tf.Tensor,
     predicted: tf.Tensor,
     true_label_map: tf.Tensor,
+    *,
+    seen: tf.Tensor | None,
 ) -> tuple[dict[str, tf.Tensor], tf.Tensor]:
     """Computes the gradient of S's loss by S(x), with C fixed."""
     with tf.GradientTape(watch_accessed_variables=False) as tape:
         tape.watch(predicted)
-        distances = losses.scale_distances(
-            *_features(game, image, predicted, true_label_map)
+        distances, distance = _distances(
+            game, image, predicted, true_label_map, seen=seen
         )
-        distance = _share(game, tf.reduce_mean(distances, axis=1))
+        distance = _share(game, distance)
         loss = distance
-        dice_loss = _share(
-            game, losses.soft_dice_loss(predicted, true_label_map)
-        )
-        if game.dice_factor:
-            loss += game.dice_factor * dice_loss
+        dice_loss = _dice_loss(game, predicted, true_label_map)
+        if game.run.dice_factor:
+            loss += game.run.dice_factor * dice_loss
     logs = {
         "segmentor_loss": loss,
         "multi_scale_l1": distance,
         "dice_loss": dice_loss,
-        "scale_distances": _share(game, distances),
+        "scale_distances": _share(game, tf.reduce_mean(distances, axis=1)),
     }
     return logs, tape.gradient(loss, predicted)
 
@@ -120,16 +141,20 @@ def _pull_by_critic(
 def _pull_alone(
     game: Game, predicted: tf.Tensor, true_label_map: tf.Tensor
 ) -> tuple[dict[str, tf.Tensor], tf.Tensor]:
-    """Computes the gradient of BCE + Dice by S(x): the baseline."""
+    """Computes the gradient of cross-entropy + Dice by S(x): the baseline."""
     with tf.GradientTape() as tape:
         tape.watch(predicted)
         entropy = _share(
-            game, losses.binary_cross_entropy(predicted, true_label_map)
+            game,
+            losses.cross_entropy(
+                predicted,
+                true_label_map,
+                exclusive=game.run.exclusive,
+                weights=game.label_weights,
+            ),
         )
-        dice_loss = _share(
-            game, losses.soft_dice_loss(predicted, true_label_map)
-        )
-        loss = entropy + game.dice_factor * dice_loss
+        dice_loss = _dice_loss(game, predicted, true_label_map)
+        loss = entropy + game.run.dice_factor * dice_loss
     logs = {
         "segmentor_loss": loss,
         "cross_entropy": entropy,
@@ -138,49 +163,120 @@ def _pull_alone(
     return logs, tape.gradient(loss, predicted)
 
 
-def _features(
+def _dice_loss(
+    game: Game, predicted: tf.Tensor, true_label_map: tf.Tensor
+) -> tf.Tensor:
+    return _share(
+        game,
+        losses.soft_dice_loss(
+            predicted, true_label_map, weights=game.label_weights
+        ),
+    )
+
+
+def _draw_labels(game: Game) -> tf.Tensor | None:
+    """Draws the labels that C sees in this step; None if it sees all.
+
+    The draw follows from the seed and the step alone, so that a run that was
+    stopped goes on with the same ones, and all replicas draw alike.
+    """
+    count, drawn = game.run.num_labels, game.run.critic_labels_per_step
+    if not 0 < drawn < count:
+        return None
+    step = tf.convert_to_tensor(game.segmentor_optimizer.iterations)
+    seed = tf.stack([game.run.seed, tf.cast(step, tf.int64)])
+    return tf.one_hot(critic_lib.sample_labels(count, drawn, seed), count)
+
+
+def _distances(
     game: Game,
     image: tf.Tensor,
     predicted_label_map: tf.Tensor,
     true_label_map: tf.Tensor,
-) -> tuple[list[tf.Tensor], list[tf.Tensor]]:
-    """Computes f_C(x o S(x)) and f_C(x o y), each with its own statistics."""
-    return tuple(
-        game.critic(critic_lib.mask_image(image, label_map), training=True)
-        for label_map in (predicted_label_map, true_label_map)
+    *,
+    seen: tf.Tensor | None,
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Computes the distances of every scale and their multi-scale L1.
+
+    f_C(x o S(x)) and f_C(x o y) are computed in a pass each, with their own
+    batch statistics. The mean over the labels seen is an unbiased estimate of
+    the mean over all, since every label is drawn equally often.
+
+    Returns:
+      float32 [batch, views, scales], and their mean float32 [batch].
+    """
+    form, weights = game.run.critic_form, game.label_weights
+    maps = (predicted_label_map, true_label_map)
+    if seen is not None:
+        # A product with a one-hot matrix rather than tf.gather: its gradient
+        # is a product too, and not a scatter over every pixel.
+        maps = [tf.einsum("bhwk,mk->bhwm", m, seen) for m in maps]
+        if weights:
+            weights = tf.linalg.matvec(seen, tf.constant(weights))
+    elif form == "stacked":
+        weights = ()  # the one critic sees the labels together
+    distances = losses.scale_distances(
+        *(
+            critic_lib.compute_features(game.critic, form, image, label_map)
+            for label_map in maps
+        )
     )
+    return distances, losses.multi_scale_l1(distances, weights)
 
 
 def _share(game: Game, per_image: tf.Tensor) -> tf.Tensor:
     """Sums over the replica's images, divided by the global batch."""
-    return tf.reduce_sum(per_image, axis=0) / game.global_batch_size
+    return tf.reduce_sum(per_image, axis=0) / game.run.batch_size
 
 
-def hard_dice(
-    predicted_label_map: tf.Tensor, true_label_map: tf.Tensor
-) -> tf.Tensor:
-    """Computes Dice of the thresholded maps, 1 where both are empty.
+def hard_dice(label_map: tf.Tensor, true_label_map: tf.Tensor) -> tf.Tensor:
+    """Computes Dice of two binary label maps, 1 where both are empty.
 
     Args:
-      predicted_label_map: float32 [batch, height, width, labels] in [0, 1].
+      label_map: float32 [batch, height, width, labels] in {0, 1}.
       true_label_map: the same shape, in {0, 1}.
 
     Returns:
-      float32 [batch], the mean over the labels.
+      float32 [batch, labels].
     """
-    hard = tf.cast(predicted_label_map > config.THRESHOLD, tf.float32)
-    both = tf.reduce_sum(hard * true_label_map, axis=(1, 2))
-    each = tf.reduce_sum(hard + true_label_map, axis=(1, 2))
-    dice = tf.where(each > 0, 2 * both / tf.maximum(each, 1), 1.0)
-    return tf.reduce_mean(dice, axis=1)
+    both = tf.reduce_sum(label_map * true_label_map, axis=(1, 2))
+    each = tf.reduce_sum(label_map + true_label_map, axis=(1, 2))
+    return tf.where(each > 0, 2 * both / tf.maximum(each, 1), 1.0)
+
+
+def confusion_matrix(
+    label_map: tf.Tensor, true_label_map: tf.Tensor
+) -> tf.Tensor:
+    """Counts pixels by true and predicted label, of exclusive labels.
+
+    Args:
+      label_map: float32 [batch, height, width, labels] in {0, 1}.
+      true_label_map: the same shape, in {0, 1}.
+
+    Returns:
+      int32 [labels + 1, labels + 1]: rows are true, columns predicted; the
+      first of each is the background.
+    """
+    count = label_map.shape[-1]
+    numbers = tf.range(1, count + 1, dtype=tf.float32)
+    true, predicted = (
+        tf.cast(tf.reshape(tf.reduce_sum(m * numbers, -1), (-1,)), tf.int32)
+        for m in (true_label_map, label_map)
+    )
+    return tf.math.confusion_matrix(true, predicted, count + 1)
 
 
 def _map_logs(
     game: Game, predicted: tf.Tensor, true_label_map: tf.Tensor
 ) -> dict[str, tf.Tensor]:
-    """Measures the thresholded maps: their Dice, and the share predicted."""
-    hard = tf.cast(predicted > config.THRESHOLD, tf.float32)
+    """Measures the decided maps: their Dice, and the share of any label."""
+    decided = preprocessing.decide_label_map(
+        predicted, exclusive=game.run.exclusive
+    )
+    label_dice = _share(game, hard_dice(decided, true_label_map))
+    share = tf.reduce_mean(tf.reduce_max(decided, axis=-1), axis=(1, 2))
     return {
-        "dice": _share(game, hard_dice(predicted, true_label_map)),
-        "predicted_share": _share(game, tf.reduce_mean(hard, axis=(1, 2, 3))),
+        "dice": tf.reduce_mean(label_dice),
+        "label_dice": label_dice,
+        "predicted_share": _share(game, share),
     }
