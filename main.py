@@ -170,6 +170,7 @@ def _export(flagged: config.Config) -> int:
         export_dir=run.export_dir,
         version=step,
         images=[drawn_lesions.draw_lesion(i, 0).image for i in range(4)],
+        labels=run_dir.read_labels(run),
     )
     for name in ("saved_model", "tflite"):
         path = os.path.join(run.export_dir, record[name]["path"])

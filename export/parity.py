@@ -13,6 +13,7 @@ import numpy as np
 import tensorflow as tf
 
 from segan_tf import files
+from segan_tf import labels as labels_lib
 from segan_tf.data import preprocessing
 
 from . import c_loader, quiet, saved_model, staging, tflite
@@ -101,6 +102,7 @@ def export_all(
     export_dir: str,
     version: int,
     images: Sequence[np.ndarray],
+    labels: labels_lib.Labels = labels_lib.LESION,
 ) -> dict:
     """Exports for servers and phones, proves both, then hands both out.
 
@@ -114,6 +116,7 @@ def export_all(
       export_dir: made if missing.
       version: a non-negative integer.
       images: for the proofs: a handful of uint8 [height, width, 3] RGB.
+      labels: of the channels of the probability map.
 
     Returns:
       What export.json holds: for each artefact its path within `export_dir`,
@@ -127,7 +130,9 @@ def export_all(
     """
     saved_model.refuse_existing_version(export_dir, version)
     with staging.hidden_folder(export_dir) as folder:
-        served = saved_model.export_saved_model(segmentor, folder, version)
+        served = saved_model.export_saved_model(
+            segmentor, folder, version, labels=labels
+        )
         served_difference = check_saved_model(segmentor, served, images)
         refuse_difference("SavedModel", served_difference, SAVED_MODEL_LIMIT)
 
@@ -138,6 +143,7 @@ def export_all(
 
         record = {
             "version": version,
+            **labels_lib.description(labels),
             "saved_model": {
                 "path": os.path.relpath(served, folder),
                 "largest_difference": served_difference,
@@ -153,7 +159,9 @@ def export_all(
             "tensorflow": tf.__version__,
             "keras": keras.__version__,
         }
-        _hand_out(export_dir, version, served=served, carried=carried)
+        _hand_out(
+            export_dir, version, served=served, carried=carried, labels=labels
+        )
     files.write_json(os.path.join(export_dir, RECORD_NAME), record)
     return record
 
@@ -250,10 +258,20 @@ def _file_record(path: str) -> dict:
 
 
 def _hand_out(
-    export_dir: str, version: int, *, served: str, carried: str
+    export_dir: str,
+    version: int,
+    *,
+    served: str,
+    carried: str,
+    labels: labels_lib.Labels,
 ) -> None:
     version_path = saved_model.version_path(export_dir, version)
     os.makedirs(os.path.dirname(version_path), exist_ok=True)
-    os.replace(carried, os.path.join(export_dir, TFLITE_NAME))
+    path = os.path.join(export_dir, TFLITE_NAME)
+    # Before the model it belongs to: a TFLite file has no place for names.
+    files.write_json(
+        f"{os.path.splitext(path)[0]}.json", labels_lib.description(labels)
+    )
+    os.replace(carried, path)
     # Last, since a server may load it at once.
     os.rename(served, version_path)

@@ -5,28 +5,36 @@ import os
 import keras
 import tensorflow as tf
 
-from segan_tf import config
+from segan_tf import config, files
+from segan_tf import labels as labels_lib
 from segan_tf.data import preprocessing
 
 from . import quiet, staging
 
 SIGNATURE = "serving_default"
+EXTRA_FOLDER = "assets.extra"  # where TF Serving looks for what is no asset
 
 
 def export_saved_model(
-    segmentor: keras.Model, export_dir: str, version: int
+    segmentor: keras.Model,
+    export_dir: str,
+    version: int,
+    *,
+    labels: labels_lib.Labels = labels_lib.LESION,
 ) -> str:
     """Writes `<export_dir>/saved_model/<version>/` as TF Serving expects it.
 
     Its signature `serving_default` takes `images`, uint8 [batch, height,
     width, 3] RGB of any size, and gives `probability_map`, float32 [batch,
-    height, width, labels] in [0, 1] at the same size.
+    height, width, labels] in [0, 1] at the same size, and `label_names`,
+    string [batch, labels]. assets.extra/labels.json names the labels too.
 
     Args:
       segmentor: float32 [batch, size, size, 3], normalised -> float32 [batch,
         size, size, labels] in [0, 1].
       export_dir: made if missing.
       version: a non-negative integer; TF Serving serves the highest.
+      labels: of the channels of the probability map.
 
     Returns:
       The path of the version.
@@ -38,7 +46,9 @@ def export_saved_model(
     path = version_path(export_dir, version)
 
     def serve(images):
-        return _segment(segmentor, images)
+        # A row of names for each image: TF Serving splits what it batched.
+        names = tf.repeat([labels.names], tf.shape(images)[0], axis=0)
+        return {**_segment(segmentor, images), "label_names": names}
 
     with staging.hidden_folder(os.path.dirname(path)) as folder:
         unfinished = os.path.join(folder, "model")
@@ -49,6 +59,12 @@ def export_saved_model(
             input_spec=tf.TensorSpec(
                 (None, None, None, 3), tf.uint8, name="images"
             ),
+        )
+        extra = os.path.join(unfinished, EXTRA_FOLDER)
+        os.makedirs(extra)
+        files.write_json(
+            os.path.join(extra, labels_lib.FILE_NAME),
+            labels_lib.description(labels),
         )
         os.rename(unfinished, path)
     return path

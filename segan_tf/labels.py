@@ -132,6 +132,14 @@ def numbered(labels: Labels) -> dict[str, str]:
     return {str(i): name for i, name in enumerate(labels.names, start=1)}
 
 
+def description(labels: Labels) -> dict[str, object]:
+    """Returns what an exported model tells of its labels."""
+    return {
+        "label_names": list(labels.names),
+        "label_kind": labels.label_kind,
+    }
+
+
 def _labels_of(named: Any, path: str, exclusive: bool) -> Labels:
     if not isinstance(named, Mapping) or not all(
         name is None or isinstance(name, str) for name in named.values()

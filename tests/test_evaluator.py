@@ -11,6 +11,7 @@ import running
 from PIL import Image
 
 from segan_tf import config
+from segan_tf import labels as labels_lib
 from segan_tf.data import drawn_lesions, images, pairs
 from segan_tf.evaluation import evaluator, metrics, prediction
 
@@ -24,9 +25,12 @@ def evaluate(*args):
         return result.out, json.load(file)
 
 
-def predict_nothing(image):
-    """Stands in for a model that finds no lesion anywhere."""
+def nothing(image):
     return np.zeros((*image.shape[:2], 1), np.float32)
+
+
+# Stands in for a model that finds no lesion anywhere.
+predict_nothing = prediction.Predictor(labels_lib.LESION, nothing)
 
 
 @pytest.fixture
@@ -177,33 +181,56 @@ def test_a_report_that_cannot_be_written_is_one_line(run_copy, monkeypatch):
     assert f"--model_dir ({run_copy}) cannot take the report" in error
 
 
+def score(predictor, pair):
+    return evaluator.score_pair(predictor, pair, labels_lib.LESION)
+
+
 def test_a_pair_is_measured_by_hand(half_and_quarter):
     def predict_the_left_half(image):
-        probability = predict_nothing(image)
+        probability = nothing(image)
         probability[:, :32] = 0.9
         return probability
 
-    row, counts = evaluator.score_pair(predict_the_left_half, half_and_quarter)
+    predictor = prediction.Predictor(labels_lib.LESION, predict_the_left_half)
+    found = score(predictor, half_and_quarter)
     true, predicted, both = 32 * 16, 32 * 32, 32 * 16
-    assert row["id"] == "a"
-    assert row["dice"] == pytest.approx(2 * both / (true + predicted))
-    assert row["iou"] == pytest.approx(both / predicted)
-    assert row["lesion_fraction_true"] == 1 / 4
-    assert row["lesion_fraction_predicted"] == 1 / 2
-    assert counts == metrics.Confusion(
-        true_positives=both,
-        false_positives=predicted - both,
-        false_negatives=0,
-        true_negatives=32 * 64 - predicted,
+    assert found.row["id"] == "a"
+    assert found.row["dice"] == pytest.approx(2 * both / (true + predicted))
+    assert found.row["iou"] == pytest.approx(both / predicted)
+    assert found.row["lesion_fraction_true"] == 1 / 4
+    assert found.row["lesion_fraction_predicted"] == 1 / 2
+    assert found.confusions == (
+        metrics.Confusion(
+            true_positives=both,
+            false_positives=predicted - both,
+            false_negatives=0,
+            true_negatives=32 * 64 - predicted,
+        ),
     )
 
 
 def test_a_probability_of_one_half_is_no_lesion(half_and_quarter):
-    row, _ = evaluator.score_pair(
-        lambda image: predict_nothing(image) + config.THRESHOLD,
-        half_and_quarter,
+    predictor = prediction.Predictor(
+        labels_lib.LESION, lambda image: nothing(image) + config.THRESHOLD
     )
+    row = score(predictor, half_and_quarter).row
     assert row["lesion_fraction_predicted"] == 0
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [
+        labels_lib.Labels(("nevus",)),
+        labels_lib.Labels(("lesion", "hair")),
+    ],
+)
+def test_a_model_of_other_labels_is_refused(run_copy, labels, monkeypatch):
+    other = prediction.Predictor(labels, nothing)
+    monkeypatch.setattr(prediction, "load_predictor", lambda _: other)
+    error = running.error_of(
+        "--mode=evaluate", f"--model_dir={run_copy}", "--label_names=hair"
+    )
+    assert f"labels {', '.join(labels.names)}, the label maps the" in error
 
 
 def test_a_label_map_of_another_size_is_refused(half_and_quarter):
@@ -211,4 +238,4 @@ def test_a_label_map_of_another_size_is_refused(half_and_quarter):
     with pytest.raises(
         config.UserError, match="a_mask.png .* must be of one size"
     ):
-        evaluator.score_pair(predict_nothing, half_and_quarter)
+        score(predict_nothing, half_and_quarter)

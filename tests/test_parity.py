@@ -78,7 +78,12 @@ def exported(segmentor, images, tmp_path_factory):
 
 def test_record_holds_what_lies_in_the_folder(exported):
     export_dir, record = exported
-    names = ["export.json", "saved_model", "segan_none.tflite"]
+    names = [
+        "export.json",
+        "saved_model",
+        "segan_none.json",
+        "segan_none.tflite",
+    ]
 
     assert sorted(os.listdir(export_dir)) == names
     assert os.listdir(export_dir / "saved_model") == ["7"]
@@ -189,7 +194,9 @@ def test_weights_of_another_model_are_not_handed_out(
 ):
     export = getattr(module, name)
     monkeypatch.setattr(
-        module, name, lambda _, *rest: export(other_segmentor, *rest)
+        module,
+        name,
+        lambda _, *rest, **more: export(other_segmentor, *rest, **more),
     )
 
     with pytest.raises(parity.ParityError, match=f"{words}.*was removed"):

@@ -10,8 +10,10 @@ import running
 import tensorflow as tf
 from PIL import Image
 
+from export import c_loader
 from segan_tf import config
-from segan_tf.data import drawn_lesions, images
+from segan_tf import labels as labels_lib
+from segan_tf.data import drawn_lesions, images, label_maps
 from segan_tf.evaluation import prediction
 
 # (height, width) of the pictures; none is a multiple of the model's 32.
@@ -22,7 +24,7 @@ COLUMNS = [
     "height",
     "lesion_area_px",
     "lesion_fraction",
-    "mean_probability",
+    "lesion_mean_probability",
 ]
 
 
@@ -71,7 +73,25 @@ def read(path):
 
 def always(probability):
     """Makes a model that finds one probability everywhere."""
-    return lambda image: np.full((*image.shape[:2], 1), probability, "float32")
+    return prediction.Predictor(
+        labels_lib.LESION,
+        lambda image: np.full((*image.shape[:2], 1), probability, "float32"),
+    )
+
+
+def halves(exclusive):
+    """Makes a model that finds label b on the left, a and b on the right."""
+
+    def find(image):
+        probability = np.zeros((*image.shape[:2], 2), np.float32)
+        middle = image.shape[1] // 2
+        probability[:, :middle] = [0.2, 0.7]
+        probability[:, middle:] = [0.6, 0.3] if exclusive else [0.8, 0.9]
+        return probability
+
+    return prediction.Predictor(
+        labels_lib.Labels(("a part", "b"), exclusive), find
+    )
 
 
 @pytest.mark.parametrize("kind", ["model_dir", "SavedModel", "TFLite"])
@@ -102,7 +122,7 @@ def test_each_picture_gets_label_map_and_overlay_of_its_own_size(
         assert float(row["lesion_fraction"]) == pytest.approx(
             area / (size[0] * size[1]), abs=1e-6
         )
-        assert not area or 0.5 <= float(row["mean_probability"]) <= 1
+        assert not area or 0.5 <= float(row["lesion_mean_probability"]) <= 1
 
 
 def test_the_three_forms_of_a_model_find_the_same(models, pictures):
@@ -111,7 +131,10 @@ def test_the_three_forms_of_a_model_find_the_same(models, pictures):
     }
     for name in SIZES:
         image = images.read_image(pictures / f"{name}.png")
-        maps = {kind: predictor(image) for kind, predictor in kinds.items()}
+        maps = {
+            kind: predictor.probability_map(image)
+            for kind, predictor in kinds.items()
+        }
         expected = maps.pop("model_dir")
         assert expected.shape == (*image.shape[:2], 1)
         assert 0 < expected.min() < expected.max() < 1
@@ -148,7 +171,7 @@ def test_lesion_is_what_lies_above_one_half(
     )
     (row,) = predict("any", pictures / "small.png", tmp_path)
     assert row["lesion_area_px"] == str(area)
-    assert row["mean_probability"] == mean
+    assert row["lesion_mean_probability"] == mean
 
 
 def test_what_cannot_be_read_is_named_and_the_others_go_on(
@@ -283,3 +306,96 @@ def test_a_saved_model_folder_without_a_model_is_refused(
     shutil.rmtree(weightless / "variables")
     error = running.error_of(*given, f"--model={weightless}")
     assert f"--model ({weightless}) cannot be loaded as a SavedModel" in error
+
+
+def test_exclusive_labels_are_written_as_numbers_in_colour(
+    pictures, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(prediction, "load_predictor", lambda _: halves(True))
+    (row,) = predict("any", pictures / "small.png", tmp_path / "out")
+    assert sorted(os.listdir(tmp_path / "out")) == [
+        "legend.png",
+        "predictions.csv",
+        "small_label_map.png",
+        "small_overlay.png",
+    ]
+    numbers = read(
+        tmp_path / "out" / "small_label_map.png"
+    )  # a palette's numbers
+    assert (numbers[:, :8] == 2).all() and (numbers[:, 8:] == 1).all()
+    with Image.open(tmp_path / "out" / "small_label_map.png") as picture:
+        seen = np.asarray(picture.convert("RGB"))
+    assert tuple(seen[0, 0]) == labels_lib.COLOURS[1]
+    assert (row["a_part_area_px"], row["b_area_px"]) == ("128", "128")
+    assert row["a_part_fraction"] == "0.500000"
+    assert row["b_mean_probability"] == "0.700000"
+    # What was written is read as what it means.
+    labels = labels_lib.Labels(("a part", "b"))
+    label_map = label_maps.read_label_file(
+        tmp_path / "out" / "small_label_map.png", labels
+    )
+    assert label_map[0, 0].tolist() == [0, 1]
+
+
+def test_overlapping_labels_are_written_one_by_one(
+    pictures, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(prediction, "load_predictor", lambda _: halves(False))
+    (row,) = predict("any", pictures / "small.png", tmp_path / "out")
+    assert (read(tmp_path / "out" / "small_b.png") == 255).all()
+    a_part = read(tmp_path / "out" / "small_a_part.png")
+    assert (a_part[:, :8] == 0).all() and (a_part[:, 8:] == 255).all()
+    assert row["b_fraction"] == "1.000000"
+
+
+@pytest.fixture(scope="module")
+def models_of_three(tmp_path_factory):
+    """Trains on three exclusive labels, and exports."""
+    folder = tmp_path_factory.mktemp("three")
+    for mode in ("train", "export"):
+        result = running.run(
+            f"--mode={mode}",
+            f"--model_dir={folder / 'run'}",
+            f"--export_dir={folder / 'exported'}",
+            *(running.TINY if mode == "train" else ()),
+            "--num_labels=3",
+        )
+        assert result.status == 0, result.err
+    return {
+        "model_dir": folder / "run",
+        "SavedModel": folder / "exported" / "saved_model" / "2",
+        "TFLite": folder / "exported" / "segan_none.tflite",
+    }
+
+
+def test_exported_models_know_their_labels(models_of_three):
+    image = np.random.default_rng(0).integers(0, 256, (20, 30, 3), np.uint8)
+    maps = []
+    for path in models_of_three.values():
+        predictor = prediction.load_predictor(str(path))
+        assert predictor.labels.names == ("lesion", "hair", "ruler mark")
+        assert predictor.labels.exclusive
+        maps.append(predictor.probability_map(image))
+    for other in maps[1:]:
+        np.testing.assert_allclose(maps[0], other, atol=1e-4)
+
+
+def test_served_model_names_its_labels(models_of_three):
+    with c_loader.CSession(models_of_three["SavedModel"]) as session:
+        answer = session.run(
+            "serving_default", {"images": np.zeros((2, 20, 30, 3), np.uint8)}
+        )
+    assert (
+        answer["label_names"].tolist()
+        == [[b"lesion", b"hair", b"ruler mark"]] * 2
+    )
+
+
+def test_several_labels_without_their_names_are_refused(
+    models_of_three, tmp_path
+):
+    path = shutil.copy(models_of_three["TFLite"], tmp_path / "a.tflite")
+    with pytest.raises(
+        config.UserError, match="a.json, which names the 3 labels of the model"
+    ):
+        prediction.load_predictor(str(path))

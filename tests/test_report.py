@@ -11,13 +11,14 @@ import pytest
 from PIL import Image
 
 from segan_tf import files
-from segan_tf.evaluation import metrics, report
+from segan_tf import labels as labels_lib
+from segan_tf.evaluation import metrics, report, scores
 
 
 def drawn(side):
     """Draws an image with a true square and a predicted one of that side."""
     image = np.full((24, 32, 3), 200, np.uint8)
-    true = np.zeros((24, 32), np.uint8)
+    true = np.zeros((24, 32, 1), np.uint8)
     true[2:22, 2:22] = 1
     predicted = np.zeros_like(true)
     predicted[2 : 2 + side, 2 : 2 + side] = 1
@@ -25,19 +26,12 @@ def drawn(side):
 
 
 def evaluated(sides):
-    rows, confusions = [], []
-    for side in sides:
-        _, predicted, true = drawn(side)
-        rows.append(
-            {
-                "id": f"lesion_{side:02d}",
-                **metrics.image_metrics(predicted, true),
-                "lesion_fraction_true": float(true.mean()),
-                "lesion_fraction_predicted": float(predicted.mean()),
-            }
+    return [
+        scores.score_image(
+            f"lesion_{side:02d}", *drawn(side)[1:], labels_lib.LESION
         )
-        confusions.append(metrics.confusion(predicted, true))
-    return rows, confusions
+        for side in sides
+    ]
 
 
 def load(image_id):
@@ -45,16 +39,16 @@ def load(image_id):
 
 
 def results_of(sides, **metadata):
-    rows, confusions = evaluated(sides)
-    return report.build_results(rows, confusions=confusions, metadata=metadata)
+    return report.build_results(
+        evaluated(sides), labels=labels_lib.LESION, metadata=metadata
+    )
 
 
 def write(report_dir, sides, **options):
-    rows, confusions = evaluated(sides)
     return report.write_report(
         report_dir,
-        rows,
-        confusions=confusions,
+        evaluated(sides),
+        labels=labels_lib.LESION,
         metadata={"command": "main.py --mode=evaluate", "split": "test"},
         **({"load": load} | options),
     )
@@ -92,12 +86,11 @@ def test_the_csv_has_a_row_per_image_with_six_digits(tmp_path):
 
 
 def test_an_id_with_a_comma_stays_one_cell(tmp_path):
-    rows, confusions = evaluated([20])
-    rows[0]["id"] = 'a, "b"'
+    score = scores.score_image('a, "b"', *drawn(20)[1:], labels_lib.LESION)
     report.write_report(
         tmp_path,
-        rows,
-        confusions=confusions,
+        [score],
+        labels=labels_lib.LESION,
         metadata={},
         load=lambda _: drawn(20),
     )
@@ -158,7 +151,7 @@ def test_the_gallery_loads_only_what_it_shows(tmp_path):
 )
 def test_the_gallery_never_shows_an_image_twice(count, sizes):
     rows = [{"id": f"{n}", "dice": 0.5} for n in range(count)]
-    groups = report._gallery_groups(rows)
+    groups = report._gallery_groups(rows, most=5)
     assert [len(group) for _, group in groups] == sizes
     shown = [row["id"] for _, group in groups for row in group]
     assert len(set(shown)) == len(shown)
@@ -185,12 +178,6 @@ def test_an_evaluation_of_no_image_is_refused(tmp_path):
     with pytest.raises(ValueError, match="no images to report"):
         write(tmp_path / "report", [])
     assert not (tmp_path / "report").exists()
-
-
-def test_a_row_without_its_confusion_is_refused():
-    rows, confusions = evaluated([20, 10])
-    with pytest.raises(ValueError, match="2 rows but 1 confusions"):
-        report.build_results(rows, confusions=confusions[:1], metadata={})
 
 
 def test_the_table_shows_mean_interval_and_median_of_each_metric():
@@ -220,3 +207,95 @@ def test_the_table_reads_results_back_from_json(tmp_path):
     assert report.format_table(read) == report.format_table(results)
     assert "undefined to undefined" in report.format_table(read)
     assert "over 1 image" in report.format_table(read)
+
+
+TWO = labels_lib.Labels(("left part", "right"))
+
+
+def several(image_id):
+    """Draws two labels; of "b" the right one is nowhere."""
+    image = np.full((24, 32, 3), 200, np.uint8)
+    true = np.zeros((24, 32, 2), np.uint8)
+    true[2:22, 2:12, 0] = 1
+    if image_id != "b":
+        true[2:22, 12:22, 1] = 1
+    predicted = true.copy()
+    if image_id == "a":  # half of the right one is taken for the left one
+        predicted[2:12, 12:22] = [1, 0]
+    return image, predicted, true
+
+
+def report_of_several(report_dir, labels=TWO):
+    scored = [
+        scores.score_image(name, *several(name)[1:], labels) for name in "abc"
+    ]
+    return report.write_report(
+        report_dir, scored, labels=labels, metadata={}, load=several
+    )
+
+
+def test_each_of_several_labels_has_its_metrics(tmp_path):
+    report_of_several(tmp_path)
+    results = json.loads((tmp_path / "results.json").read_text())
+    # Image a: left 2 * 200 / (200 + 300), right 2 * 100 / (200 + 100).
+    left, right = 400 / 500, 200 / 300
+    of = results["labels"]
+    assert list(of) == ["left part", "right"]
+    assert of["left part"]["metrics"]["dice"]["mean"] == pytest.approx(
+        (left + 1 + 1) / 3
+    )
+    # Where no map has the label it is right: 1. Where it is: two images.
+    dice = of["right"]["metrics"]["dice"]
+    assert dice["mean"] == pytest.approx((right + 1 + 1) / 3)
+    assert of["right"]["present"] == {
+        "image_count": 2,
+        "dice": pytest.approx((right + 1) / 2),
+        "iou": pytest.approx((100 / 200 + 1) / 2),
+    }
+    assert results["metrics"]["dice"]["mean"] == pytest.approx(
+        ((left + right) / 2 + 1 + 1) / 3
+    )
+    assert of["right"]["pooled"]["dice"] == pytest.approx(
+        2 * 300 / (2 * 300 + 100)
+    )
+
+
+def test_confusion_matrix_tells_what_was_taken_for_what(tmp_path):
+    matrix = report_of_several(tmp_path)["confusion_matrix"]
+    assert matrix["names"] == ["background", "left part", "right"]
+    background = 3 * 24 * 32 - 3 * 200 - 2 * 200
+    assert np.array(matrix["pixels"]).tolist() == [
+        [background, 0, 0],
+        [0, 3 * 200, 0],
+        [0, 100, 300],
+    ]
+
+
+def test_overlapping_labels_have_no_confusion_matrix(tmp_path):
+    labels = labels_lib.Labels(TWO.names, exclusive=False)
+    assert "confusion_matrix" not in report_of_several(tmp_path, labels)
+
+
+def test_csv_has_a_column_for_each_label_and_metric(tmp_path):
+    report_of_several(tmp_path)
+    text = (tmp_path / "per_image.csv").read_text()
+    rows = list(csv.DictReader(io.StringIO(text)))
+    assert {"dice", "dice_left_part", "iou_right"} < set(rows[0])
+    assert rows[0]["dice_right"] == f"{200 / 300:.6f}"
+    assert rows[1]["right_fraction_true"] == "0.000000"
+
+
+def test_table_has_a_line_for_each_label(tmp_path):
+    lines = report.format_table(report_of_several(tmp_path)).splitlines()
+    at = lines.index("above are the means over the labels; each label:")
+    assert lines[at + 2].split()[:3] == ["left", "part", "0.9333"]
+    assert lines[at + 3].endswith("dice 0.8333 in 2 images")
+    assert max(len(line) for line in lines) <= 80
+
+
+def test_gallery_shows_true_and_predicted_labels_in_their_colours(tmp_path):
+    report_of_several(tmp_path)
+    with Image.open(tmp_path / "gallery.png") as gallery:
+        pixels = np.asarray(gallery.convert("RGB")).reshape(-1, 3)
+    for colour in TWO.colours:
+        assert (pixels == colour).all(axis=1).sum() > 100

@@ -6,11 +6,13 @@ training, evaluation and prediction, and a bad file gets one clear line.
 
 import contextlib
 import io
+import itertools
 import os
 import struct
 import threading
 import warnings
 import zlib
+from collections.abc import Sequence
 
 import numpy as np
 from PIL import Image
@@ -124,6 +126,28 @@ def write_png(path: str | os.PathLike, array: np.ndarray) -> None:
         config.UserError: the file cannot be written.
     """
     write_bytes(path, encode(array))
+
+
+def write_index_png(
+    path: str | os.PathLike,
+    numbers: np.ndarray,
+    colours: Sequence[tuple[int, int, int]],
+) -> None:
+    """Writes the numbers of exclusive labels as a PNG that shows in colour.
+
+    Args:
+        path: of the file.
+        numbers: uint8 [height, width], 0 for background.
+        colours: of the labels 1, 2, ...; the background is black.
+
+    Raises:
+        config.UserError: the file cannot be written.
+    """
+    picture = Image.fromarray(numbers).convert("P")
+    picture.putpalette([0, 0, 0, *itertools.chain.from_iterable(colours)])
+    stream = io.BytesIO()
+    picture.save(stream, format="PNG")
+    write_bytes(path, stream.getvalue())
 
 
 def write_bytes(path: str | os.PathLike, data: bytes) -> None:

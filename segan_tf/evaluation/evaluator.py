@@ -4,15 +4,13 @@ import datetime
 import os
 import time
 
-import numpy as np
-
 from segan_tf import config, progress
 from segan_tf import labels as labels_lib
 from segan_tf.data import label_maps, pairs, sources, splits
-from segan_tf.evaluation import metrics, prediction, report
+from segan_tf.evaluation import prediction, report, scores
 from segan_tf.training import run_dir
 
-_DATA = (*config.SOURCE_FIELDS, *config.DIVISION_FIELDS)
+_DATA = (*config.SOURCE_FIELDS, *config.DIVISION_FIELDS, "label_names")
 
 
 def evaluate(
@@ -35,24 +33,26 @@ def evaluate(
       UserError: there is no model, no pair to score, or a pair is unreadable
         and ``skip_bad_pairs`` is not set.
     """
-    pairs_of_split = _pairs_of_split(run, divide_anew=divide_anew)
+    labels = sources.load_labels(run)
+    pairs_of_split = _pairs_of_split(run, labels, divide_anew=divide_anew)
     model = run.model or run.model_dir
     predictor = prediction.load_predictor(model)
+    _refuse_other_labels(run, labels, predictor.labels)
     report_dir = os.path.join(run.model_dir, f"evaluation_{run.split}")
     began = time.monotonic()
-    rows, confusions, unreadable = _score_all(run, predictor, pairs_of_split)
+    scored, unreadable = _score_all(run, predictor, labels, pairs_of_split)
     seconds = time.monotonic() - began
     by_id = {pair.id: pair for pair in pairs_of_split}
 
     def load(name: str):
-        image, true = _read(by_id[name])
-        return image, _predict(predictor, image), true
+        image, true = label_maps.read_pair(by_id[name], labels)
+        return image, predictor.label_map(image), true
 
     try:
         results = report.write_report(
             report_dir,
-            rows,
-            confusions=confusions,
+            scored,
+            labels=predictor.labels,
             metadata={
                 **run_dir.circumstances(command),
                 "date": datetime.date.today().isoformat(),
@@ -75,60 +75,73 @@ def evaluate(
     return 0
 
 
-def _score_all(run, predictor, pairs_of_split) -> tuple[list, list, list]:
+def _score_all(run, predictor, labels, pairs_of_split) -> tuple[list, list]:
     """Scores every pair; one that cannot be read does not hide the others."""
-    rows, confusions, problems = [], [], {}
+    scored, problems = [], {}
     for pair in progress.bar(pairs_of_split, desc="evaluating", unit="image"):
         try:
-            row, counts = score_pair(predictor, pair)
+            scored.append(score_pair(predictor, pair, labels))
         except config.UserError as error:
             problems[pair.id] = str(error)
-            continue
-        rows.append(row)
-        confusions.append(counts)
     sources.refuse_or_tell(run, list(problems.values()), say=progress.say)
-    _refuse_nothing(run, rows)
-    return rows, confusions, list(problems)
+    _refuse_nothing(run, scored)
+    return scored, list(problems)
 
 
 def score_pair(
-    predictor: prediction.Predictor, pair: pairs.Pair
-) -> tuple[dict, metrics.Confusion]:
+    predictor: prediction.Predictor,
+    pair: pairs.Pair,
+    labels: labels_lib.Labels,
+) -> scores.Score:
     """Measures one pair by every metric, at the image's own size.
+
+    Args:
+      predictor: from `prediction.load_predictor`.
+      pair: the image and its true label map.
+      labels: how the true label map marks the labels.
 
     Raises:
       UserError: a file cannot be read, or the sizes differ.
     """
-    image, true = _read(pair)
-    predicted = _predict(predictor, image)
-    row = {
-        "id": pair.id,
-        **metrics.image_metrics(predicted, true),
-        "lesion_fraction_true": float(true.mean()),
-        "lesion_fraction_predicted": float(predicted.mean()),
-    }
-    return row, metrics.confusion(predicted, true)
+    image, true = label_maps.read_pair(pair, labels)
+    predicted = predictor.label_map(image)
+    return scores.score_image(pair.id, predicted, true, predictor.labels)
 
 
-def _read(pair: pairs.Pair) -> tuple[np.ndarray, np.ndarray]:
-    image, label_map = label_maps.read_pair(pair, labels_lib.LESION)
-    return image, label_map[..., 0]
+def _refuse_other_labels(
+    run: config.Config,
+    of_data: labels_lib.Labels,
+    of_model: labels_lib.Labels,
+) -> None:
+    """Refuses to score a model by label maps of other labels.
 
-
-def _predict(predictor: prediction.Predictor, image: np.ndarray) -> np.ndarray:
-    return predictor(image)[..., 0] > config.THRESHOLD
+    Raises:
+      UserError: their names differ, or their number or kind.
+    """
+    default = labels_lib.default_names(of_data.count)
+    named_alike = of_data.names in (of_model.names, default)
+    counts_differ = of_data.count != of_model.count
+    # The kind is moot for one label.
+    kinds_differ = of_data.exclusive != of_model.exclusive
+    if counts_differ or not named_alike or (of_data.count > 1 and kinds_differ):
+        raise config.UserError(
+            f"--model ({run.model or run.model_dir}) has the "
+            f"{of_model.label_kind} labels {', '.join(of_model.names)}, the "
+            f"label maps the {of_data.label_kind} {', '.join(of_data.names)}; "
+            "give the model's with --label_names."
+        )
 
 
 def _pairs_of_split(
-    run: config.Config, *, divide_anew: bool
+    run: config.Config, labels: labels_lib.Labels, *, divide_anew: bool
 ) -> list[pairs.Pair]:
     """Finds the pairs to score: by the run's recorded ids, or by the flags."""
     if divide_anew:
         divided = sources.load_splits(
-            run, progress=progress.bar, say=progress.say
+            run, labels, progress=progress.bar, say=progress.say
         )
     else:
-        found = sources.find(run, progress=progress.bar)
+        found = sources.find(run, labels, progress=progress.bar)
         divided = splits.splits_from_ids(
             found.pairs, splits.read_split_ids(run.model_dir)
         )

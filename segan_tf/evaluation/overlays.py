@@ -57,22 +57,47 @@ def overlay(
         ValueError: a label map's size is not the image's.
     """
     for label_map in (predicted, true):
-        if label_map is not None and label_map.shape != image.shape[:2]:
-            raise ValueError(
-                f"label map {label_map.shape} and image {image.shape[:2]} "
-                "differ in size"
-            )
+        if label_map is not None:
+            _refuse_other_size(label_map, image)
     picture = Image.fromarray(image)
-    line = max(1.0, _LINE_PER_LONGER_SIDE * max(picture.size))
-    fill = np.uint8(round(255 * _FILL_OPACITY))
-    picture.paste(
-        PREDICTED_COLOUR, (0, 0), Image.fromarray((predicted != 0) * fill)
-    )
+    line = _line_width(picture)
+    _fill(picture, predicted != 0, PREDICTED_COLOUR)
     rim = line * _RIM_PER_LINE
     wide = line if true is None else line * _PREDICTED_WIDER
     _draw_line(picture, predicted != 0, PREDICTED_COLOUR, widths=(wide, rim))
     if true is not None:
         _draw_line(picture, true != 0, TRUE_COLOUR, widths=(line, rim))
+    return np.array(picture)
+
+
+def overlay_labels(
+    image: np.ndarray, label_map: np.ndarray, colours: Sequence[Colour]
+) -> np.ndarray:
+    """Draws several labels over an image, filled and outlined.
+
+    Args:
+        image: uint8 [h, w, 3], RGB.
+        label_map: uint8 [h, w, labels], foreground where not 0.
+        colours: one for each label.
+
+    Returns:
+        uint8 [h, w, 3], RGB.
+
+    Raises:
+        ValueError: the label map's size is not the image's.
+    """
+    _refuse_other_size(label_map[..., 0], image)
+    picture = Image.fromarray(image)
+    line = _line_width(picture)
+    for label, colour in enumerate(colours):
+        _fill(picture, label_map[..., label] != 0, colour)
+    for label, colour in enumerate(colours):
+        _draw_line(
+            picture,
+            label_map[..., label] != 0,
+            colour,
+            widths=(line, line * _RIM_PER_LINE),
+        )
     return np.array(picture)
 
 
@@ -97,22 +122,39 @@ def tile(
     Returns:
         uint8 [h', w', 3], RGB, in the image's proportions.
     """
-    height, width = image.shape[:2]
-    scale = tile_px / max(height, width)
-    shown = (max(1, round(width * scale)), max(1, round(height * scale)))
-    twice = (2 * shown[0], 2 * shown[1])
-
-    def resized(label_map: np.ndarray) -> np.ndarray:
-        grey = Image.fromarray((label_map != 0) * np.uint8(255))
-        bilinear = grey.resize(twice, Image.Resampling.BILINEAR)
-        return np.asarray(bilinear) >= 128
-
+    twice = _twice_shown(image, tile_px)
     drawn = overlay(
-        np.asarray(
-            Image.fromarray(image).resize(twice, Image.Resampling.BICUBIC)
-        ),
-        resized(predicted),
-        None if true is None else resized(true),
+        _resize_image(image, twice),
+        _resize_map(predicted, twice),
+        None if true is None else _resize_map(true, twice),
+    )
+    return np.array(Image.fromarray(drawn).reduce(2))
+
+
+def tile_labels(
+    image: np.ndarray,
+    label_map: np.ndarray,
+    colours: Sequence[Colour],
+    *,
+    tile_px: int,
+) -> np.ndarray:
+    """Draws an overlay of several labels at the size it is shown, as `tile`.
+
+    Args:
+        image: uint8 [h, w, 3], RGB.
+        label_map: uint8 [h, w, labels], foreground where not 0.
+        colours: one for each label.
+        tile_px: the longer side of the result.
+
+    Returns:
+        uint8 [h', w', 3], RGB, in the image's proportions.
+    """
+    twice = _twice_shown(image, tile_px)
+    planes = np.moveaxis(label_map, -1, 0)
+    drawn = overlay_labels(
+        _resize_image(image, twice),
+        np.stack([_resize_map(plane, twice) for plane in planes], axis=-1),
+        colours,
     )
     return np.array(Image.fromarray(drawn).reduce(2))
 
@@ -257,6 +299,41 @@ def _draw_caption(draw, layout: _Layout, caption: str, corner) -> None:
             font=layout.font,
             fill=_FAINT_INK if number else _INK,
         )
+
+
+def _refuse_other_size(label_map: np.ndarray, image: np.ndarray) -> None:
+    if label_map.shape != image.shape[:2]:
+        raise ValueError(
+            f"label map {label_map.shape} and image {image.shape[:2]} "
+            "differ in size"
+        )
+
+
+def _line_width(picture: Image.Image) -> float:
+    return max(1.0, _LINE_PER_LONGER_SIDE * max(picture.size))
+
+
+def _fill(picture: Image.Image, label_map: np.ndarray, colour: Colour) -> None:
+    """Tints what bool [h, w] marks."""
+    opacity = label_map * np.uint8(round(255 * _FILL_OPACITY))
+    picture.paste(colour, (0, 0), Image.fromarray(opacity))
+
+
+def _twice_shown(image: np.ndarray, tile_px: int) -> tuple[int, int]:
+    """Returns twice the (width, height) that an image has in a tile."""
+    height, width = image.shape[:2]
+    scale = tile_px / max(height, width)
+    return 2 * max(1, round(width * scale)), 2 * max(1, round(height * scale))
+
+
+def _resize_image(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    picture = Image.fromarray(image)
+    return np.asarray(picture.resize(size, Image.Resampling.BICUBIC))
+
+
+def _resize_map(label_map: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    grey = Image.fromarray((label_map != 0) * np.uint8(255))
+    return np.asarray(grey.resize(size, Image.Resampling.BILINEAR)) >= 128
 
 
 def _draw_line(

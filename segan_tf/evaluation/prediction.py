@@ -1,7 +1,9 @@
 """Label maps of pictures, from a checkpoint, a SavedModel or a TFLite file."""
 
 import csv
+import dataclasses
 import io
+import json
 import os
 from collections.abc import Callable, Sequence
 
@@ -9,26 +11,42 @@ import numpy as np
 import tensorflow as tf
 
 from segan_tf import config, files, progress
+from segan_tf import labels as labels_lib
 from segan_tf.data import images, preprocessing
 from segan_tf.evaluation import overlays
 from segan_tf.training import checkpoints, run_dir
 
-# uint8 [height, width, 3] RGB -> float32 [height, width, labels] in [0, 1].
-Predictor = Callable[[np.ndarray], np.ndarray]
-
 _OUTPUT = "probability_map"  # of the exported models
-_COLUMNS = (
-    "id",
-    "width",
-    "height",
-    "lesion_area_px",
-    "lesion_fraction",
-    "mean_probability",
-)
+_LEGEND_TILE_PX = 300  # gives the legend the size it has in a gallery
+
+
+@dataclasses.dataclass(frozen=True)
+class Predictor:
+    """A model that turns pictures into label maps of their own size.
+
+    Attributes:
+      labels: what it segments.
+      probability_map: uint8 [height, width, 3] RGB -> float32 [height, width,
+        labels] in [0, 1].
+    """
+
+    labels: labels_lib.Labels
+    probability_map: Callable[[np.ndarray], np.ndarray]
+
+    def label_map(self, image: np.ndarray) -> np.ndarray:
+        """Maps uint8 [h, w, 3] RGB to uint8 [h, w, labels] in {0, 1}."""
+        return self.decide(self.probability_map(image))
+
+    def decide(self, probability_map: np.ndarray) -> np.ndarray:
+        """Maps float32 [h, w, labels] to uint8 of that shape in {0, 1}."""
+        decided = preprocessing.decide_label_map(
+            probability_map, exclusive=self.labels.exclusive
+        )
+        return decided.numpy().astype(np.uint8)
 
 
 def load_predictor(path: str) -> Predictor:
-    """Loads what turns a picture into its probability map, of its own size.
+    """Loads what turns pictures into label maps.
 
     Args:
       path: a model_dir, a SavedModel folder or a .tflite file.
@@ -70,7 +88,9 @@ def _keras_predictor(model_dir: str) -> Predictor:
             0
         ]
 
-    return lambda image: segment(image).numpy()
+    return Predictor(
+        run_dir.read_labels(run), lambda image: segment(image).numpy()
+    )
 
 
 def _saved_model_predictor(path: str) -> Predictor:
@@ -85,10 +105,14 @@ def _saved_model_predictor(path: str) -> Predictor:
             f"--model ({path}) cannot be loaded as a SavedModel "
             f"({_first_line(error)}); export it again."
         ) from error
+    count = segment.structured_outputs[_OUTPUT].shape[-1]
+
     # The signature lives as long as the object that it was loaded with.
-    return lambda image, kept=loaded: segment(images=tf.constant(image[None]))[
-        _OUTPUT
-    ].numpy()[0]
+    def predict(image: np.ndarray, kept=loaded) -> np.ndarray:
+        return segment(images=tf.constant(image[None]))[_OUTPUT].numpy()[0]
+
+    beside = os.path.join(path, "assets.extra", labels_lib.FILE_NAME)
+    return Predictor(_read_exported_labels(beside, count), predict)
 
 
 def _tflite_predictor(path: str) -> Predictor:
@@ -115,7 +139,32 @@ def _tflite_predictor(path: str) -> Predictor:
             0
         ].numpy()
 
-    return predict
+    beside = f"{os.path.splitext(path)[0]}.json"
+    count = int(segment.get_output_details()[_OUTPUT]["shape"][-1])
+    return Predictor(_read_exported_labels(beside, count), predict)
+
+
+def _read_exported_labels(path: str, count: int) -> labels_lib.Labels:
+    """Reads what the labels of an exported model are called.
+
+    Raises:
+      UserError: there are several and the file does not name them.
+    """
+    try:
+        with open(path, encoding="utf-8") as file:
+            named = json.load(file)
+        names = tuple(map(str, named["label_names"]))
+        exclusive = named["label_kind"] == "exclusive"
+        if len(names) != count:
+            raise ValueError(f"it names {len(names)} labels, not {count}")
+        return labels_lib.make_labels(names, where=path, exclusive=exclusive)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        if count == 1:  # nothing to mix up
+            return labels_lib.LESION
+        raise config.UserError(
+            f"--model: {path}, which names the {count} labels of the model, "
+            f"cannot be used ({_first_line(error)}); export it again."
+        ) from error
 
 
 def _refuse_other_names(what: str, names, expected: str) -> None:
@@ -132,7 +181,9 @@ def predict_pictures(
 ) -> int:
     """Writes label map and overlay of every picture, and a CSV of them all.
 
-    ``<id>_label_map.png`` has the picture's own size and 0 or 255 per pixel.
+    Label maps have the picture's own size. ``<id>_label_map.png`` holds 0 or
+    255 for one label and the labels' numbers, in colour, for exclusive ones;
+    overlapping ones have ``<id>_<label>.png`` each, 0 or 255.
 
     Args:
       paths: the pictures, of one folder.
@@ -161,6 +212,8 @@ def predict_pictures(
                 continue
             rows.append(_write_prediction(predictor, path, image, output_dir))
         _write_csv(os.path.join(output_dir, "predictions.csv"), rows)
+        if predictor.labels.count > 1:
+            _write_legend(predictor.labels, output_dir)
     except OSError as error:
         raise config.UserError(
             f"--output_dir ({output_dir}) cannot be written "
@@ -177,26 +230,58 @@ def _write_prediction(
     predictor: Predictor, path: str, image: np.ndarray, output_dir: str
 ) -> dict:
     name = images.picture_id(path)
-    probability = predictor(image)[..., 0]
-    label_map = probability > config.THRESHOLD
+    labels = predictor.labels
+    probability_map = predictor.probability_map(image)
+    label_map = predictor.decide(probability_map)
     stem = os.path.join(output_dir, name)
-    images.write_png(f"{stem}_label_map.png", label_map.astype(np.uint8) * 255)
-    images.write_png(f"{stem}_overlay.png", overlays.overlay(image, label_map))
-    area = int(np.count_nonzero(label_map))
-    inside = probability[label_map]
-    return {
-        "id": name,
-        "width": image.shape[1],
-        "height": image.shape[0],
-        "lesion_area_px": area,
-        "lesion_fraction": f"{area / label_map.size:.6f}",
-        "mean_probability": f"{inside.mean():.6f}" if area else "",
-    }
+    _write_label_map(stem, label_map, labels)
+    if labels.count == 1:
+        overlay = overlays.overlay(image, label_map[..., 0])
+    else:
+        overlay = overlays.overlay_labels(image, label_map, labels.colours)
+    images.write_png(f"{stem}_overlay.png", overlay)
+    row = {"id": name, "width": image.shape[1], "height": image.shape[0]}
+    for label, slug in enumerate(labels.slugs):
+        inside = probability_map[..., label][label_map[..., label] > 0]
+        fraction = inside.size / label_map[..., label].size
+        row[f"{slug}_area_px"] = inside.size
+        row[f"{slug}_fraction"] = f"{fraction:.6f}"
+        row[f"{slug}_mean_probability"] = (
+            f"{inside.mean():.6f}" if inside.size else ""
+        )
+    return row
+
+
+def _write_label_map(
+    stem: str, label_map: np.ndarray, labels: labels_lib.Labels
+) -> None:
+    """Writes uint8 [h, w, labels] in {0, 1} as one PNG, or one a label."""
+    if labels.count == 1:
+        images.write_png(f"{stem}_label_map.png", label_map * 255)
+    elif labels.exclusive:
+        numbers = label_map @ np.arange(1, labels.count + 1, dtype=np.uint8)
+        images.write_index_png(f"{stem}_label_map.png", numbers, labels.colours)
+    else:
+        for label, slug in enumerate(labels.slugs):
+            images.write_png(f"{stem}_{slug}.png", label_map[..., label] * 255)
+
+
+def _write_legend(labels: labels_lib.Labels, output_dir: str) -> None:
+    """Writes which colour is which label."""
+    legend = overlays.sheet(
+        [],
+        columns=1,
+        tile_px=_LEGEND_TILE_PX,
+        title="",
+        legend=tuple(zip(labels.names, labels.colours, strict=True)),
+    )
+    images.write_png(os.path.join(output_dir, "legend.png"), np.array(legend))
 
 
 def _write_csv(path: str, rows: list[dict]) -> None:
     text = io.StringIO()
-    writer = csv.DictWriter(text, _COLUMNS, lineterminator="\n")
+    columns = list(rows[0]) if rows else ["id"]
+    writer = csv.DictWriter(text, columns, lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
     files.write_text(path, text.getvalue())

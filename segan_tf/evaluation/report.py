@@ -10,23 +10,25 @@ from typing import Any
 import numpy as np
 
 from segan_tf import files
-from segan_tf.evaluation import metrics, overlays, statistics
+from segan_tf import labels as labels_lib
+from segan_tf.evaluation import metrics, overlays, scores, statistics
 
-Row = Mapping[str, Any]
 # From an id to its image uint8 [h, w, 3] and its predicted and true label
-# maps [h, w].
+# maps uint8 [h, w, labels].
 Loader = Callable[[str], tuple[np.ndarray, np.ndarray, np.ndarray]]
 
 # Tiles in a row of the gallery and their side: 1,600 pixels, a screen's width.
 _GALLERY_COLUMNS = 5
 _GALLERY_TILE_PX = 300
+# Several labels take two tiles an image, the true and the predicted ones.
+_GALLERY_PAIRS = 3
 
 
 def write_report(
     report_dir: str | os.PathLike[str],
-    rows: Sequence[Row],
+    scored: Sequence[scores.Score],
     *,
-    confusions: Sequence[metrics.Confusion],
+    labels: labels_lib.Labels,
     metadata: Mapping[str, Any],
     load: Loader,
     seed: int = 0,
@@ -38,9 +40,8 @@ def write_report(
 
     Args:
         report_dir: made if it is not there.
-        rows: per image its id, the metrics of `metrics.image_metrics`,
-            lesion_fraction_true and lesion_fraction_predicted.
-        confusions: one per row, for the pooled numbers.
+        scored: one score for each image.
+        labels: what was segmented.
         metadata: what the numbers belong to: command, versions, checkpoint,
             split, hardware, date.
         load: called with the ids the gallery shows, and no others.
@@ -53,48 +54,56 @@ def write_report(
         ValueError: there is no image.
         OSError: the folder cannot be written.
     """
-    results = build_results(
-        rows, confusions=confusions, metadata=metadata, seed=seed
-    )
+    results = build_results(scored, labels=labels, metadata=metadata, seed=seed)
+    rows = [score.row for score in scored]
     os.makedirs(report_dir, exist_ok=True)
     files.write_text(os.path.join(report_dir, "per_image.csv"), _csv(rows))
     files.write_bytes(
         os.path.join(report_dir, "gallery.png"),
-        build_gallery(rows, title=_gallery_title(results), load=load),
+        build_gallery(
+            rows, title=_gallery_title(results), labels=labels, load=load
+        ),
     )
     files.write_json(os.path.join(report_dir, "results.json"), results)
     return results
 
 
 def build_results(
-    rows: Sequence[Row],
+    scored: Sequence[scores.Score],
     *,
-    confusions: Sequence[metrics.Confusion],
+    labels: labels_lib.Labels,
     metadata: Mapping[str, Any],
     seed: int = 0,
 ) -> dict[str, Any]:
     """Sums an evaluation up.
 
     Args:
-        rows: see `write_report`.
-        confusions: one per row.
+        scored: see `write_report`.
+        labels: see `write_report`.
         metadata: see `write_report`.
         seed: of the bootstrap.
 
     Returns:
         run (the metadata), image_count, interval (how it was made), metrics
         (by name: mean, median, low, high, count, undefined) and pooled (dice
-        and iou over all pixels together, not comparable with the means).
+        and iou over all pixels together, not comparable with the means). Of
+        several labels these are of the means over the labels, and labels
+        holds the same of each label, with dice and iou over the images that
+        have it (present); confusion_matrix counts the pixels of exclusive
+        labels, rows true, columns predicted, background first.
 
     Raises:
-        ValueError: there is no image, or not one confusion per row.
+        ValueError: there is no image.
     """
-    if not rows:
+    if not scored:
         raise ValueError("no images to report")
-    if len(rows) != len(confusions):
-        raise ValueError(f"{len(rows)} rows but {len(confusions)} confusions")
+    rows = [score.row for score in scored]
     columns = [{name: row[name] for name in metrics.NAMES} for row in rows]
-    return {
+    pooled = [
+        metrics.pooled(score.confusions[label] for score in scored)
+        for label in range(labels.count)
+    ]
+    results = {
         "run": dict(metadata),
         "image_count": len(rows),
         "interval": {
@@ -104,41 +113,118 @@ def build_results(
             "seed": seed,
         },
         "metrics": statistics.summarise(columns, seed=seed),
-        "pooled": metrics.pooled(confusions),
+        "pooled": {
+            name: float(np.mean([of_label[name] for of_label in pooled]))
+            for name in pooled[0]
+        },
+    }
+    if labels.count > 1:
+        results["labels"] = {
+            name: {**_label_results(rows, slug, seed), "pooled": of_label}
+            for name, slug, of_label in zip(
+                labels.names, labels.slugs, pooled, strict=True
+            )
+        }
+        if labels.exclusive:
+            results["confusion_matrix"] = {
+                "names": ["background", *labels.names],
+                "pixels": sum(
+                    score.confusion_matrix for score in scored
+                ).tolist(),
+            }
+    return results
+
+
+def _label_results(rows: Sequence[scores.Row], slug: str, seed: int) -> dict:
+    """Sums up one of several labels."""
+    present = [row for row in rows if row[f"{slug}_fraction_true"] > 0]
+    return {
+        "metrics": statistics.summarise(
+            [
+                {name: row[f"{name}_{slug}"] for name in metrics.NAMES}
+                for row in rows
+            ],
+            seed=seed,
+        ),
+        "present": {
+            "image_count": len(present),
+            **{
+                name: float(np.mean([row[f"{name}_{slug}"] for row in present]))
+                if present
+                else math.nan
+                for name in ("dice", "iou")
+            },
+        },
     }
 
 
-def build_gallery(rows: Sequence[Row], *, title: str, load: Loader) -> bytes:
+def build_gallery(
+    rows: Sequence[scores.Row],
+    *,
+    title: str,
+    labels: labels_lib.Labels,
+    load: Loader,
+) -> bytes:
     """Draws the best, the median and the worst images by Dice.
+
+    One label is drawn true and predicted in one picture; several in two, in
+    the labels' colours.
 
     Args:
         rows: see `write_report`.
         title: stands on top.
+        labels: what was segmented.
         load: called with the ids that are shown, one after the other.
 
     Returns:
         A PNG file.
     """
-    groups = _gallery_groups(rows)
+    several = labels.count > 1
+    groups = _gallery_groups(
+        rows, most=_GALLERY_PAIRS if several else _GALLERY_COLUMNS
+    )
     tiles = [
-        (
-            overlays.tile(*load(row["id"]), tile_px=_GALLERY_TILE_PX),
-            f"{row['id']}\nDice {row['dice']:.3f}   IoU {row['iou']:.3f}",
-        )
+        tile
         for _, group in groups
         for row in group
+        for tile in _gallery_tiles(row, labels, load)
     ]
     page = overlays.sheet(
         tiles,
-        columns=len(groups[0][1]),
+        columns=len(groups[0][1]) * (2 if several else 1),
         tile_px=_GALLERY_TILE_PX,
         title=title,
-        legend=overlays.LEGEND,
+        legend=tuple(zip(labels.names, labels.colours, strict=True))
+        if several
+        else overlays.LEGEND,
         row_titles=[name for name, _ in groups],
     )
     png = io.BytesIO()
     page.save(png, format="PNG")
     return png.getvalue()
+
+
+def _gallery_tiles(
+    row: scores.Row, labels: labels_lib.Labels, load: Loader
+) -> list[tuple[np.ndarray, str]]:
+    """Draws an image of the gallery: its tiles with their captions."""
+    image, predicted, true = load(row["id"])
+    scored = f"Dice {row['dice']:.3f}   IoU {row['iou']:.3f}"
+    if labels.count == 1:
+        drawn = overlays.tile(
+            image, predicted[..., 0], true[..., 0], tile_px=_GALLERY_TILE_PX
+        )
+        return [(drawn, f"{row['id']}\n{scored}")]
+    drawn = [
+        overlays.tile_labels(
+            image, label_map, labels.colours, tile_px=_GALLERY_TILE_PX
+        )
+        for label_map in (true, predicted)
+    ]
+    return [
+        (drawn[0], f"{row['id']}\ntrue"),
+        (drawn[1], f"{row['id']}, predicted\n{scored}"),
+    ]
 
 
 def format_table(results: Mapping[str, Any]) -> str:
@@ -167,6 +253,7 @@ def format_table(results: Mapping[str, Any]) -> str:
         lines.append(
             "left out, one label map being empty: " + ", ".join(undefined)
         )
+    lines += _label_table(results)
     pooled = results["pooled"]
     lines.append(
         f"all pixels pooled (not comparable with the means): "
@@ -175,10 +262,33 @@ def format_table(results: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _gallery_groups(rows: Sequence[Row]) -> list[tuple[str, list[Row]]]:
+def _label_table(results: Mapping[str, Any]) -> list[str]:
+    """Formats a line for each of several labels."""
+    if "labels" not in results:
+        return []
+    width = max(20, *(len(name) for name in results["labels"]))
+    lines = [
+        "above are the means over the labels; each label:",
+        f"{'label':<{width}} {'dice':>9} {'iou':>9} {'hausdorff95':>11}"
+        "   where the label is",
+    ]
+    for name, of_label in results["labels"].items():
+        summary, present = of_label["metrics"], of_label["present"]
+        lines.append(
+            f"{name:<{width}} {_number(summary['dice']['mean']):>9} "
+            f"{_number(summary['iou']['mean']):>9} "
+            f"{_number(summary['hausdorff95_px']['mean']):>11}   dice "
+            f"{_number(present['dice'])} in {present['image_count']} images"
+        )
+    return lines
+
+
+def _gallery_groups(
+    rows: Sequence[scores.Row], *, most: int
+) -> list[tuple[str, list[scores.Row]]]:
     best_first = sorted(rows, key=lambda row: (-row["dice"], row["id"]))
     count = len(best_first)
-    each = min(_GALLERY_COLUMNS, count // 3)
+    each = min(most, count // 3)
     if not each:  # too few for three rows without an image twice
         return [("All, best Dice first", best_first)]
     middle = (count - each) // 2
@@ -198,7 +308,7 @@ def _gallery_title(results: Mapping[str, Any]) -> str:
     )
 
 
-def _csv(rows: Sequence[Row]) -> str:
+def _csv(rows: Sequence[scores.Row]) -> str:
     text = io.StringIO()
     writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
     writer.writeheader()
