@@ -1,0 +1,149 @@
+"""Measures what several labels cost, for each form of the critic.
+
+For k labels, the train step of each form and that of one label run in turns
+in one process, so that whatever else the machine does meets both; the ratio
+is the figure to quote. k networks of one label each cost k. Peak memory is
+that of a process which makes the steps of one case alone.
+
+Usage: python benchmarks/labels.py [--width=64] [--rounds=5] [--labels=1,2,3]
+"""
+
+import json
+import os
+import resource
+import statistics
+import subprocess
+import sys
+import time
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+
+from absl import app, flags
+
+from segan_tf import config
+
+FLAGS = flags.FLAGS
+flags.DEFINE_list("labels", ["1", "2", "3", "5", "8"], "Numbers of labels.")
+flags.DEFINE_integer("width", 64, "Channels of the first level.")
+flags.DEFINE_integer("rounds", 5, "Timed steps of each kind.", lower_bound=3)
+flags.DEFINE_integer("batch_size", 10, "Images per step.", lower_bound=1)
+flags.DEFINE_string("case", "", "FORM,LABELS,SEEN,time|memory; for children.")
+
+_SAMPLED = "shared, 1 label a step"
+_KILOBYTE = 1024  # ru_maxrss counts in kilobytes on Linux
+
+
+def make_step(form: str, count: int, seen: int):
+    """Builds a game and returns its train step on noise, traced and warm."""
+    import tensorflow as tf
+
+    from segan_tf.training import distribution, steps
+
+    run = config.Config(
+        width=FLAGS.width,
+        batch_size=FLAGS.batch_size,
+        num_labels=count,
+        critic_form=form,
+        critic_labels_per_step=seen,
+        dice_weight=1.0,
+    )
+    size = (run.batch_size, run.image_size, run.image_size)
+    image = tf.random.stateless_normal((*size, 3), (1, 2))
+    numbers = tf.random.stateless_uniform(size, (3, 4), 0, count + 1, tf.int32)
+    label_map = tf.one_hot(numbers - 1, count)
+    game = distribution.build_game(run, steps_per_epoch=100)
+    function = tf.function(lambda: steps.train_step(game, image, label_map))
+    for _ in range(2):
+        tf.nest.map_structure(lambda t: t.numpy(), function())
+    return game, function
+
+
+def time_case(form: str, count: int, seen: int) -> dict:
+    """Times a case's step and that of one label in turns."""
+    import tensorflow as tf
+
+    functions = [
+        make_step(form, count, seen)[1],
+        make_step(config.Config.critic_form, 1, 0)[1],
+    ]
+    seconds = ([], [])
+    for _ in range(FLAGS.rounds):
+        for function, taken in zip(functions, seconds, strict=True):
+            began = time.perf_counter()
+            tf.nest.map_structure(lambda t: t.numpy(), function())
+            taken.append(time.perf_counter() - began)
+    ratios = sorted(a / b for a, b in zip(*seconds, strict=True))
+    return {
+        "step_s": statistics.median(seconds[0]),
+        "ratio": statistics.median(ratios),
+        "ratio_min": ratios[0],
+        "ratio_max": ratios[-1],
+    }
+
+
+def weigh_case(form: str, count: int, seen: int) -> dict:
+    """Makes a case's steps alone and returns its peak memory and weights."""
+    game, function = make_step(form, count, seen)
+    function()
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return {
+        "peak_gb": peak * _KILOBYTE / 1e9,
+        "segmentor_params": game.segmentor.count_params(),
+        "critic_params": game.critic.count_params(),
+    }
+
+
+def run_child(form: str, count: int, seen: int, what: str) -> dict:
+    """Measures a case in a process of its own."""
+    done = subprocess.run(
+        [
+            sys.executable,
+            __file__,
+            f"--case={form},{count},{seen},{what}",
+            f"--width={FLAGS.width}",
+            f"--rounds={FLAGS.rounds}",
+            f"--batch_size={FLAGS.batch_size}",
+        ],
+        check=True,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    return json.loads(done.stdout)
+
+
+def main(argv: list[str]) -> None:
+    """Prints a table in Markdown, a row for each form and number of labels."""
+    del argv
+    if FLAGS.case:
+        form, count, seen, what = FLAGS.case.split(",")
+        measure = time_case if what == "time" else weigh_case
+        print(json.dumps(measure(form, int(count), int(seen))))
+        return
+    from segan_tf.training import run_dir
+
+    print(f"{run_dir.circumstances(sys.argv)['hardware']}; width {FLAGS.width}")
+    print(
+        "| critic | labels | step / one label's | min to max | step, s "
+        "| peak memory, GB | weights of S, M | of C, M |"
+    )
+    print("|---" * 8 + "|")
+    for count in map(int, FLAGS.labels):
+        cases = [(form, form, 0) for form in config.CRITIC_FORMS]
+        if count > 1:
+            cases.append((_SAMPLED, "shared", 1))
+        for name, form, seen in cases:
+            row = run_child(form, count, seen, "time")
+            row.update(run_child(form, count, seen, "memory"))
+            print(
+                f"| {name} | {count} | {row['ratio']:.2f} "
+                f"| {row['ratio_min']:.2f} to {row['ratio_max']:.2f} "
+                f"| {row['step_s']:.2f} | {row['peak_gb']:.2f} "
+                f"| {row['segmentor_params'] / 1e6:.2f} "
+                f"| {row['critic_params'] / 1e6:.2f} |",
+                flush=True,
+            )
+
+
+if __name__ == "__main__":
+    app.run(main)
