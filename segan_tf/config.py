@@ -43,6 +43,9 @@ CACHES = ("memory", "disk", "none")
 PRECISIONS = ("float32", "mixed_bfloat16")
 MODES = ("check", "train", "evaluate", "predict", "export")
 SPLITS = ("train", "validation", "test", "all")
+LABEL_KINDS = ("exclusive", "overlapping")
+QUANTIZATIONS = ("none", "float16", "dynamic", "int8")
+CALIBRATION_LEAST = 100  # different images; fewer leave ranges too narrow
 
 
 class UserError(ValueError):
@@ -100,8 +103,13 @@ class Config:
     input: str = ""
     output_dir: str = "predictions"
     export_dir: str = "exported"
+    quantizations: tuple[str, ...] = QUANTIZATIONS
+    calibration_images: int = 200  # twice CALIBRATION_LEAST; ours
+    allow_parity_loss: bool = False
 
     def __post_init__(self):
+        # Flags and flags.json hand over lists.
+        object.__setattr__(self, "quantizations", tuple(self.quantizations))
         self._check_choices()
         self._check_numbers()
         self._check_folders()
@@ -119,6 +127,13 @@ class Config:
                 raise UserError(
                     f"--{name} ({value}) must be one of {', '.join(choices)}."
                 )
+
+        unknown = [q for q in self.quantizations if q not in QUANTIZATIONS]
+        if unknown or not self.quantizations:
+            raise UserError(
+                f"--quantizations ({','.join(self.quantizations)}) must be "
+                f"some of {','.join(QUANTIZATIONS)}."
+            )
 
     def _check_numbers(self):
         for name, least in LEAST.items():
@@ -185,6 +200,7 @@ LEAST = {
     "virtual_devices": 0,
     "seed": 0,
     "checkpoint_minutes": 0,
+    "calibration_images": CALIBRATION_LEAST,
 }
 
 # The fields that say where the pairs come from, ...

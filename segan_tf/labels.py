@@ -54,6 +54,12 @@ class Labels:
         return len(self.names)
 
     @property
+    def label_kind(self) -> str:
+        """One of config.LABEL_KINDS."""
+        exclusive, overlapping = config.LABEL_KINDS
+        return exclusive if self.exclusive else overlapping
+
+    @property
     def slugs(self) -> tuple[str, ...]:
         """The names as they stand in names of files and columns."""
         return tuple(slug(name) for name in self.names)

@@ -83,6 +83,30 @@ def resize_label_map(
     return tf.image.resize(label_map, (height, width), method="nearest")
 
 
+def decide_label_map(
+    probability_map: tf.Tensor, *, exclusive: bool
+) -> tf.Tensor:
+    """Decides at every pixel which labels hold.
+
+    Overlapping labels hold, and so does a single one, where p > 0.5. Of
+    exclusive labels the most probable one holds, unless the background, with
+    probability 1 - sum p, is at least as probable.
+
+    Args:
+      probability_map: float32 [..., labels] in [0, 1].
+      exclusive: at most one label holds at a pixel.
+
+    Returns:
+      float32 [..., labels] in {0, 1}.
+    """
+    count = probability_map.shape[-1]
+    if count == 1 or not exclusive:
+        return tf.cast(probability_map > config.THRESHOLD, tf.float32)
+    background = 1 - tf.reduce_sum(probability_map, -1, keepdims=True)
+    everything = tf.concat([background, probability_map], -1)
+    return tf.one_hot(tf.argmax(everything, -1), count + 1)[..., 1:]
+
+
 def resize_probability_map(
     probability_map: tf.Tensor, height: int, width: int
 ) -> tf.Tensor:
