@@ -5,12 +5,14 @@ import os
 import keras
 import tensorflow as tf
 
-from segan_tf import config
+from segan_tf import config, quiet
 from segan_tf.data import preprocessing
 
-from . import quiet, staging
+from . import staging
 
 SIGNATURE = "serving_default"
+# The signature that gives probabilities: `images` -> `probability_map`.
+PROBABILITIES = SIGNATURE
 
 
 def export_saved_model(

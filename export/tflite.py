@@ -1,18 +1,17 @@
 """The TFLite models for phones and browsers, of four quantizations."""
 
 import os
-import tempfile
 from collections.abc import Iterator, Sequence
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from segan_tf import config, files, labels
+from segan_tf import config, files, labels, quiet
 from segan_tf.data import preprocessing
 from segan_tf.models import tflite_model
 
-from . import contract, metadata, operators, quiet, saved_model, staging
+from . import contract, metadata, operators, saved_model, staging
 
 # What uint8 pixels have to be quantised by, to be fed as they are.
 _PLAIN_PIXELS = (1.0, 0)
@@ -56,8 +55,11 @@ def export_tflite(
     """
     if quantization == "int8":
         refuse_few_images(calibration_images)
-    with staging.hidden_folder(os.path.dirname(os.path.abspath(path))):
-        content = _convert(segmentor, quantization, calibration_images)
+    parent = os.path.dirname(os.path.abspath(path))
+    with staging.hidden_folder(parent) as folder:
+        archive = os.path.join(folder, "static")
+        _write_static_archive(segmentor, archive)
+        content = _convert(archive, quantization, calibration_images)
         operators.refuse_unportable_operators(operators.list_operators(content))
         promised = contract.make_contract(
             content, quantization=quantization, labels=labels, version=version
@@ -86,29 +88,27 @@ def refuse_few_images(images: Sequence[np.ndarray]) -> None:
         )
 
 
-def _convert(
-    segmentor: keras.Model,
-    quantization: str,
-    calibration_images: Sequence[np.ndarray],
-) -> bytes:
+def _write_static_archive(segmentor: keras.Model, path: str) -> None:
     def segment(image):
         normalised = preprocessing.normalise(image)
-        return {
-            tflite_model.OUTPUT: segmentor(normalised, training=False),
-        }
+        return {tflite_model.OUTPUT: segmentor(normalised, training=False)}
 
-    with tempfile.TemporaryDirectory() as folder, quiet.silenced():
-        archive = os.path.join(folder, "static")
-        saved_model.write_archive(
-            segmentor,
-            archive,
-            function=segment,
-            input_spec=tf.TensorSpec(
-                (1, *segmentor.input_shape[1:]),
-                tf.float32,
-                name=tflite_model.INPUT,
-            ),
-        )
+    saved_model.write_archive(
+        segmentor,
+        path,
+        function=segment,
+        input_spec=tf.TensorSpec(
+            (1, *segmentor.input_shape[1:]),
+            tf.float32,
+            name=tflite_model.INPUT,
+        ),
+    )
+
+
+def _convert(
+    archive: str, quantization: str, calibration_images: Sequence[np.ndarray]
+) -> bytes:
+    with quiet.silenced():
         converter = tf.lite.TFLiteConverter.from_saved_model(
             archive, signature_keys=[tflite_model.SIGNATURE]
         )

@@ -207,6 +207,8 @@ LEAST = {
 SOURCE_FIELDS = ("data_dir", "image_dir", "label_map_dir", "num_drawn")
 # ... and how they are divided.
 DIVISION_FIELDS = ("num_test", "num_validation", "split_seed", "test_list")
+# Given anew, they say which pairs are of a split; else the run's record does.
+ANEW_FIELDS = (*SOURCE_FIELDS, *DIVISION_FIELDS)
 DATA_FIELDS = (*SOURCE_FIELDS, *DIVISION_FIELDS, "skip_bad_pairs")
 # The fields that a trained model cannot change any more.
 MODEL_FIELDS = ("segmentor", "width", "num_labels", "image_size")

@@ -11,8 +11,6 @@ from segan_tf.data import images, pairs, sources, splits
 from segan_tf.evaluation import metrics, prediction, report
 from segan_tf.training import run_dir
 
-_DATA = (*config.SOURCE_FIELDS, *config.DIVISION_FIELDS)
-
 
 def evaluate(
     run: config.Config, *, divide_anew: bool, command: list[str]
@@ -34,7 +32,10 @@ def evaluate(
       UserError: there is no model, no pair to score, or a pair is unreadable
         and ``skip_bad_pairs`` is not set.
     """
-    pairs_of_split = _pairs_of_split(run, divide_anew=divide_anew)
+    divided = find_splits(run, divide_anew=divide_anew)
+    pairs_of_split = choose_pairs(run, divided)
+    if divide_anew:
+        _warn_of_trained_ids(run, pairs_of_split)
     model = run.model or run.model_dir
     predictor = prediction.load_predictor(model)
     report_dir = os.path.join(run.model_dir, f"evaluation_{run.split}")
@@ -44,8 +45,8 @@ def evaluate(
     by_id = {pair.id: pair for pair in pairs_of_split}
 
     def load(name: str):
-        image, true = _read(by_id[name])
-        return image, _predict(predictor, image), true
+        image, true = read_pair(by_id[name])
+        return image, _predict(predictor, image), true[..., 0]
 
     try:
         results = report.write_report(
@@ -57,7 +58,9 @@ def evaluate(
                 "date": datetime.date.today().isoformat(),
                 "model": prediction.describe_model(model),
                 "split": run.split,
-                "data": {name: getattr(run, name) for name in _DATA},
+                "data": {
+                    name: getattr(run, name) for name in config.ANEW_FIELDS
+                },
                 "unreadable": unreadable,
                 "seconds": round(seconds, 1),
                 "training": run_dir.read_training(run.model_dir),
@@ -98,7 +101,8 @@ def score_pair(
     Raises:
       UserError: a file cannot be read, or the sizes differ.
     """
-    image, true = _read(pair)
+    image, true = read_pair(pair)
+    true = true[..., 0]
     predicted = _predict(predictor, image)
     row = {
         "id": pair.id,
@@ -109,10 +113,21 @@ def score_pair(
     return row, metrics.confusion(predicted, true)
 
 
-def _read(pair: pairs.Pair) -> tuple[np.ndarray, np.ndarray]:
+def read_pair(
+    pair: pairs.Pair, num_labels: int = 1
+) -> tuple[np.ndarray, np.ndarray]:
+    """Reads an image and its true label map.
+
+    Returns:
+      uint8 [height, width, 3] RGB, and uint8 [height, width, labels] in
+      {0, 1}.
+
+    Raises:
+      UserError: a file cannot be read, or the sizes differ.
+    """
     image = images.read_image(pair.image_path)
-    true = images.read_label_map(pair.label_map_path)[..., 0]
-    if image.shape[:2] != true.shape:
+    true = images.read_label_map(pair.label_map_path, num_labels)
+    if image.shape[:2] != true.shape[:2]:
         raise config.UserError(
             f"{pair.label_map_path} and its image differ in size; the official "
             "scorer refuses that. Check the data with --mode=check."
@@ -124,24 +139,31 @@ def _predict(predictor: prediction.Predictor, image: np.ndarray) -> np.ndarray:
     return predictor(image)[..., 0] > config.THRESHOLD
 
 
-def _pairs_of_split(
-    run: config.Config, *, divide_anew: bool
-) -> list[pairs.Pair]:
-    """Finds the pairs to score: by the run's recorded ids, or by the flags."""
+def find_splits(run: config.Config, *, divide_anew: bool) -> splits.Splits:
+    """Divides the pairs by the run's recorded ids, or anew by the flags.
+
+    Raises:
+      UserError: the pairs cannot be found, or are not those of the run.
+    """
     if divide_anew:
-        divided = sources.load_splits(
-            run, progress=progress.bar, say=progress.say
-        )
-    else:
-        found = sources.find(run, progress=progress.bar)
-        divided = splits.splits_from_ids(
-            found.pairs, splits.read_split_ids(run.model_dir)
-        )
+        return sources.load_splits(run, progress=progress.bar, say=progress.say)
+    found = sources.find(run, progress=progress.bar)
+    return splits.splits_from_ids(
+        found.pairs, splits.read_split_ids(run.model_dir)
+    )
+
+
+def choose_pairs(
+    run: config.Config, divided: splits.Splits
+) -> list[pairs.Pair]:
+    """Takes the pairs of the run's split.
+
+    Raises:
+      UserError: there are none.
+    """
     names = config.SPLITS[:-1] if run.split == "all" else (run.split,)
     chosen = [pair for name in names for pair in getattr(divided, name)]
     _refuse_nothing(run, chosen)
-    if divide_anew:
-        _warn_of_trained_ids(run, chosen)
     return chosen
 
 

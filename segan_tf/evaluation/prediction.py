@@ -11,6 +11,7 @@ import tensorflow as tf
 from segan_tf import config, files, progress
 from segan_tf.data import images, preprocessing
 from segan_tf.evaluation import overlays
+from segan_tf.models import tflite_model
 from segan_tf.training import checkpoints, run_dir
 
 # uint8 [height, width, 3] RGB -> float32 [height, width, labels] in [0, 1].
@@ -92,24 +93,17 @@ def _saved_model_predictor(path: str) -> Predictor:
 
 
 def _tflite_predictor(path: str) -> Predictor:
-    from ai_edge_litert import interpreter
-
     try:
-        lite = interpreter.Interpreter(model_path=path)
-        segment = lite.get_signature_runner("serving_default")
-        inputs = segment.get_input_details()
-        _refuse_other_names("input", inputs, "image")
-        _refuse_other_names("output", segment.get_output_details(), _OUTPUT)
-    except (ValueError, KeyError, RuntimeError) as error:
+        model = tflite_model.TFLiteModel(path)
+    except ValueError as error:
         raise config.UserError(
             f"--model ({path}) is not a TFLite file of this program "
-            f"({_first_line(error)}); export it again."
+            f"({error}); export it again."
         ) from error
-    size = inputs["image"]["shape"][1:3]
 
     def predict(image: np.ndarray) -> np.ndarray:
-        batch = preprocessing.resize_image(image[None], *size)
-        probability = segment(image=batch.numpy())[_OUTPUT]
+        batch = preprocessing.resize_image(image[None], *model.size)
+        probability = model.segment(batch.numpy())
         height, width = image.shape[:2]
         return preprocessing.resize_probability_map(probability, height, width)[
             0

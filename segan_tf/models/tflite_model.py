@@ -11,7 +11,7 @@ import zipfile
 import numpy as np
 from ai_edge_litert import interpreter as litert
 
-from segan_tf import config, labels
+from segan_tf import config, labels, quiet
 
 SIGNATURE = "serving_default"
 INPUT = "image"
@@ -50,11 +50,12 @@ class TFLiteModel:
             one line.
         """
         try:
-            # It verifies every offset in the file.
-            self.interpreter = litert.Interpreter(
-                model_path=os.fspath(path), num_threads=num_threads
-            )
-            self.interpreter.allocate_tensors()
+            with quiet.silenced():  # LiteRT tells of its delegate
+                # It verifies every offset in the file.
+                self.interpreter = litert.Interpreter(
+                    model_path=os.fspath(path), num_threads=num_threads
+                )
+                self.interpreter.allocate_tensors()
             self._run = self.interpreter.get_signature_runner(SIGNATURE)
         except (ValueError, KeyError, RuntimeError) as error:
             raise ValueError(_first_line(error)) from error
