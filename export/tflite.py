@@ -1,6 +1,7 @@
 """The TFLite models for phones and browsers, of four quantizations."""
 
 import os
+import warnings
 from collections.abc import Iterator, Sequence
 
 import keras
@@ -108,7 +109,9 @@ def _write_static_archive(segmentor: keras.Model, path: str) -> None:
 def _convert(
     archive: str, quantization: str, calibration_images: Sequence[np.ndarray]
 ) -> bytes:
-    with quiet.silenced():
+    with quiet.silenced(), warnings.catch_warnings():
+        # The converter itself calibrates with the deprecated interpreter.
+        warnings.filterwarnings("ignore", ".*tf.lite.Interpreter is deprecated")
         converter = tf.lite.TFLiteConverter.from_saved_model(
             archive, signature_keys=[tflite_model.SIGNATURE]
         )
