@@ -138,7 +138,7 @@ def test_export_refuses_int8_from_a_handful_of_images(model_dir, tmp_path):
 def test_export_of_all_four_is_calibrated_on_the_training_split(
     model_dir, tmp_path
 ):
-    blobs.write_pairs(str(tmp_path / "data"), 140)
+    blobs.write_pairs(str(tmp_path / "data"), 150)
     result = running.run(
         "--mode=export",
         f"--model_dir={model_dir}",
@@ -148,8 +148,8 @@ def test_export_of_all_four_is_calibrated_on_the_training_split(
         "--allow_parity_loss",
     )
     assert result.status == 0, result.err
-    # 140 // 4 for testing.
-    assert result.out.startswith("compared on 35 images: the test split")
+    # 150 // 4 for testing, 113 // 10 for validation: 102 calibrate.
+    assert result.out.startswith("compared on 37 images: the test split")
     contract = read_json(tmp_path, "out", "segan_int8.json")
     assert contract["input"]["dtype"] == "uint8"
     prediction = running.run(
