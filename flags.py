@@ -42,6 +42,10 @@ def _boolean(name: str, text: str) -> None:
     flags.DEFINE_boolean(name, getattr(Config, name), text)
 
 
+def _list(name: str, text: str) -> None:
+    flags.DEFINE_list(name, list(getattr(Config, name)), text)
+
+
 def _enum(name: str, choices: tuple[str, ...], text: str) -> None:
     flags.DEFINE_enum(name, getattr(Config, name), choices, text)
 
@@ -165,7 +169,7 @@ def _define_training() -> None:
 
 
 def _define_use() -> None:
-    _enum("split", SPLITS, "evaluate: the pairs to score.")
+    _enum("split", SPLITS, "evaluate, export: the pairs to score.")
     _string(
         "model",
         "predict, evaluate: a model_dir, SavedModel or TFLite file; default "
@@ -174,6 +178,20 @@ def _define_use() -> None:
     _string("input", "predict: a picture or a folder of pictures.")
     _string("output_dir", "predict: folder for label maps and overlays.")
     _string("export_dir", "export: folder for SavedModel and TFLite.")
+    _list(
+        "quantizations",
+        "export: the TFLite models to write, with commas between them; int8 "
+        "is calibrated on images of the training split.",
+    )
+    _integer(
+        "calibration_images",
+        "export: images of the training split that calibrate int8.",
+    )
+    _boolean(
+        "allow_parity_loss",
+        "export: hand out also what differs too much from the checkpoint, "
+        "and mark it.",
+    )
 
 
 def _names_defined_by(define) -> tuple[str, ...]:
@@ -214,4 +232,6 @@ def _shown_default(flag: flags.Flag) -> str:
         return ""
     if flag.boolean:
         return f" (default {str(flag.default).lower()})"
+    if isinstance(flag.default, list):
+        return f" (default {','.join(flag.default)})"
     return f" (default {flag.default})"

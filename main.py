@@ -14,8 +14,7 @@ from absl import app, logging
 from absl import flags as absl_flags
 
 import flags
-from export import quiet
-from segan_tf import config, progress
+from segan_tf import config, progress, quiet
 from segan_tf.training import run_dir
 
 FLAGS = flags.FLAGS
@@ -128,10 +127,9 @@ def _evaluate(flagged: config.Config) -> int:
     _start_tensorflow()
     from segan_tf.evaluation import evaluator
 
-    divides_anew = (*config.SOURCE_FIELDS, *config.DIVISION_FIELDS)
     return evaluator.evaluate(
         run,
-        divide_anew=any(name in given for name in divides_anew),
+        divide_anew=any(name in given for name in config.ANEW_FIELDS),
         command=sys.argv,
     )
 
@@ -157,28 +155,38 @@ def _predict(run: config.Config) -> int:
 
 
 def _export(flagged: config.Config) -> int:
-    """Writes SavedModel and TFLite, each proved equal to Keras first."""
-    run = _merge(run_dir.read_flags(flagged.model_dir), _given())
+    """Writes SavedModel and TFLite, each compared with Keras first."""
+    given = _given()
+    run = _merge(run_dir.read_flags(flagged.model_dir), given)
     _start_tensorflow()
-    from export import parity
-    from segan_tf.data import drawn_lesions
+    from export import comparison, parity, parity_table, saved_model
+    from segan_tf.evaluation import evidence
     from segan_tf.training import checkpoints
 
     segmentor, step = checkpoints.load_segmentor(run)
+    # Before the data are read, which may take a minute.
+    saved_model.refuse_existing_version(run.export_dir, step)
+    found = evidence.find_evidence(run, given)
     record = parity.export_all(
         segmentor,
         export_dir=run.export_dir,
         version=step,
-        images=[drawn_lesions.draw_lesion(i, 0).image for i in range(4)],
         labels=run_dir.read_labels(run),
+        quantizations=run.quantizations,
+        calibration_images=found.calibration_images,
+        evidence=comparison.Evidence(
+            images=found.examples,
+            pairs=found.pairs,
+            measure=evidence.measure,
+            source=found.source,
+        ),
+        allow_parity_loss=run.allow_parity_loss,
     )
-    for name in ("saved_model", "tflite"):
-        path = os.path.join(run.export_dir, record[name]["path"])
-        progress.say(
-            f"{path}: differs from Keras by at most "
-            f"{record[name]['largest_difference']:.1e}"
-        )
-    return 0
+    progress.say(parity_table.format_table(record))
+    refused = parity_table.refusals(record)
+    for line in refused:
+        print(f"error: {line}", file=sys.stderr)
+    return 1 if refused else 0
 
 
 def _start_tensorflow() -> None:

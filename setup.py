@@ -27,6 +27,7 @@ setuptools.setup(
         "scipy>=1.11",
         "tqdm>=4.66",
         "ai-edge-litert>=2.0",
+        "flatbuffers>=24.3",
         "tensorboard>=2.19",
     ],
     extras_require={

@@ -59,11 +59,18 @@ class CSession:
       signatures: by name.
     """
 
-    def __init__(self, saved_model_dir: str | os.PathLike[str]):
+    def __init__(
+        self,
+        saved_model_dir: str | os.PathLike[str],
+        *,
+        num_threads: int = 0,
+    ):
         """Loads the model.
 
         Args:
           saved_model_dir: the folder that holds saved_model.pb.
+          num_threads: 0 for one a core. The first session of a process
+            decides for all.
 
         Raises:
           CSessionError: there is no SavedModel there, or a broken one.
@@ -73,7 +80,9 @@ class CSession:
             self._graph = self._api.TF_NewGraph()
             owned.callback(self._api.TF_DeleteGraph, self._graph)
             try:
-                self._session, meta_graph = self._load(saved_model_dir)
+                self._session, meta_graph = self._load(
+                    saved_model_dir, num_threads
+                )
             except CSessionError as error:
                 # TensorFlow does not always name the folder.
                 raise CSessionError(
@@ -179,8 +188,14 @@ class CSession:
             )
         return c_api.Output(operation, int(index))
 
-    def _load(self, folder: str | os.PathLike[str]) -> tuple[int, bytes]:
-        cpu_only = config_pb2.ConfigProto(device_count={"GPU": 0})
+    def _load(
+        self, folder: str | os.PathLike[str], num_threads: int
+    ) -> tuple[int, bytes]:
+        cpu_only = config_pb2.ConfigProto(
+            device_count={"GPU": 0},
+            intra_op_parallelism_threads=num_threads,
+            inter_op_parallelism_threads=num_threads,
+        )
         serialised = cpu_only.SerializeToString()
         with contextlib.ExitStack() as owned:
             options = self._api.TF_NewSessionOptions()

@@ -1,99 +1,45 @@
-"""Proves that what is exported computes what Keras computes, then hands it out.
+"""The parity gate: what differs from Keras beyond its limit stays inside.
 
-The proofs run where the models will run: TensorFlow's C++ loader for the
-SavedModel, the LiteRT interpreter for TFLite, both on the CPU.
+The artefacts run where they will run: the SavedModel in TensorFlow's C++
+loader, the TFLite models in LiteRT, both on the CPU.
 """
 
-import hashlib
+import collections
+import contextlib
 import os
 from collections.abc import Sequence
+from importlib import metadata
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from segan_tf import files
-from segan_tf import labels as labels_lib
-from segan_tf.data import preprocessing
+from segan_tf import config, files, labels, quiet
+from segan_tf.models import tflite_model
 
-from . import c_loader, quiet, saved_model, staging, tflite
+from . import (
+    c_loader,
+    comparison,
+    contract,
+    operators,
+    saved_model,
+    staging,
+    stopwatch,
+    tflite,
+)
 
-# Largest absolute differences allowed in a probability. The loader runs the
-# same kernels, but folds and fuses; LiteRT has kernels of its own.
-SAVED_MODEL_LIMIT = 1e-5
-TFLITE_LIMIT = 1e-4
+RECORD_NAME = "parity.json"
+SAVED_MODEL = "saved_model"
 
-TFLITE_NAME = "segan_none.tflite"
-RECORD_NAME = "export.json"
-
-_OUTPUT = "probability_map"
-_CHUNK_BYTES = 1 << 20
-
-
-class ParityError(RuntimeError):
-    """An exported model does not compute what Keras computes."""
-
-
-def check_saved_model(
-    segmentor: keras.Model, path: str, images: Sequence[np.ndarray]
-) -> float:
-    """Compares a SavedModel, run by the C++ loader, with Keras.
-
-    The pictures are batched by size; if all have one size, a corner of the
-    first is added as a second size.
-
-    Args:
-      segmentor: whose weights the SavedModel should hold.
-      path: the folder of the version.
-      images: at least one, each uint8 [height, width, 3] RGB.
-
-    Returns:
-      The largest absolute difference between two probabilities.
-
-    Raises:
-      ParityError: the shapes or dtypes differ.
-      CSessionError: the loader cannot load or run it.
-    """
-    _refuse_no_images(images)
-    differences = []
-    with quiet.silenced(), c_loader.CSession(path) as session:
-        for batch in _batches_of_two_sizes(images):
-            answer = session.run(saved_model.SIGNATURE, {"images": batch})
-            expected = _expected_probability_map(segmentor, batch)
-            differences.append(_difference(path, expected, answer[_OUTPUT]))
-    return _largest(differences)
-
-
-def check_tflite(
-    segmentor: keras.Model, path: str, images: Sequence[np.ndarray]
-) -> float:
-    """Compares a TFLite model, run by the LiteRT interpreter, with Keras.
-
-    Args:
-      segmentor: whose weights the model should hold.
-      path: of the file.
-      images: at least one, each uint8 [height, width, 3] RGB, of any size.
-
-    Returns:
-      The largest absolute difference between two probabilities.
-
-    Raises:
-      ParityError: the shapes or dtypes differ.
-    """
-    from ai_edge_litert import interpreter as litert
-
-    _refuse_no_images(images)
-    _, height, width, _ = segmentor.input_shape
-    differences = []
-    with quiet.silenced():
-        interpreter = litert.Interpreter(model_path=path)
-        run = interpreter.get_signature_runner(saved_model.SIGNATURE)
-        for image in images:
-            resized = preprocessing.resize_image(image, height, width)[None]
-            answer = run(image=resized.numpy())
-            expected = _segment_on_cpu(segmentor, resized)
-            differences.append(_difference(path, expected, answer[_OUTPUT]))
-    return _largest(differences)
+# Largest absolute difference allowed in a probability. The C++ loader runs
+# Keras' kernels, but folds and fuses; LiteRT has kernels of its own.
+DIFFERENCE_LIMITS = {SAVED_MODEL: 1e-5, "none": 1e-4, "float16": 1e-2}
+# Of coarser models label maps are judged: mean Dice lost against Keras.
+DICE_LOSS_LIMIT = 0.005
+# The same where no true label map is at hand and Keras' own are the truth.
+# Every pixel that flips counts there, also where Keras was wrong: an int8
+# model that lost 0.001 of Dice was 0.007 off.
+DISAGREEMENT_LIMIT = 0.02
 
 
 def export_all(
@@ -101,177 +47,212 @@ def export_all(
     *,
     export_dir: str,
     version: int,
-    images: Sequence[np.ndarray],
-    labels: labels_lib.Labels = labels_lib.LESION,
+    labels: labels.Labels,
+    evidence: comparison.Evidence,
+    quantizations: Sequence[str] = config.QUANTIZATIONS,
+    calibration_images: Sequence[np.ndarray] = (),
+    allow_parity_loss: bool = False,
 ) -> dict:
-    """Exports for servers and phones, proves both, then hands both out.
+    """Exports for servers and phones, compares, and hands out what is right.
 
-    Everything is written and proved in a hidden folder. Only when both proofs
-    hold do `saved_model/<version>/`, `segan_none.tflite` and `export.json`
-    appear in `export_dir`; otherwise it stays as it was.
+    Everything is written and compared in a hidden folder. Only then do
+    `saved_model/<version>/`, `segan_<quantization>.tflite` with its .json,
+    and `parity.json` appear in `export_dir`.
 
     Args:
       segmentor: float32 [batch, size, size, 3], normalised -> float32 [batch,
         size, size, labels] in [0, 1].
       export_dir: made if missing.
       version: a non-negative integer.
-      images: for the proofs: a handful of uint8 [height, width, 3] RGB.
-      labels: of the channels of the probability map.
+      labels: of the channels.
+      evidence: the pictures to compare on.
+      quantizations: of the TFLite models.
+      calibration_images: see tflite.export_tflite.
+      allow_parity_loss: hand out what is beyond its limit too.
 
     Returns:
-      What export.json holds: for each artefact its path within `export_dir`,
-      largest difference, limit, and the size and SHA-256 of every file.
+      What parity.json holds: one row an artefact.
 
     Raises:
-      UserError: the version exists, or `export_dir` cannot be written.
-      ParityError: an artefact differs from Keras beyond its limit.
+      UserError: the version exists, `export_dir` cannot be written, or there
+        are too few calibration images for int8.
+      ParityError: an artefact gives another shape or dtype than Keras.
       CSessionError: the C++ loader cannot load or run the SavedModel.
-      ConversionError: the TFLite model needs more than builtin operators.
+      ConversionError: a phone could not run a TFLite model.
     """
     saved_model.refuse_existing_version(export_dir, version)
+    if "int8" in quantizations:
+        tflite.refuse_few_images(calibration_images)
     with staging.hidden_folder(export_dir) as folder:
-        served = saved_model.export_saved_model(
-            segmentor, folder, version, labels=labels
-        )
-        served_difference = check_saved_model(segmentor, served, images)
-        refuse_difference("SavedModel", served_difference, SAVED_MODEL_LIMIT)
-
-        carried = os.path.join(folder, TFLITE_NAME)
-        tflite.export_tflite(segmentor, carried)
-        carried_difference = check_tflite(segmentor, carried, images)
-        refuse_difference("TFLite model", carried_difference, TFLITE_LIMIT)
-
-        record = {
-            "version": version,
-            **labels_lib.description(labels),
-            "saved_model": {
-                "path": os.path.relpath(served, folder),
-                "largest_difference": served_difference,
-                "limit": SAVED_MODEL_LIMIT,
-                "files": _file_records(served),
-            },
-            "tflite": {
-                "path": TFLITE_NAME,
-                "largest_difference": carried_difference,
-                "limit": TFLITE_LIMIT,
-                "files": _file_records(carried),
-            },
-            "tensorflow": tf.__version__,
-            "keras": keras.__version__,
+        paths = {
+            SAVED_MODEL: saved_model.export_saved_model(
+                segmentor, folder, version, labels=labels
+            )
         }
-        _hand_out(
-            export_dir, version, served=served, carried=carried, labels=labels
-        )
-    files.write_json(os.path.join(export_dir, RECORD_NAME), record)
+        for quantization in quantizations:
+            paths[quantization] = tflite.export_tflite(
+                segmentor,
+                os.path.join(folder, f"segan_{quantization}.tflite"),
+                quantization=quantization,
+                labels=labels,
+                version=version,
+                calibration_images=calibration_images,
+            )
+        record = _compare(segmentor, paths, evidence, labels=labels)
+        record["version"] = version
+        for name, row in record["artefacts"].items():
+            row["path"] = os.path.relpath(paths[name], folder)
+            row["files"] = _file_records(paths[name])
+            row["handed_out"] = row["within_limit"] or allow_parity_loss
+        files.write_json(os.path.join(folder, RECORD_NAME), record)
+        _hand_out(record, folder, export_dir)
     return record
 
 
-def refuse_difference(name: str, difference: float, limit: float) -> None:
-    """Refuses an artefact that is not what Keras computes.
+def judge(row: dict, kind: str, keras_dice: float | None) -> None:
+    """Adds to a row by what it is judged, the limit, and the verdict.
 
-    Raises:
-      ParityError: the difference is above the limit, or NaN.
+    Args:
+      row: an artefact's summary, see comparison.Tally.
+      kind: "saved_model" or a quantization.
+      keras_dice: the mean Dice of Keras; None where it is not known.
     """
-    # Written so that NaN, which is not above anything, is refused.
-    if not difference <= limit:
-        raise ParityError(
-            f"the {name} differs from Keras by {difference:.3g}, more than"
-            f" {limit:g}; it was removed"
+    if kind in DIFFERENCE_LIMITS:
+        judged, value = "largest_difference", row["largest_difference"]
+        limit = DIFFERENCE_LIMITS[kind]
+    elif keras_dice is not None:
+        judged, value = "dice_loss", keras_dice - row["dice"]
+        limit = DICE_LOSS_LIMIT
+    else:
+        judged, value = "disagreement", 1 - row["dice_to_keras"]
+        limit = DISAGREEMENT_LIMIT
+    # NaN is within nothing.
+    within = bool(value <= limit) and np.isfinite(row["largest_difference"])
+    row.update(
+        judged_by=judged, value=value, limit=limit, within_limit=bool(within)
+    )
+
+
+def _compare(
+    segmentor: keras.Model,
+    paths: dict[str, str],
+    evidence: comparison.Evidence,
+    *,
+    labels: labels.Labels,
+) -> dict:
+    batched = comparison.compare_batches(
+        segmentor, paths[SAVED_MODEL], evidence.images
+    )
+    with contextlib.ExitStack() as opened:
+        with quiet.silenced():
+            subjects = {
+                name: _open(name, path, opened) for name, path in paths.items()
+            }
+        reference, rows, count = comparison.compare(
+            segmentor, subjects, evidence, exclusive=labels.exclusive
         )
+    served = rows[SAVED_MODEL]
+    served["largest_difference"] = comparison.largest(
+        [batched, served["largest_difference"]]
+    )
+    for name, row in rows.items():
+        judge(row, name, reference["dice"])
+        row.update(_measure(paths[name], segmentor.input_shape[1]))
+    return {
+        "images": count,
+        "source": evidence.source,
+        "keras": {key: reference[key] for key in ("dice", "iou")},
+        "all_threads": stopwatch.num_cores(),
+        "artefacts": rows,
+        "versions": {
+            "tensorflow": tf.__version__,
+            "keras": keras.__version__,
+            "ai_edge_litert": metadata.version("ai_edge_litert"),
+        },
+    }
 
 
-def _refuse_no_images(images: Sequence[np.ndarray]) -> None:
-    if not len(images):
-        raise ValueError("a proof needs at least one image")
-
-
-def _batches_of_two_sizes(images: Sequence[np.ndarray]) -> list[np.ndarray]:
-    by_shape = {}
-    for image in images:
-        by_shape.setdefault(image.shape, []).append(image)
-    batches = [np.stack(group) for group in by_shape.values()]
-    if len(batches) == 1:
-        height, width, _ = images[0].shape
-        corner = images[0][: (height + 1) // 2, : (width + 1) // 2]
-        batches.append(corner[None])
-    return batches
-
-
-def _expected_probability_map(
-    segmentor: keras.Model, batch: np.ndarray
-) -> np.ndarray:
-    # Picture by picture, as training prepares them, and not by the exported
-    # function: a mistake in that one would otherwise be in both.
-    _, height, width, _ = segmentor.input_shape
-    with tf.device("CPU"):
-        resized = tf.stack(
-            [
-                preprocessing.resize_image(image, height, width)
-                for image in batch
-            ]
+def _open(
+    name: str, path: str, opened: contextlib.ExitStack
+) -> comparison.Subject:
+    if name == SAVED_MODEL:
+        session = opened.enter_context(c_loader.CSession(path))
+        return comparison.Subject(
+            lambda image, _: session.run(
+                saved_model.PROBABILITIES, {"images": image[None]}
+            )[tflite_model.OUTPUT],
+            own_size=True,
         )
-        return preprocessing.resize_probability_map(
-            _segment_on_cpu(segmentor, resized), *batch.shape[1:3]
-        ).numpy()
+    model = tflite_model.TFLiteModel(path)
+    return comparison.Subject(
+        lambda _, resized: model.segment(resized), own_size=False
+    )
 
 
-def _segment_on_cpu(segmentor: keras.Model, images: tf.Tensor) -> np.ndarray:
-    with tf.device("CPU"):
-        normalised = preprocessing.normalise(images)
-        return segmentor(normalised, training=False).numpy()
-
-
-def _difference(path: str, expected: np.ndarray, actual: np.ndarray) -> float:
-    if (actual.shape, actual.dtype) != (expected.shape, expected.dtype):
-        raise ParityError(
-            f"{path}: gives {actual.dtype} {actual.shape} where Keras gives"
-            f" {expected.dtype} {expected.shape}"
+def _measure(path: str, size: int) -> dict:
+    """Takes time, memory, and what the model is made of."""
+    one, every = (
+        stopwatch.measure(
+            path,
+            signature=saved_model.PROBABILITIES,
+            size=size,
+            num_threads=number,
         )
-    return _largest(np.abs(actual - expected))
-
-
-def _largest(differences) -> float:
-    # NumPy's maximum keeps NaN, which Python's can lose.
-    return float(np.max(differences))
+        for number in (1, stopwatch.num_cores())
+    )
+    peaks = [one["peak_memory_mb"], every["peak_memory_mb"]]
+    measured = {
+        "latency_ms": {
+            "one_thread": one["latency_ms"],
+            "all_threads": every["latency_ms"],
+        },
+        "peak_memory_mb": None if None in peaks else max(peaks),
+        # Both are TFLite's notions.
+        "operators": None,
+        "delegated_share": None,
+    }
+    if os.path.isfile(path):
+        with open(path, "rb") as file:
+            names = operators.list_operators(file.read())
+        measured["operators"] = dict(collections.Counter(names))
+        with quiet.silenced():
+            model = tflite_model.TFLiteModel(path)
+        measured["delegated_share"] = operators.delegated_share(
+            model.interpreter
+        )
+    return measured
 
 
 def _file_records(path: str) -> dict:
     if os.path.isfile(path):
-        return {os.path.basename(path): _file_record(path)}
-    found = (
-        os.path.join(folder, name)
-        for folder, _, names in os.walk(path)
-        for name in names
-    )
+        found = [path, contract.path_beside(path)]
+        folder = os.path.dirname(path)
+    else:
+        folder = path
+        found = [
+            os.path.join(parent, name)
+            for parent, _, names in os.walk(path)
+            for name in names
+        ]
     return {
-        os.path.relpath(file, path): _file_record(file)
+        os.path.relpath(file, folder): contract.file_record(file)
         for file in sorted(found)
     }
 
 
-def _file_record(path: str) -> dict:
-    digest = hashlib.sha256()
-    with open(path, "rb") as file:
-        while chunk := file.read(_CHUNK_BYTES):
-            digest.update(chunk)
-    return {"bytes": os.path.getsize(path), "sha256": digest.hexdigest()}
-
-
-def _hand_out(
-    export_dir: str,
-    version: int,
-    *,
-    served: str,
-    carried: str,
-    labels: labels_lib.Labels,
-) -> None:
-    version_path = saved_model.version_path(export_dir, version)
-    os.makedirs(os.path.dirname(version_path), exist_ok=True)
-    path = os.path.join(export_dir, TFLITE_NAME)
-    # Before the model it belongs to: a TFLite file has no place for names.
-    files.write_json(
-        f"{os.path.splitext(path)[0]}.json", labels_lib.description(labels)
+def _hand_out(record: dict, folder: str, export_dir: str) -> None:
+    rows = record["artefacts"]
+    for name, row in rows.items():
+        if name != SAVED_MODEL and row["handed_out"]:
+            for file in row["files"]:
+                os.replace(
+                    os.path.join(folder, file), os.path.join(export_dir, file)
+                )
+    os.replace(
+        os.path.join(folder, RECORD_NAME), os.path.join(export_dir, RECORD_NAME)
     )
-    os.replace(carried, path)
-    # Last, since a server may load it at once.
-    os.rename(served, version_path)
+    if rows[SAVED_MODEL]["handed_out"]:
+        path = saved_model.version_path(export_dir, record["version"])
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        # Last, since a server may load it at once.
+        os.rename(os.path.join(folder, rows[SAVED_MODEL]["path"]), path)

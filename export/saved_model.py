@@ -5,14 +5,16 @@ import os
 import keras
 import tensorflow as tf
 
-from segan_tf import config, files
+from segan_tf import config, files, quiet
 from segan_tf import labels as labels_lib
 from segan_tf.data import preprocessing
 
-from . import quiet, staging
+from . import staging
 
 SIGNATURE = "serving_default"
 EXTRA_FOLDER = "assets.extra"  # where TF Serving looks for what is no asset
+# The signature that gives probabilities: `images` -> `probability_map`.
+PROBABILITIES = SIGNATURE
 
 
 def export_saved_model(

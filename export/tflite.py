@@ -1,152 +1,165 @@
-"""The float32 TFLite model for phones and browsers."""
+"""The TFLite models for phones and browsers, of four quantizations."""
 
 import os
+import warnings
+from collections.abc import Iterator, Sequence
 
 import keras
+import numpy as np
 import tensorflow as tf
 
-from segan_tf import config, files
+from segan_tf import config, files, labels, quiet
 from segan_tf.data import preprocessing
+from segan_tf.models import tflite_model
 
-from . import quiet, saved_model, staging
+from . import contract, metadata, operators, saved_model, staging
 
-_VARIABLE_OPERATORS = {"VAR_HANDLE", "READ_VARIABLE", "ASSIGN_VARIABLE"}
-_CUSTOM = "CUSTOM"
-
-
-class ConversionError(RuntimeError):
-    """The converter wrote a model that a phone could not run."""
+# What uint8 pixels have to be quantised by, to be fed as they are.
+_PLAIN_PIXELS = (1.0, 0)
 
 
-def export_tflite(segmentor: keras.Model, path: str) -> str:
-    """Writes a float32 TFLite model, made of builtin operators only.
+def export_tflite(
+    segmentor: keras.Model,
+    path: str,
+    *,
+    quantization: str,
+    labels: labels.Labels,
+    version: int,
+    calibration_images: Sequence[np.ndarray] = (),
+) -> str:
+    """Writes a TFLite model, made of builtin operators only.
 
-    Its signature `serving_default` takes `image`, float32 [1, size, size, 3]
-    RGB in 0..255, and gives `probability_map`, float32 [1, size, size,
-    labels] in [0, 1]. The batch is fixed at 1, since some phone and browser
-    runtimes refuse an open one.
+    Its signature `serving_default` takes `image`, [1, size, size, 3] RGB in
+    0..255, float32 or for int8 uint8, and gives `probability_map`, float32
+    [1, size, size, labels] in [0, 1]. The batch is fixed at 1, since some
+    phone and browser runtimes refuse an open one. Metadata, the labels' names
+    and the contract are in the file; the contract is beside it too.
 
     Args:
       segmentor: float32 [batch, size, size, 3], normalised -> float32 [batch,
         size, size, labels] in [0, 1].
       path: of the file, replaced if it exists; its folder is made if missing.
+      quantization: none, float16 (weights), dynamic (weights int8), or int8
+        (weights and activations).
+      labels: of the channels of the probability map.
+      version: the step that the weights are from.
+      calibration_images: for int8: uint8 [size, size, 3] RGB of the training
+        split, at least config.CALIBRATION_LEAST different ones.
 
     Returns:
       The path.
 
     Raises:
-      UserError: the folder cannot be written.
-      ConversionError: an operator is left that needs more than the builtins.
+      UserError: the folder cannot be written, or there are too few
+        calibration images.
+      ConversionError: a phone could not run the model.
     """
-
-    def segment(image):
-        normalised = preprocessing.normalise(image)
-        return {"probability_map": segmentor(normalised, training=False)}
-
+    if quantization == "int8":
+        refuse_few_images(calibration_images)
     parent = os.path.dirname(os.path.abspath(path))
     with staging.hidden_folder(parent) as folder:
         archive = os.path.join(folder, "static")
-        saved_model.write_archive(
-            segmentor,
-            archive,
-            function=segment,
-            input_spec=tf.TensorSpec(
-                (1, *segmentor.input_shape[1:]), tf.float32, name="image"
-            ),
+        _write_static_archive(segmentor, archive)
+        content = _convert(archive, quantization, calibration_images)
+        operators.refuse_unportable_operators(operators.list_operators(content))
+        promised = contract.make_contract(
+            content, quantization=quantization, labels=labels, version=version
         )
-        content = _convert(archive)
-        refuse_unportable_operators(_operators(content))
-        files.write_bytes(path, content)
+        files.write_bytes(path, metadata.attach_metadata(content, promised))
+        contract.write_contract(promised, path)
     return path
 
 
-def operators(path: str) -> list[str]:
-    """Lists the operators of a TFLite model in the order they run.
+def refuse_few_images(images: Sequence[np.ndarray]) -> None:
+    """Refuses to calibrate int8 on too few images.
 
-    Args:
-      path: of the file.
-
-    Returns:
-      Names as in TFLite's schema, "CONV_2D"; a custom operator, TensorFlow's
-      own among them, as "CUSTOM FlexErf".
+    Copies of one image say nothing new about the range of an activation.
 
     Raises:
-      UserError: the file is missing or no TFLite model.
+      UserError: fewer than config.CALIBRATION_LEAST are different.
     """
-    try:
-        with open(path, "rb") as file:
-            content = file.read()
-    except OSError as error:
+    count = len({image.tobytes() for image in images})
+    if count < config.CALIBRATION_LEAST:
+        others = ",".join(q for q in config.QUANTIZATIONS if q != "int8")
         raise config.UserError(
-            f"{path}: cannot be read ({error.strerror}); name a TFLite file"
-        ) from error
-    _refuse_other_formats(path, content)
-    return _operators(content)
-
-
-def refuse_unportable_operators(names: list[str]) -> None:
-    """Refuses operators that a plain TFLite runtime cannot run.
-
-    Variables are the mark of a model whose weights the converter left out.
-
-    Raises:
-      ConversionError: names them.
-    """
-    unportable = sorted(
-        name
-        for name in set(names)
-        if name in _VARIABLE_OPERATORS or name.startswith(_CUSTOM)
-    )
-    if unportable:
-        raise ConversionError(
-            "the TFLite model needs operators that phones lack:"
-            f" {', '.join(unportable)}"
+            f"--quantizations: int8 is calibrated on at least"
+            f" {config.CALIBRATION_LEAST} different images of the training"
+            f" split, and there are {count}; bring more, or leave int8 out:"
+            f" --quantizations={others}."
         )
 
 
-def _refuse_other_formats(path: str, content: bytes) -> None:
-    from ai_edge_litert import interpreter as litert
+def _write_static_archive(segmentor: keras.Model, path: str) -> None:
+    def segment(image):
+        normalised = preprocessing.normalise(image)
+        return {tflite_model.OUTPUT: segmentor(normalised, training=False)}
 
-    try:
-        # It verifies every offset; the Python schema below follows them
-        # blindly and finds no operators in garbage.
-        litert.Interpreter(model_content=content)
-    except ValueError as error:
-        raise config.UserError(
-            f"{path}: is not a TFLite model, or a damaged one; name a .tflite"
-            " file or export it again"
-        ) from error
+    saved_model.write_archive(
+        segmentor,
+        path,
+        function=segment,
+        input_spec=tf.TensorSpec(
+            (1, *segmentor.input_shape[1:]),
+            tf.float32,
+            name=tflite_model.INPUT,
+        ),
+    )
 
 
-def _convert(archive: str) -> bytes:
-    with quiet.silenced():
+def _convert(
+    archive: str, quantization: str, calibration_images: Sequence[np.ndarray]
+) -> bytes:
+    with quiet.silenced(), warnings.catch_warnings():
+        # The converter itself calibrates with the deprecated interpreter.
+        warnings.filterwarnings("ignore", ".*tf.lite.Interpreter is deprecated")
         converter = tf.lite.TFLiteConverter.from_saved_model(
-            archive, signature_keys=[saved_model.SIGNATURE]
+            archive, signature_keys=[tflite_model.SIGNATURE]
         )
         converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
-        return converter.convert()
+        if quantization != "none":
+            converter.optimizations = [tf.lite.Optimize.DEFAULT]
+        if quantization == "float16":
+            converter.target_spec.supported_types = [tf.float16]
+        if quantization == "int8":
+            _quantise_all(converter, calibration_images)
+        content = converter.convert()
+    if quantization == "int8":
+        _refuse_other_pixels(content)
+    return content
 
 
-def _operators(content: bytes) -> list[str]:
-    from ai_edge_litert import schema_py_generated as schema
+def _quantise_all(
+    converter: tf.lite.TFLiteConverter, images: Sequence[np.ndarray]
+) -> None:
+    """Quantises weights and activations, calibrated on the images.
 
-    model = schema.Model.GetRootAs(content, 0)
-    builtin_names = {
-        number: name
-        for name, number in vars(schema.BuiltinOperator).items()
-        if isinstance(number, int)
-    }
-    names = []
-    for code in map(model.OperatorCodes, range(model.OperatorCodesLength())):
-        # Two fields: the old one is a byte and ends at 127.
-        number = max(code.BuiltinCode(), code.DeprecatedBuiltinCode())
-        name = builtin_names.get(number, f"BUILTIN {number}")
-        if name == _CUSTOM:
-            name = f"{_CUSTOM} {code.CustomCode().decode()}"
-        names.append(name)
-    graphs = map(model.Subgraphs, range(model.SubgraphsLength()))
-    return [
-        names[graph.Operators(i).OpcodeIndex()]
-        for graph in graphs
-        for i in range(graph.OperatorsLength())
-    ]
+    Pixels go in as uint8. Probabilities come out as float32, as of the other
+    kinds: every runtime takes that, a client need not know scale and zero
+    point, and the one conversion at the end costs nothing to speak of.
+    """
+
+    def feed() -> Iterator[dict[str, np.ndarray]]:
+        for number, image in enumerate(images):
+            image = np.float32(image[None])
+            if not number:
+                # The input's range has to be all of 0..255, or plain pixels
+                # would be stretched.
+                image[0, 0, 0], image[0, -1, -1] = 0, 255
+            yield {tflite_model.INPUT: image}
+
+    converter.representative_dataset = feed
+    converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+    converter.inference_input_type = tf.uint8
+    converter.inference_output_type = tf.float32
+
+
+def _refuse_other_pixels(content: bytes) -> None:
+    from ai_edge_litert import interpreter as litert
+
+    (taken,) = litert.Interpreter(model_content=content).get_input_details()
+    scale, zero_point = taken["quantization"]
+    if (round(scale, 6), zero_point) != _PLAIN_PIXELS:
+        raise operators.ConversionError(
+            f"the int8 model takes pixels of scale {scale} and zero point"
+            f" {zero_point}, not plain ones"
+        )

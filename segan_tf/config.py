@@ -46,6 +46,8 @@ SPLITS = ("train", "validation", "test", "all")
 LABEL_KINDS = ("exclusive", "overlapping")
 CRITIC_FORMS = ("shared", "stacked", "per_label")
 MOST_LABELS = 255  # one byte a pixel holds the numbers of the label maps
+QUANTIZATIONS = ("none", "float16", "dynamic", "int8")
+CALIBRATION_LEAST = 100  # different images; fewer leave ranges too narrow
 
 
 class UserError(ValueError):
@@ -109,10 +111,14 @@ class Config:
     input: str = ""
     output_dir: str = "predictions"
     export_dir: str = "exported"
+    quantizations: tuple[str, ...] = QUANTIZATIONS
+    calibration_images: int = 200  # twice CALIBRATION_LEAST; ours
+    allow_parity_loss: bool = False
 
     def __post_init__(self):
-        # Flags hand over lists of text, flags.json lists of numbers.
+        # Flags hand over lists of text, flags.json lists.
         object.__setattr__(self, "label_weights", tuple(self.label_weights))
+        object.__setattr__(self, "quantizations", tuple(self.quantizations))
         self._check_choices()
         self._check_numbers()
         self._check_labels()
@@ -133,6 +139,13 @@ class Config:
                 raise UserError(
                     f"--{name} ({value}) must be one of {', '.join(choices)}."
                 )
+
+        unknown = [q for q in self.quantizations if q not in QUANTIZATIONS]
+        if unknown or not self.quantizations:
+            raise UserError(
+                f"--quantizations ({','.join(self.quantizations)}) must be "
+                f"some of {','.join(QUANTIZATIONS)}."
+            )
 
     def _check_numbers(self):
         for name, least in LEAST.items():
@@ -241,6 +254,7 @@ LEAST = {
     "virtual_devices": 0,
     "seed": 0,
     "checkpoint_minutes": 0,
+    "calibration_images": CALIBRATION_LEAST,
 }
 
 # The fields that say where the pairs come from, ...
@@ -253,12 +267,9 @@ DIVISION_FIELDS = (
     "test_list",
     "groups",
 )
-DATA_FIELDS = (
-    *SOURCE_FIELDS,
-    *DIVISION_FIELDS,
-    "label_names",
-    "skip_bad_pairs",
-)
+# Given anew, they say which pairs are of a split; else the run's record does.
+ANEW_FIELDS = (*SOURCE_FIELDS, *DIVISION_FIELDS)
+DATA_FIELDS = (*ANEW_FIELDS, "label_names", "skip_bad_pairs")
 # The fields that a trained model cannot change any more.
 MODEL_FIELDS = ("segmentor", "width", "num_labels", "label_kind", "image_size")
 # The fields that decide a run's weights: resuming needs the same values.

@@ -73,6 +73,11 @@ from segan_tf import config
             r"--critic_form \(own\) must be one of shared",
         ),
         (
+            {"quantizations": ("none", "int4")},
+            r"--quantizations \(none,int4\) .* some of none,float16,dynamic,",
+        ),
+        ({"quantizations": ()}, r"--quantizations \(\) must be some of none,"),
+        (
             {"image_dir": "a"},
             r"--image_dir \(a\) needs --label_map_dir beside it\.",
         ),
@@ -171,6 +176,9 @@ def test_what_changes_no_weight_may_change_between_two_starts():
         "input",
         "output_dir",
         "export_dir",
+        "quantizations",
+        "calibration_images",
+        "allow_parity_loss",
     }
 
 

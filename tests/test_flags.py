@@ -32,12 +32,12 @@ def test_each_field_has_a_flag_and_only_the_mode_is_a_flag_besides():
 
 @pytest.mark.parametrize("name", FIELDS)
 def test_a_flag_has_its_fields_default_and_type(name):
-    if name in LISTS:
-        assert tuple(OURS[name].default) == FIELDS[name].default
-        assert "list of strings" in OURS[name].flag_type()
+    kind, default = FIELDS[name].type, FIELDS[name].default
+    if isinstance(default, tuple):
+        assert OURS[name].default == list(default)
+        assert OURS[name].flag_type() == "comma separated list of strings"
         return
-    assert OURS[name].default == FIELDS[name].default
-    kind = FIELDS[name].type
+    assert OURS[name].default == default
     (kind,) = {kind, *getattr(kind, "__args__", ())} & set(FLAG_TYPES)
     expected = "string enum" if name in CHOICES else FLAG_TYPES[kind]
     assert OURS[name].flag_type() == expected
@@ -83,6 +83,7 @@ def test_the_help_shows_defaults_and_how_to_say_no():
     text = flags.help_text()
     assert "--image_size\n      Side of the segmentor's input in" in text
     assert "(default 128)" in text
+    assert "none,float16,dynamic,int8)" in text
     assert "--[no]resume\n" in text
     assert "(default true)" in text
     assert "default None" not in text
@@ -116,6 +117,8 @@ def test_help_needs_no_tensorflow(no_tensorflow, flag):
         (["--batch_size=0"], "--batch_size=0: 0 is not a positive integer"),
         (["--epochs=ten"], "--epochs=ten: invalid literal for int()"),
         (["--mode=predict"], "--input is missing; give a picture or a folder"),
+        (["--mode=export", "--quantizations=int4"], "(int4) must be some of"),
+        (["--calibration_images=99"], "--calibration_images=99: 99 is not"),
         (["--flagfile=nowhere"], "Unable to open flagfile: "),
         *(
             ([f"--mode={mode}", "--image_size=100"], "use 96 or 112.")

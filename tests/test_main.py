@@ -6,10 +6,12 @@ import shutil
 import subprocess
 import sys
 
+import blobs
 import pytest
 import running
 
 import main
+from export import parity
 from segan_tf import config
 
 
@@ -93,16 +95,136 @@ def test_a_finished_run_has_nothing_to_do_again(model_dir):
     assert contents(os.path.join(model_dir, "checkpoints")) == before
 
 
-def test_export_says_what_it_wrote_and_how_near_it_is(exported):
+def test_export_hands_out_what_its_table_shows(exported):
     export_dir, result = exported
     assert result.status == 0, result.err
-    served, carried = result.out.splitlines()
-    path = os.path.join(export_dir, "saved_model", "2")
-    assert served.startswith(f"{path}: differs from Keras by at most ")
-    assert os.path.isfile(os.path.join(path, "saved_model.pb"))
-    path = os.path.join(export_dir, "segan_none.tflite")
-    assert carried.startswith(f"{path}: differs from Keras by at most ")
-    assert os.path.isfile(path)
+    lines = result.out.splitlines()
+    # 16 // 4 for testing.
+    assert lines[0] == "compared on 4 images: the test split"
+    assert lines[1].startswith("artefact ")
+    assert [line.split()[0] for line in lines[2:]] == [
+        "Keras",
+        os.path.join("saved_model", "2"),
+        *(f"segan_{q}.tflite" for q in ("none", "float16", "dynamic")),
+    ]
+    assert all(line.endswith("  within its limit") for line in lines[3:])
+    assert sorted(os.listdir(export_dir)) == [
+        "parity.json",
+        "saved_model",
+        "segan_dynamic.json",
+        "segan_dynamic.tflite",
+        "segan_float16.json",
+        "segan_float16.tflite",
+        "segan_none.json",
+        "segan_none.tflite",
+    ]
+
+
+def test_export_scores_as_evaluate_does(exported, model_dir, tmp_path):
+    record = read_json(exported[0], "parity.json")
+    copy = shutil.copytree(model_dir, tmp_path / "run")
+    assert running.run("--mode=evaluate", f"--model_dir={copy}").status == 0
+
+    scores = read_json(copy, "evaluation_test", "results.json")["metrics"]
+
+    for name in ("dice", "iou"):
+        mean = scores[name]["mean"]
+        assert record["keras"][name] == pytest.approx(mean, abs=1e-5)
+        served = record["artefacts"]["saved_model"][name]
+        assert served == pytest.approx(mean, abs=1e-3)
+
+
+def test_export_refuses_int8_from_a_handful_of_images(model_dir, tmp_path):
+    error = running.error_of(
+        "--mode=export",
+        f"--model_dir={model_dir}",
+        f"--export_dir={tmp_path}/out",
+    )
+    assert "training split, and there are 11; bring more, or leave" in error
+    assert error.endswith("--quantizations=none,float16,dynamic.")
+    assert not (tmp_path / "out").exists()
+
+
+def test_export_of_all_four_is_calibrated_on_the_training_split(
+    model_dir, tmp_path
+):
+    blobs.write_pairs(str(tmp_path / "data"), 150)
+    result = running.run(
+        "--mode=export",
+        f"--model_dir={model_dir}",
+        f"--data_dir={tmp_path}/data",
+        f"--export_dir={tmp_path}/out",
+        # Of a model that has learned nothing yet.
+        "--allow_parity_loss",
+    )
+    assert result.status == 0, result.err
+    # 150 // 4 for testing, 113 // 10 for validation: 102 calibrate.
+    assert result.out.startswith("compared on 37 images: the test split")
+    contract = read_json(tmp_path, "out", "segan_int8.json")
+    assert contract["input"]["dtype"] == "uint8"
+    prediction = running.run(
+        "--mode=predict",
+        f"--model={tmp_path}/out/segan_int8.tflite",
+        f"--input={tmp_path}/data/images/blob_000.png",
+        f"--output_dir={tmp_path}/predictions",
+    )
+    assert prediction.status == 0, prediction.err
+
+
+def test_export_without_the_runs_data_says_that_dice_is_unknown(
+    model_dir, tmp_path
+):
+    copy = shutil.copytree(model_dir, tmp_path / "run")
+    record = read_json(copy, "flags.json")
+    record["flags"]["data_dir"] = "gone"
+    (copy / "flags.json").write_text(json.dumps(record))
+    given = (
+        "--mode=export",
+        f"--model_dir={copy}",
+        f"--export_dir={tmp_path}/out",
+        "--quantizations=none",
+    )
+    assert "--split=train" not in running.error_of(*given, "--split=train")
+
+    result = running.run(*given)
+
+    assert result.status == 0, result.err
+    lines = result.out.splitlines()
+    assert lines[0] == (
+        "Dice cannot be measured: --data_dir (gone) does not exist; check the "
+        "path."
+    )
+    assert lines[1] == "compared on 4 images: 4 drawings"
+    row = read_json(tmp_path, "out", "parity.json")["artefacts"]["none"]
+    assert (row["dice"], row["iou"]) == (None, None)
+    assert row["dice_to_keras"] == pytest.approx(1, abs=1e-3)
+
+
+def test_export_ends_with_1_when_an_artefact_is_refused(
+    model_dir, tmp_path, monkeypatch
+):
+    monkeypatch.setitem(parity.DIFFERENCE_LIMITS, "float16", 1e-9)
+    given = (
+        "--mode=export",
+        f"--model_dir={model_dir}",
+        "--quantizations=none,float16",
+    )
+    error = running.error_of(*given, f"--export_dir={tmp_path}/out")
+    assert error.startswith("error: segan_float16.tflite differs from Keras by")
+    assert "more than 1e-09; it was not handed out" in error
+    assert sorted(os.listdir(tmp_path / "out")) == [
+        "parity.json",
+        "saved_model",
+        "segan_none.json",
+        "segan_none.tflite",
+    ]
+
+    allowed = running.run(
+        *given, f"--export_dir={tmp_path}/all", "--allow_parity_loss"
+    )
+    assert allowed.status == 0
+    assert "  BEYOND ITS LIMIT" in allowed.out
+    assert (tmp_path / "all" / "segan_float16.tflite").exists()
 
 
 def test_export_refuses_to_write_over_a_version(model_dir, export_dir):

@@ -1,107 +1,101 @@
-"""Tests of the proofs: a broken artefact is never handed out."""
+"""Tests of the gate: what differs from Keras is not handed out."""
 
 import hashlib
 import json
+import math
 import os
 import shutil
 
 import keras
 import numpy as np
 import pytest
+import small_models
 import tensorflow as tf
 
-from export import c_loader, parity, saved_model, tflite
-from segan_tf import config
+from export import comparison, parity, parity_table, saved_model, stopwatch
+from segan_tf import config, labels
+from segan_tf.evaluation import evidence
 
-_SIZE = 32
-_MEAN = np.float32([0.485, 0.456, 0.406])
-_STD = np.float32([0.229, 0.224, 0.225])
-
-
-def _build_segmentor(seed):
-    """Builds a small segmentor with every kind of layer a real one has."""
-    layers = keras.layers
-    image = keras.Input((_SIZE, _SIZE, 3), name="image")
-    x = layers.Conv2D(8, 4, strides=2, padding="same", name="down")(image)
-    x = layers.BatchNormalization(name="norm")(x)
-    x = layers.LeakyReLU(name="leaky")(x)
-    x = layers.UpSampling2D(interpolation="bilinear", name="up")(x)
-    x = layers.Concatenate(name="skip")([x, image])
-    x = layers.Conv2D(1, 3, padding="same", name="logits")(x)
-    x = layers.Activation("sigmoid", name="label_map")(x)
-    segmentor = keras.Model(image, x, name="segmentor")
-    rng = np.random.default_rng(seed)
-    segmentor.set_weights(
-        [
-            rng.uniform(0.5, 1.5, weights.shape)  # batch norm and offsets
-            if weights.ndim == 1
-            else rng.normal(0, 0.2, weights.shape)
-            for weights in segmentor.get_weights()
-        ]
-    )
-    return segmentor
+ALL = ("saved_model", *config.QUANTIZATIONS)
+MEASURED = {"latency_ms": 2.5, "peak_memory_mb": 12.0}
 
 
-def _draw_images(*shapes):
-    rng = np.random.default_rng(0)
-    return [
-        rng.integers(0, 256, (*shape, 3), dtype=np.uint8) for shape in shapes
-    ]
-
-
-def _export_all(segmentor, export_dir, images, version=1):
-    return parity.export_all(
-        segmentor, export_dir=str(export_dir), version=version, images=images
-    )
+@pytest.fixture(autouse=True, scope="module")
+def _no_measurement():
+    """Spares the processes that take time and memory."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(stopwatch, "measure", lambda *_, **__: dict(MEASURED))
+        yield
 
 
 @pytest.fixture(scope="module")
 def segmentor():
-    return _build_segmentor(seed=1)
+    return small_models.build_segmentor()
 
 
 @pytest.fixture(scope="module")
 def other_segmentor():
-    return _build_segmentor(seed=2)
+    return small_models.build_segmentor(seed=2)
+
+
+def export_all(segmentor, export_dir, *, version=1, **changes):
+    """Exports by the plainest arguments but for the changes."""
+    images = small_models.draw_images((50, 40), (20, 70), (50, 40))
+    given = {
+        "export_dir": str(export_dir),
+        "version": version,
+        "labels": labels.Labels(),
+        "quantizations": ("none",),
+        "evidence": comparison.Evidence(
+            images,
+            [(image, np.ones((*image.shape[:2], 1), "u1")) for image in images],
+            evidence.measure,
+            "a test",
+        ),
+        **changes,
+    }
+    return parity.export_all(segmentor, **given)
 
 
 @pytest.fixture(scope="module")
-def images():
-    return _draw_images((50, 40), (20, 70), (50, 40))
-
-
-@pytest.fixture(scope="module")
-def exported(segmentor, images, tmp_path_factory):
+def exported(segmentor, tmp_path_factory):
     export_dir = tmp_path_factory.mktemp("export")
-    return export_dir, _export_all(segmentor, export_dir, images, version=7)
+    return export_dir, export_all(
+        segmentor,
+        export_dir,
+        version=7,
+        quantizations=config.QUANTIZATIONS,
+        calibration_images=small_models.draw_calibration_images(),
+        allow_parity_loss=True,
+    )
 
 
 def test_record_holds_what_lies_in_the_folder(exported):
     export_dir, record = exported
-    names = [
-        "export.json",
-        "saved_model",
-        "segan_none.json",
-        "segan_none.tflite",
-    ]
 
-    assert sorted(os.listdir(export_dir)) == names
+    assert json.loads((export_dir / "parity.json").read_text()) == record
+    assert sorted(os.listdir(export_dir)) == sorted(
+        ["parity.json", "saved_model"]
+        + [f"segan_{q}.json" for q in config.QUANTIZATIONS]
+        + [f"segan_{q}.tflite" for q in config.QUANTIZATIONS]
+    )
     assert os.listdir(export_dir / "saved_model") == ["7"]
-    assert json.loads((export_dir / "export.json").read_text()) == record
-    assert record["version"] == 7
-    assert record["tensorflow"] == tf.__version__
-    assert record["keras"] == keras.__version__
-    assert 0 < record["saved_model"]["largest_difference"] <= 1e-5
-    assert 0 < record["tflite"]["largest_difference"] <= 1e-4
+    assert (record["version"], record["images"]) == (7, 3)
+    assert tuple(record["artefacts"]) == ALL
+    assert record["versions"]["tensorflow"] == tf.__version__
+    assert record["versions"]["keras"] == keras.__version__
 
 
-@pytest.mark.parametrize("artefact", ["saved_model", "tflite"])
-def test_record_holds_size_and_hash_of_every_file(exported, artefact):
+@pytest.mark.parametrize("name", ALL)
+def test_record_holds_size_and_hash_of_every_file(exported, name):
     export_dir, record = exported
-    path = export_dir / record[artefact]["path"]
+    row = record["artefacts"][name]
+    path = export_dir / row["path"]
 
-    paths = [path] if path.is_file() else path.rglob("*")
-    folder = path.parent if path.is_file() else path
+    folder = path if path.is_dir() else path.parent
+    paths = (
+        path.rglob("*") if path.is_dir() else path.parent.glob(f"{path.stem}.*")
+    )
     expected = {
         str(file.relative_to(folder)): {
             "bytes": file.stat().st_size,
@@ -111,195 +105,170 @@ def test_record_holds_size_and_hash_of_every_file(exported, artefact):
         if file.is_file()
     }
 
-    assert record[artefact]["files"] == expected
+    assert row["files"] == expected
 
 
-def test_tflite_lists_its_operators_in_order(exported):
-    names = tflite.operators(str(exported[0] / "segan_none.tflite"))
+@pytest.mark.parametrize(
+    "name, judged_by, limit",
+    [
+        ("saved_model", "largest_difference", 1e-5),
+        ("none", "largest_difference", 1e-4),
+        ("float16", "largest_difference", 1e-2),
+        ("dynamic", "dice_loss", 0.005),
+        ("int8", "dice_loss", 0.005),
+    ],
+)
+def test_each_kind_is_judged_by_its_own_limit(exported, name, judged_by, limit):
+    row = exported[1]["artefacts"][name]
 
-    # Batch normalisation is folded into the convolution before it.
-    assert names == [
-        "MUL",  # / 255
-        "SUB",  # - mean
-        "MUL",  # / std
-        "CONV_2D",
-        "LEAKY_RELU",
-        "RESIZE_BILINEAR",
-        "CONCATENATION",
-        "CONV_2D",
-        "LOGISTIC",
+    assert (row["judged_by"], row["limit"]) == (judged_by, limit)
+    assert row["within_limit"] == (row["value"] <= limit)
+    assert row["largest_difference"] > 0
+
+
+def test_costs_and_operators_stand_beside(exported):
+    rows = exported[1]["artefacts"]
+
+    assert rows["none"]["latency_ms"] == {
+        "one_thread": 2.5,
+        "all_threads": 2.5,
+    }
+    assert rows["none"]["peak_memory_mb"] == 12
+    assert rows["none"]["operators"]["CONV_2D"] == 2
+    assert rows["none"]["delegated_share"] == 1
+    # Everything but the first step, from uint8 to int8, of 11.
+    assert rows["int8"]["delegated_share"] == 10 / 11
+    assert rows["saved_model"]["operators"] is None
+
+
+def summary(difference=0.0, dice=None, dice_to_keras=1.0):
+    """Makes what a comparison says of an artefact."""
+    return {
+        "largest_difference": difference,
+        "dice": dice,
+        "iou": dice,
+        "dice_to_keras": dice_to_keras,
+    }
+
+
+@pytest.mark.parametrize(
+    "kind, row, keras_dice, within",
+    [
+        ("saved_model", summary(1e-5), 0.9, True),
+        ("saved_model", summary(1.1e-5), 0.9, False),
+        ("none", summary(1e-4), None, True),
+        ("none", summary(math.nan), None, False),
+        ("float16", summary(math.inf), None, False),
+        ("int8", summary(0.5, dice=0.8951), 0.9, True),
+        ("int8", summary(0.5, dice=0.8949), 0.9, False),
+        ("int8", summary(0.5, dice=0.95), 0.9, True),
+        ("dynamic", summary(math.nan, dice=0.9), 0.9, False),
+        ("dynamic", summary(0.5, dice_to_keras=0.981), None, True),
+        ("dynamic", summary(0.5, dice_to_keras=0.979), None, False),
+    ],
+)
+def test_verdict(kind, row, keras_dice, within):
+    parity.judge(row, kind, keras_dice)
+    assert row["within_limit"] is within
+
+
+def test_only_what_is_within_its_limit_is_handed_out(
+    segmentor, other_segmentor, tmp_path, monkeypatch
+):
+    write = saved_model.export_saved_model
+    monkeypatch.setattr(
+        saved_model,
+        "export_saved_model",
+        lambda _, *rest: write(other_segmentor, *rest),
+    )
+
+    record = export_all(segmentor, tmp_path)
+
+    (refusal,) = parity_table.refusals(record)
+    path = os.path.join("saved_model", "1")
+    assert refusal.startswith(f"{path} differs from Keras by 0.")
+    assert "more than 1e-05; it was not handed out (--allow_par" in refusal
+    assert sorted(os.listdir(tmp_path)) == [
+        "parity.json",
+        "segan_none.json",
+        "segan_none.tflite",
     ]
+    rows = json.loads((tmp_path / "parity.json").read_text())["artefacts"]
+    assert {name: row["handed_out"] for name, row in rows.items()} == {
+        "saved_model": False,
+        "none": True,
+    }
+
+
+def test_what_is_allowed_all_the_same_is_marked(
+    segmentor, tmp_path, monkeypatch
+):
+    monkeypatch.setitem(parity.DIFFERENCE_LIMITS, "none", 0)
+
+    record = export_all(segmentor, tmp_path, allow_parity_loss=True)
+
+    assert parity_table.refusals(record) == []
+    row = record["artefacts"]["none"]
+    assert (row["within_limit"], row["handed_out"]) == (False, True)
+    assert (tmp_path / "segan_none.tflite").exists()
+
+
+def test_serving_graph_that_does_not_normalise_is_refused(
+    segmentor, tmp_path, monkeypatch
+):
+    def without_normalising(segmentor, images):
+        small = tf.image.resize(images, (32, 32), antialias=True)
+        probability_map = segmentor(small, training=False)
+        size = tf.shape(images)[1:3]
+        return {"probability_map": tf.image.resize(probability_map, size)}
+
+    monkeypatch.setattr(saved_model, "_segment", without_normalising)
+
+    row = export_all(segmentor, tmp_path)["artefacts"]["saved_model"]
+
+    assert row["largest_difference"] > 0.01
+    assert not (tmp_path / "saved_model").exists()
 
 
 def test_next_version_stands_beside_the_last_without_a_word(
-    segmentor, other_segmentor, exported, images, tmp_path, capfd
+    other_segmentor, exported, tmp_path, capfd
 ):
-    export_dir = tmp_path / "export"
-    shutil.copytree(exported[0], export_dir)
+    export_dir = shutil.copytree(exported[0], tmp_path / "export")
 
-    record = _export_all(other_segmentor, export_dir, images, version=8)
+    record = export_all(other_segmentor, export_dir, version=8)
 
     assert capfd.readouterr() == ("", "")
-    assert record["saved_model"]["path"] == os.path.join("saved_model", "8")
-    old, new = (str(export_dir / "saved_model" / v) for v in ("7", "8"))
-    phone = str(export_dir / "segan_none.tflite")
-    assert parity.check_saved_model(segmentor, old, images) <= 1e-5
-    assert parity.check_saved_model(other_segmentor, new, images) <= 1e-5
-    assert parity.check_tflite(other_segmentor, phone, images) <= 1e-4
+    assert sorted(os.listdir(export_dir / "saved_model")) == ["7", "8"]
+    contract = json.loads((export_dir / "segan_none.json").read_text())
+    assert contract["version"] == record["version"] == 8
+    assert (
+        record["artefacts"]["none"]["files"]["segan_none.tflite"]["sha256"]
+        == contract["sha256"]
+    )
 
 
 def test_existing_version_is_refused_before_any_work(
-    segmentor, exported, images, monkeypatch
+    segmentor, exported, monkeypatch
 ):
-    export_dir, _ = exported
     monkeypatch.setattr(saved_model, "write_archive", None)
 
     with pytest.raises(config.UserError, match="version 7 exists already"):
-        _export_all(segmentor, export_dir, images, version=7)
+        export_all(segmentor, exported[0], version=7)
 
 
-def test_folder_that_cannot_be_made_is_refused(segmentor, tmp_path, images):
+def test_few_calibration_images_are_refused_before_any_work(
+    segmentor, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(saved_model, "write_archive", None)
+
+    with pytest.raises(config.UserError, match="at least 100 different"):
+        export_all(segmentor, tmp_path, quantizations=("int8",))
+
+
+def test_folder_that_cannot_be_made_is_refused(segmentor, tmp_path):
     (tmp_path / "file").write_text("in the way")
     export_dir = tmp_path / "file" / "export"
 
     words = f"--export_dir: cannot write in {export_dir}"
     with pytest.raises(config.UserError, match=words):
-        _export_all(segmentor, export_dir, images)
-
-
-def test_checks_tell_two_segmentors_apart(other_segmentor, exported, images):
-    served = str(exported[0] / "saved_model" / "7")
-    carried = str(exported[0] / "segan_none.tflite")
-
-    assert parity.check_saved_model(other_segmentor, served, images) > 0.01
-    assert parity.check_tflite(other_segmentor, carried, images) > 0.01
-
-
-@pytest.mark.parametrize(
-    "module, name, words",
-    [
-        (saved_model, "export_saved_model", "the SavedModel differs"),
-        (tflite, "export_tflite", "the TFLite model differs"),
-    ],
-)
-def test_weights_of_another_model_are_not_handed_out(
-    segmentor,
-    other_segmentor,
-    tmp_path,
-    images,
-    monkeypatch,
-    module,
-    name,
-    words,
-):
-    export = getattr(module, name)
-    monkeypatch.setattr(
-        module,
-        name,
-        lambda _, *rest, **more: export(other_segmentor, *rest, **more),
-    )
-
-    with pytest.raises(parity.ParityError, match=f"{words}.*was removed"):
-        _export_all(segmentor, tmp_path, images)
-
-    assert os.listdir(tmp_path) == []
-
-
-def _without_normalising(segmentor, images):
-    small = tf.image.resize(images, (_SIZE, _SIZE), antialias=True)
-    probability_map = segmentor(small, training=False)
-    return {
-        "probability_map": tf.image.resize(
-            probability_map, tf.shape(images)[1:3]
-        )
-    }
-
-
-def test_serving_graph_that_does_not_normalise_is_caught(
-    segmentor, tmp_path, images, monkeypatch
-):
-    monkeypatch.setattr(saved_model, "_segment", _without_normalising)
-
-    with pytest.raises(parity.ParityError, match="the SavedModel differs"):
-        _export_all(segmentor, tmp_path, images)
-
-
-def _without_resizing_back(segmentor, images):
-    small = tf.image.resize(images, (_SIZE, _SIZE), antialias=True)
-    normalised = (small / 255 - _MEAN) / _STD
-    return {"probability_map": segmentor(normalised, training=False)}
-
-
-def test_one_image_of_the_segmentors_size_still_proves_other_sizes(
-    segmentor, tmp_path, monkeypatch
-):
-    monkeypatch.setattr(saved_model, "_segment", _without_resizing_back)
-
-    with pytest.raises(parity.ParityError, match=r"gives float32 \(1, 32, 32"):
-        _export_all(segmentor, tmp_path, _draw_images((_SIZE, _SIZE)))
-
-
-def _write_archive_without_keras(segmentor, path, *, function, input_spec):
-    module = tf.Module()
-    module.segmentor = segmentor
-    module.serve = tf.function(function, input_signature=[input_spec])
-    tf.saved_model.save(
-        module, path, signatures={"serving_default": module.serve}
-    )
-
-
-def test_saved_model_that_only_python_can_run_is_caught(
-    segmentor, tmp_path, images, monkeypatch
-):
-    monkeypatch.setattr(
-        saved_model, "write_archive", _write_archive_without_keras
-    )
-
-    path = saved_model.export_saved_model(segmentor, str(tmp_path), 1)
-
-    reloaded = tf.saved_model.load(path)
-    answer = reloaded.signatures["serving_default"](
-        images=tf.constant(images[0][None])
-    )
-    assert answer["probability_map"].shape == (1, 50, 40, 1)
-    words = "Could not find variable"
-    with pytest.raises(c_loader.CSessionError, match=words):
-        parity.check_saved_model(segmentor, path, images)
-
-
-def test_tflite_without_weights_is_caught(segmentor, tmp_path, monkeypatch):
-    monkeypatch.setattr(
-        saved_model, "write_archive", _write_archive_without_keras
-    )
-
-    words = "READ_VARIABLE, VAR_HANDLE"
-    with pytest.raises(tflite.ConversionError, match=words):
-        tflite.export_tflite(segmentor, str(tmp_path / "model.tflite"))
-
-    assert os.listdir(tmp_path) == []
-
-
-@pytest.mark.parametrize("difference", [2e-4, float("inf"), float("nan")])
-def test_difference_above_the_limit_is_refused(difference):
-    with pytest.raises(parity.ParityError, match="more than 0.0001"):
-        parity.refuse_difference("TFLite model", difference, 1e-4)
-
-    parity.refuse_difference("TFLite model", 1e-4, 1e-4)
-
-
-def test_weights_that_are_not_numbers_are_refused(segmentor, exported, images):
-    broken = _build_segmentor(seed=1)
-    logits = broken.get_layer("logits")
-    logits.set_weights([w * np.nan for w in logits.get_weights()])
-    served = str(exported[0] / "saved_model" / "7")
-    carried = str(exported[0] / "segan_none.tflite")
-
-    assert np.isnan(parity.check_saved_model(broken, served, images))
-    assert np.isnan(parity.check_tflite(broken, carried, images))
-
-
-def test_proof_without_images_is_refused(segmentor, exported):
-    with pytest.raises(ValueError, match="at least one image"):
-        parity.check_saved_model(segmentor, str(exported[0]), [])
-    with pytest.raises(ValueError, match="at least one image"):
-        parity.check_tflite(segmentor, str(exported[0]), [])
+        export_all(segmentor, export_dir)

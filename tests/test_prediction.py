@@ -389,13 +389,3 @@ def test_served_model_names_its_labels(models_of_three):
         answer["label_names"].tolist()
         == [[b"lesion", b"hair", b"ruler mark"]] * 2
     )
-
-
-def test_several_labels_without_their_names_are_refused(
-    models_of_three, tmp_path
-):
-    path = shutil.copy(models_of_three["TFLite"], tmp_path / "a.tflite")
-    with pytest.raises(
-        config.UserError, match="a.json, which names the 3 labels of the model"
-    ):
-        prediction.load_predictor(str(path))

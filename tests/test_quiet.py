@@ -1,11 +1,11 @@
-"""Tests of export.quiet."""
+"""Tests of segan_tf.quiet."""
 
 import os
 import sys
 
 import pytest
 
-from export import quiet
+from segan_tf import quiet
 
 
 def _write_everywhere():

@@ -10,8 +10,6 @@ from segan_tf.data import label_maps, pairs, sources, splits
 from segan_tf.evaluation import prediction, report, scores
 from segan_tf.training import run_dir
 
-_DATA = (*config.SOURCE_FIELDS, *config.DIVISION_FIELDS, "label_names")
-
 
 def evaluate(
     run: config.Config, *, divide_anew: bool, command: list[str]
@@ -34,7 +32,10 @@ def evaluate(
         and ``skip_bad_pairs`` is not set.
     """
     labels = sources.load_labels(run)
-    pairs_of_split = _pairs_of_split(run, labels, divide_anew=divide_anew)
+    divided = find_splits(run, labels, divide_anew=divide_anew)
+    pairs_of_split = choose_pairs(run, divided)
+    if divide_anew:
+        _warn_of_trained_ids(run, pairs_of_split)
     model = run.model or run.model_dir
     predictor = prediction.load_predictor(model)
     _refuse_other_labels(run, labels, predictor.labels)
@@ -58,7 +59,9 @@ def evaluate(
                 "date": datetime.date.today().isoformat(),
                 "model": prediction.describe_model(model),
                 "split": run.split,
-                "data": {name: getattr(run, name) for name in _DATA},
+                "data": {
+                    name: getattr(run, name) for name in config.DATA_FIELDS
+                },
                 "unreadable": unreadable,
                 "seconds": round(seconds, 1),
                 "training": run_dir.read_training(run.model_dir),
@@ -132,24 +135,35 @@ def _refuse_other_labels(
         )
 
 
-def _pairs_of_split(
+def find_splits(
     run: config.Config, labels: labels_lib.Labels, *, divide_anew: bool
-) -> list[pairs.Pair]:
-    """Finds the pairs to score: by the run's recorded ids, or by the flags."""
+) -> splits.Splits:
+    """Divides the pairs by the run's recorded ids, or anew by the flags.
+
+    Raises:
+      UserError: the pairs cannot be found, or are not those of the run.
+    """
     if divide_anew:
-        divided = sources.load_splits(
+        return sources.load_splits(
             run, labels, progress=progress.bar, say=progress.say
         )
-    else:
-        found = sources.find(run, labels, progress=progress.bar)
-        divided = splits.splits_from_ids(
-            found.pairs, splits.read_split_ids(run.model_dir)
-        )
+    found = sources.find(run, labels, progress=progress.bar)
+    return splits.splits_from_ids(
+        found.pairs, splits.read_split_ids(run.model_dir)
+    )
+
+
+def choose_pairs(
+    run: config.Config, divided: splits.Splits
+) -> list[pairs.Pair]:
+    """Takes the pairs of the run's split.
+
+    Raises:
+      UserError: there are none.
+    """
     names = config.SPLITS[:-1] if run.split == "all" else (run.split,)
     chosen = [pair for name in names for pair in getattr(divided, name)]
     _refuse_nothing(run, chosen)
-    if divide_anew:
-        _warn_of_trained_ids(run, chosen)
     return chosen
 
 

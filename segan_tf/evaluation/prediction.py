@@ -14,6 +14,7 @@ from segan_tf import config, files, progress
 from segan_tf import labels as labels_lib
 from segan_tf.data import images, preprocessing
 from segan_tf.evaluation import overlays
+from segan_tf.models import tflite_model
 from segan_tf.training import checkpoints, run_dir
 
 _OUTPUT = "probability_map"  # of the exported models
@@ -116,32 +117,23 @@ def _saved_model_predictor(path: str) -> Predictor:
 
 
 def _tflite_predictor(path: str) -> Predictor:
-    from ai_edge_litert import interpreter
-
     try:
-        lite = interpreter.Interpreter(model_path=path)
-        segment = lite.get_signature_runner("serving_default")
-        inputs = segment.get_input_details()
-        _refuse_other_names("input", inputs, "image")
-        _refuse_other_names("output", segment.get_output_details(), _OUTPUT)
-    except (ValueError, KeyError, RuntimeError) as error:
+        model = tflite_model.TFLiteModel(path)
+    except ValueError as error:
         raise config.UserError(
             f"--model ({path}) is not a TFLite file of this program "
-            f"({_first_line(error)}); export it again."
+            f"({error}); export it again."
         ) from error
-    size = inputs["image"]["shape"][1:3]
 
     def predict(image: np.ndarray) -> np.ndarray:
-        batch = preprocessing.resize_image(image[None], *size)
-        probability = segment(image=batch.numpy())[_OUTPUT]
+        batch = preprocessing.resize_image(image[None], *model.size)
+        probability = model.segment(batch.numpy())
         height, width = image.shape[:2]
         return preprocessing.resize_probability_map(probability, height, width)[
             0
         ].numpy()
 
-    beside = f"{os.path.splitext(path)[0]}.json"
-    count = int(segment.get_output_details()[_OUTPUT]["shape"][-1])
-    return Predictor(_read_exported_labels(beside, count), predict)
+    return Predictor(model.labels, predict)
 
 
 def _read_exported_labels(path: str, count: int) -> labels_lib.Labels:

@@ -1,4 +1,4 @@
-"""Tests of the exported SegAN segmentor: what servers and phones are given."""
+"""Tests of the SavedModel: what servers are given."""
 
 import os
 import stat
@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from export import c_loader, saved_model, tflite
+from export import c_loader, saved_model
 from segan_tf import config
 from segan_tf.models import segmentor as segmentors
 
@@ -54,7 +54,6 @@ def segmentor():
 def export_dir(segmentor, tmp_path_factory):
     path = tmp_path_factory.mktemp("export")
     saved_model.export_saved_model(segmentor, str(path), 7)
-    tflite.export_tflite(segmentor, str(path / "segan_none.tflite"))
     return path
 
 
@@ -122,79 +121,15 @@ def test_existing_version_is_refused(segmentor, export_dir):
     assert os.listdir(export_dir / "saved_model") == ["7"]
 
 
-def test_servers_of_another_user_can_read_the_artefacts(export_dir):
+def test_servers_of_another_user_can_read_the_version(export_dir):
     old_mask = os.umask(0)
     os.umask(old_mask)
 
     version = stat.S_IMODE((export_dir / "saved_model" / "7").stat().st_mode)
-    model = stat.S_IMODE((export_dir / "segan_none.tflite").stat().st_mode)
 
     assert version == 0o777 & ~old_mask
-    assert model == 0o666 & ~old_mask
 
 
-def test_tflite_equals_keras_on_0_to_255(segmentor, export_dir):
-    from ai_edge_litert import interpreter as litert
-
-    path = str(export_dir / "segan_none.tflite")
-    interpreter = litert.Interpreter(model_path=path)
-    images = _draw_images(1, _SIZE, _SIZE)
-
-    run = interpreter.get_signature_runner("serving_default")
-    answer = run(image=np.float32(images))
-
-    expected = _segment_without_resizing(segmentor, images)
-    np.testing.assert_allclose(answer["probability_map"], expected, atol=1e-4)
-    (info,) = interpreter.get_input_details()
-    assert info["dtype"] == np.float32
-    assert info["shape_signature"].tolist() == [1, _SIZE, _SIZE, 3]
-
-
-def test_tflite_runs_on_builtin_operators_alone(export_dir):
-    names = tflite.operators(str(export_dir / "segan_none.tflite"))
-
-    assert {"CONV_2D", "LEAKY_RELU", "CONCATENATION"} <= set(names)
-    assert not [name for name in names if name.startswith("CUSTOM")]
-    assert not {"VAR_HANDLE", "READ_VARIABLE"} & set(names)
-    assert names.count("CONV_2D") == 4 + 4
-    assert names[-3:] == ["PAD", "SOFTMAX", "STRIDED_SLICE"]
-
-
-def test_nothing_but_the_artefacts_is_left(export_dir):
-    assert sorted(os.listdir(export_dir)) == [
-        "saved_model",
-        "segan_none.tflite",
-    ]
+def test_nothing_but_the_version_is_left(export_dir):
+    assert os.listdir(export_dir) == ["saved_model"]
     assert os.listdir(export_dir / "saved_model") == ["7"]
-
-
-@pytest.mark.parametrize(
-    "content, words",
-    [
-        (None, "cannot be read"),
-        (b"", "is not a TFLite model"),
-        (b"plain text, long enough", "is not a TFLite model"),
-        (b"\0\0\0\0TFL3" + b"\xff" * 100, "is not a TFLite model"),
-    ],
-)
-def test_file_that_is_no_tflite_model_is_refused(tmp_path, content, words):
-    path = tmp_path / "model.tflite"
-    if content is not None:
-        path.write_bytes(content)
-
-    with pytest.raises(config.UserError, match=f"model.tflite: {words}"):
-        tflite.operators(str(path))
-
-
-def test_truncated_tflite_model_is_refused(export_dir, tmp_path):
-    whole = (export_dir / "segan_none.tflite").read_bytes()
-    path = tmp_path / "model.tflite"
-    path.write_bytes(whole[: len(whole) // 2])
-
-    with pytest.raises(config.UserError, match="is not a TFLite model"):
-        tflite.operators(str(path))
-
-
-def test_tensorflows_own_operators_are_refused():
-    with pytest.raises(tflite.ConversionError, match="lack: CUSTOM FlexErf$"):
-        tflite.refuse_unportable_operators(["CONV_2D", "CUSTOM FlexErf"])
