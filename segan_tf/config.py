@@ -24,7 +24,7 @@ IMAGE_STD = (0.229, 0.224, 0.225)
 CROP_SHARE = 0.5  # reference, Data: at random resized or cropped
 STRONG_SCALE = 1.25  # --augment=strong: size times 1/1.25 to 1.25; ours
 STRONG_COLOUR = 0.2  # --augment=strong: change of contrast etc.; ours
-DICE_EPSILON = 1.0  # pixels; makes two empty maps agree
+DICE_EPSILON = 1.0  # pixels; keeps the Dice loss of few pixels smooth
 LOG_EPSILON = 1e-7  # keeps log(p) finite; Keras' own
 TEST_SHARE = 4  # one pair in so many; reference, Data: 500 of the 2000
 VALIDATION_SHARE = 10  # one in so many of the rest; the reference has none

@@ -44,6 +44,28 @@ def test_soft_dice_loss_by_hand():
     np.testing.assert_allclose(losses.soft_dice_loss(p, y), [expected], 1e-6)
 
 
+def test_soft_dice_loss_of_an_absent_label_by_hand():
+    p = tf.reshape(tf.constant([1.0, 0.5]), (1, 1, 2, 1))
+    # e is the 2 pixels of the image.
+    expected = 1 - 2 / (1 + 0.25 + 2)
+    loss = losses.soft_dice_loss(p, tf.zeros_like(p))
+    np.testing.assert_allclose(loss, [expected], 1e-6)
+
+
+def test_images_without_a_label_do_not_outweigh_those_with_it():
+    # 0.05 everywhere, as at the start of learning a rare label.
+    p = tf.Variable(tf.fill((2, 64, 64, 1), 0.05))
+    y = np.zeros((2, 64, 64, 1), np.float32)
+    y[0, 10:12] = 1  # the first image has the label, a thin line
+    with tf.GradientTape() as tape:
+        loss = tf.reduce_mean(losses.soft_dice_loss(p, tf.constant(y)))
+    pull = tape.gradient(loss, p).numpy()
+    towards = np.abs(pull[0][y[0] == 1]).sum()
+    away = pull[1].sum()
+    assert pull[0][y[0] == 1].max() < 0 < pull[1].min()
+    assert away < towards
+
+
 def test_soft_dice_loss_of_two_empty_maps_is_zero():
     empty = tf.zeros((2, 4, 4, 1))
     np.testing.assert_allclose(losses.soft_dice_loss(empty, empty), [0, 0])
@@ -91,10 +113,10 @@ def test_label_weights_weigh_dice_and_cross_entropy():
 def test_label_that_the_image_lacks_adds_nothing_when_not_predicted():
     y = tf.concat([tf.ones((1, 2, 2, 1)), tf.zeros((1, 2, 2, 1))], axis=-1)
     np.testing.assert_allclose(losses.soft_dice_loss(y, y), [0], atol=1e-7)
-    # Predicted in one pixel: 1 - 1 / (1 + 1), halved by the mean.
+    # Predicted in one of 4 pixels: 1 - 4 / (1 + 4), halved by the mean.
     p = tf.reshape(tf.constant([1, 1, 1, 0, 1, 0, 1, 0.0]), (1, 2, 2, 2))
     np.testing.assert_allclose(
-        losses.soft_dice_loss(p, y), [(1 - 1 / (1 + 1)) / 2], 1e-6
+        losses.soft_dice_loss(p, y), [(1 - 4 / (1 + 4)) / 2], 1e-6
     )
 
 
