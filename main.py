@@ -147,6 +147,7 @@ def _export(flagged: config.Config) -> int:
     run = _merge(run_dir.read_flags(flagged.model_dir), _given())
     _start_tensorflow()
     from export import parity
+    from segan_tf import labels
     from segan_tf.data import drawn_lesions
     from segan_tf.training import checkpoints
 
@@ -156,6 +157,7 @@ def _export(flagged: config.Config) -> int:
         export_dir=run.export_dir,
         version=step,
         images=[drawn_lesions.draw_lesion(i, 0).image for i in range(4)],
+        labels=labels.Labels(labels.default_names(run.num_labels)),
     )
     for name in ("saved_model", "tflite"):
         path = os.path.join(run.export_dir, record[name]["path"])

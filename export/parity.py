@@ -12,10 +12,10 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from segan_tf import files
+from segan_tf import files, labels
 from segan_tf.data import preprocessing
 
-from . import c_loader, quiet, saved_model, staging, tflite
+from . import c_loader, quiet, saved_model, serving_check, staging, tflite
 
 # Largest absolute differences allowed in a probability. The loader runs the
 # same kernels, but folds and fuses; LiteRT has kernels of its own.
@@ -34,17 +34,23 @@ class ParityError(RuntimeError):
 
 
 def check_saved_model(
-    segmentor: keras.Model, path: str, images: Sequence[np.ndarray]
+    segmentor: keras.Model,
+    path: str,
+    images: Sequence[np.ndarray],
+    *,
+    labels: labels.Labels,
 ) -> float:
     """Compares a SavedModel, run by the C++ loader, with Keras.
 
-    The pictures are batched by size; if all have one size, a corner of the
-    first is added as a second size.
+    For `probabilities` the pictures are batched by size; if all have one
+    size, a corner of the first is added as a second size. For
+    `serving_default` see `serving_check.check_label_maps`.
 
     Args:
       segmentor: whose weights the SavedModel should hold.
       path: the folder of the version.
       images: at least one, each uint8 [height, width, 3] RGB.
+      labels: of the segmentor's channels.
 
     Returns:
       The largest absolute difference between two probabilities.
@@ -55,11 +61,19 @@ def check_saved_model(
     """
     _refuse_no_images(images)
     differences = []
+    pictures, probability_maps = [], []
     with quiet.silenced(), c_loader.CSession(path) as session:
         for batch in _batches_of_two_sizes(images):
-            answer = session.run(saved_model.SIGNATURE, {"images": batch})
+            answer = session.run(saved_model.PROBABILITIES, {"images": batch})
             expected = _expected_probability_map(segmentor, batch)
             differences.append(_difference(path, expected, answer[_OUTPUT]))
+            pictures.extend(batch)
+            probability_maps.extend(expected)
+    differences.append(
+        serving_check.check_label_maps(
+            path, pictures, probability_maps, labels=labels
+        )
+    )
     return _largest(differences)
 
 
@@ -101,6 +115,7 @@ def export_all(
     export_dir: str,
     version: int,
     images: Sequence[np.ndarray],
+    labels: labels.Labels,
 ) -> dict:
     """Exports for servers and phones, proves both, then hands both out.
 
@@ -114,6 +129,7 @@ def export_all(
       export_dir: made if missing.
       version: a non-negative integer.
       images: for the proofs: a handful of uint8 [height, width, 3] RGB.
+      labels: of the segmentor's channels.
 
     Returns:
       What export.json holds: for each artefact its path within `export_dir`,
@@ -127,8 +143,12 @@ def export_all(
     """
     saved_model.refuse_existing_version(export_dir, version)
     with staging.hidden_folder(export_dir) as folder:
-        served = saved_model.export_saved_model(segmentor, folder, version)
-        served_difference = check_saved_model(segmentor, served, images)
+        served = saved_model.export_saved_model(
+            segmentor, folder, version, labels=labels
+        )
+        served_difference = check_saved_model(
+            segmentor, served, images, labels=labels
+        )
         refuse_difference("SavedModel", served_difference, SAVED_MODEL_LIMIT)
 
         carried = os.path.join(folder, TFLITE_NAME)

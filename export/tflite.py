@@ -43,16 +43,16 @@ def export_tflite(segmentor: keras.Model, path: str) -> str:
         normalised = preprocessing.normalise(image)
         return {"probability_map": segmentor(normalised, training=False)}
 
+    image = tf.TensorSpec(
+        (1, *segmentor.input_shape[1:]), tf.float32, name="image"
+    )
     parent = os.path.dirname(os.path.abspath(path))
     with staging.hidden_folder(parent) as folder:
         archive = os.path.join(folder, "static")
         saved_model.write_archive(
             segmentor,
             archive,
-            function=segment,
-            input_spec=tf.TensorSpec(
-                (1, *segmentor.input_shape[1:]), tf.float32, name="image"
-            ),
+            {saved_model.SIGNATURE: (segment, image)},
         )
         content = _convert(archive)
         refuse_unportable_operators(_operators(content))

@@ -83,6 +83,32 @@ def resize_label_map(
     return tf.image.resize(label_map, (height, width), method="nearest")
 
 
+def decide_label_map(
+    probability_map: tf.Tensor, *, exclusive: bool
+) -> tf.Tensor:
+    """Decides which labels hold at each pixel.
+
+    A single label, or one of several overlapping ones, holds where its
+    probability is above 0.5. Of several exclusive labels the likeliest holds,
+    unless the background, with the rest of the probability, is likelier: 0.4
+    and 0.35 leave 0.25 for the background, and the first label holds.
+
+    Args:
+      probability_map: float32 [..., labels] in [0, 1]; of exclusive labels
+        the sum over the labels is at most 1.
+      exclusive: at most one label holds at a pixel.
+
+    Returns:
+      float32 of the same shape, in {0, 1}.
+    """
+    count = probability_map.shape[-1]
+    if not exclusive or count == 1:
+        return tf.cast(probability_map > config.THRESHOLD, tf.float32)
+    rest = 1 - tf.reduce_sum(probability_map, axis=-1, keepdims=True)
+    likeliest = tf.argmax(tf.concat([rest, probability_map], -1), axis=-1)
+    return tf.one_hot(likeliest - 1, count)  # -1, the background, is all 0
+
+
 def resize_probability_map(
     probability_map: tf.Tensor, height: int, width: int
 ) -> tf.Tensor:

@@ -17,6 +17,7 @@ from segan_tf.training import checkpoints, run_dir
 Predictor = Callable[[np.ndarray], np.ndarray]
 
 _OUTPUT = "probability_map"  # of the exported models
+_SIGNATURE = "probabilities"  # of the SavedModel
 _COLUMNS = (
     "id",
     "width",
@@ -76,7 +77,8 @@ def _keras_predictor(model_dir: str) -> Predictor:
 def _saved_model_predictor(path: str) -> Predictor:
     try:
         loaded = tf.saved_model.load(path)
-        segment = loaded.signatures["serving_default"]
+        _refuse_other_names("signature", loaded.signatures, _SIGNATURE)
+        segment = loaded.signatures[_SIGNATURE]
         _, inputs = segment.structured_input_signature
         _refuse_other_names("input", inputs, "images")
         _refuse_other_names("output", segment.structured_outputs, _OUTPUT)
