@@ -80,7 +80,11 @@ def read_picture(
         ],
         before=picture_bytes,
     )
-    decoded = _or_else(_decode, picture_bytes, tf.zeros((0, 0, 0), tf.uint8))
+    decoded = _or_else(
+        lambda content: _decode(content, is_jpeg),
+        picture_bytes,
+        tf.zeros((0, 0, 0), tf.uint8),
+    )
     decoded = _refuse(
         where,
         [(tf.size(decoded) == 0, "is damaged or truncated")],
@@ -177,13 +181,17 @@ def _number(head: tf.Tensor, places) -> tf.Tensor:
     return number
 
 
-def _decode(picture_bytes: tf.Tensor) -> tf.Tensor:
+def _decode(picture_bytes: tf.Tensor, is_jpeg: tf.Tensor) -> tf.Tensor:
     # As many channels as the file has: of a BMP picture TensorFlow converts
     # none. CMYK comes as RGB.
-    return tf.ensure_shape(
-        tf.io.decode_image(picture_bytes, channels=0, expand_animations=False),
-        (None, None, None),
+    decoded = tf.cond(
+        is_jpeg,
+        # TensorFlow's own choice is the fast transform, 3 grey values off
+        # what Pillow reads for the training.
+        lambda: tf.io.decode_jpeg(picture_bytes, dct_method="INTEGER_ACCURATE"),
+        lambda: tf.io.decode_image(picture_bytes, expand_animations=False),
     )
+    return tf.ensure_shape(decoded, (None, None, None))
 
 
 def _to_rgb(decoded: tf.Tensor, *, has_alpha: tf.Tensor) -> tf.Tensor:

@@ -10,10 +10,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from export import c_loader, parity, saved_model, tflite
-from segan_tf import config
+from export import c_loader, parity, saved_model, serving_graph, tflite
+from segan_tf import config, labels
+from segan_tf.data import preprocessing
 
 _SIZE = 32
+_LABELS = labels.Labels()
 _MEAN = np.float32([0.485, 0.456, 0.406])
 _STD = np.float32([0.229, 0.224, 0.225])
 
@@ -51,8 +53,16 @@ def _draw_images(*shapes):
 
 def _export_all(segmentor, export_dir, images, version=1):
     return parity.export_all(
-        segmentor, export_dir=str(export_dir), version=version, images=images
+        segmentor,
+        export_dir=str(export_dir),
+        version=version,
+        images=images,
+        labels=_LABELS,
     )
+
+
+def _check_saved_model(segmentor, path, images):
+    return parity.check_saved_model(segmentor, path, images, labels=_LABELS)
 
 
 @pytest.fixture(scope="module")
@@ -138,8 +148,8 @@ def test_next_version_stands_beside_the_last_without_a_word(
     assert record["saved_model"]["path"] == os.path.join("saved_model", "8")
     old, new = (str(export_dir / "saved_model" / v) for v in ("7", "8"))
     phone = str(export_dir / "segan_none.tflite")
-    assert parity.check_saved_model(segmentor, old, images) <= 1e-5
-    assert parity.check_saved_model(other_segmentor, new, images) <= 1e-5
+    assert _check_saved_model(segmentor, old, images) <= 1e-5
+    assert _check_saved_model(other_segmentor, new, images) <= 1e-5
     assert parity.check_tflite(other_segmentor, phone, images) <= 1e-4
 
 
@@ -166,7 +176,7 @@ def test_checks_tell_two_segmentors_apart(other_segmentor, exported, images):
     served = str(exported[0] / "saved_model" / "7")
     carried = str(exported[0] / "segan_none.tflite")
 
-    assert parity.check_saved_model(other_segmentor, served, images) > 0.01
+    assert _check_saved_model(other_segmentor, served, images) > 0.01
     assert parity.check_tflite(other_segmentor, carried, images) > 0.01
 
 
@@ -189,7 +199,9 @@ def test_weights_of_another_model_are_not_handed_out(
 ):
     export = getattr(module, name)
     monkeypatch.setattr(
-        module, name, lambda _, *rest: export(other_segmentor, *rest)
+        module,
+        name,
+        lambda _, *rest, **named: export(other_segmentor, *rest, **named),
     )
 
     with pytest.raises(parity.ParityError, match=f"{words}.*was removed"):
@@ -198,7 +210,7 @@ def test_weights_of_another_model_are_not_handed_out(
     assert os.listdir(tmp_path) == []
 
 
-def _without_normalising(segmentor, images):
+def _without_normalising(segmentor, images, _):
     small = tf.image.resize(images, (_SIZE, _SIZE), antialias=True)
     probability_map = segmentor(small, training=False)
     return {
@@ -211,13 +223,13 @@ def _without_normalising(segmentor, images):
 def test_serving_graph_that_does_not_normalise_is_caught(
     segmentor, tmp_path, images, monkeypatch
 ):
-    monkeypatch.setattr(saved_model, "_segment", _without_normalising)
+    monkeypatch.setattr(serving_graph, "segment_images", _without_normalising)
 
     with pytest.raises(parity.ParityError, match="the SavedModel differs"):
         _export_all(segmentor, tmp_path, images)
 
 
-def _without_resizing_back(segmentor, images):
+def _without_resizing_back(segmentor, images, _):
     small = tf.image.resize(images, (_SIZE, _SIZE), antialias=True)
     normalised = (small / 255 - _MEAN) / _STD
     return {"probability_map": segmentor(normalised, training=False)}
@@ -226,19 +238,39 @@ def _without_resizing_back(segmentor, images):
 def test_one_image_of_the_segmentors_size_still_proves_other_sizes(
     segmentor, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr(saved_model, "_segment", _without_resizing_back)
+    monkeypatch.setattr(serving_graph, "segment_images", _without_resizing_back)
 
     with pytest.raises(parity.ParityError, match=r"gives float32 \(1, 32, 32"):
         _export_all(segmentor, tmp_path, _draw_images((_SIZE, _SIZE)))
 
 
-def _write_archive_without_keras(segmentor, path, *, function, input_spec):
+def _decide_at(threshold):
+    return lambda probability_map, exclusive: tf.cast(
+        probability_map > threshold, tf.float32
+    )
+
+
+def test_serving_graph_that_decides_otherwise_is_caught(
+    segmentor, tmp_path, images, monkeypatch
+):
+    with monkeypatch.context() as patch:
+        patch.setattr(preprocessing, "decide_label_map", _decide_at(0.4))
+        path = saved_model.export_saved_model(
+            segmentor, str(tmp_path), 1, labels=_LABELS
+        )
+
+    # By so much the probabilities that were taken for lesion are below 0.5.
+    assert 0.01 < _check_saved_model(segmentor, path, images) <= 0.5 - 0.4
+
+
+def _write_archive_without_keras(segmentor, path, endpoints):
     module = tf.Module()
     module.segmentor = segmentor
-    module.serve = tf.function(function, input_signature=[input_spec])
-    tf.saved_model.save(
-        module, path, signatures={"serving_default": module.serve}
-    )
+    module.functions = {
+        name: tf.function(function, input_signature=[spec])
+        for name, (function, spec) in endpoints.items()
+    }
+    tf.saved_model.save(module, path, signatures=dict(module.functions))
 
 
 def test_saved_model_that_only_python_can_run_is_caught(
@@ -248,16 +280,18 @@ def test_saved_model_that_only_python_can_run_is_caught(
         saved_model, "write_archive", _write_archive_without_keras
     )
 
-    path = saved_model.export_saved_model(segmentor, str(tmp_path), 1)
+    path = saved_model.export_saved_model(
+        segmentor, str(tmp_path), 1, labels=_LABELS
+    )
 
     reloaded = tf.saved_model.load(path)
-    answer = reloaded.signatures["serving_default"](
+    answer = reloaded.signatures["probabilities"](
         images=tf.constant(images[0][None])
     )
     assert answer["probability_map"].shape == (1, 50, 40, 1)
     words = "Could not find variable"
     with pytest.raises(c_loader.CSessionError, match=words):
-        parity.check_saved_model(segmentor, path, images)
+        _check_saved_model(segmentor, path, images)
 
 
 def test_tflite_without_weights_is_caught(segmentor, tmp_path, monkeypatch):
@@ -287,12 +321,12 @@ def test_weights_that_are_not_numbers_are_refused(segmentor, exported, images):
     served = str(exported[0] / "saved_model" / "7")
     carried = str(exported[0] / "segan_none.tflite")
 
-    assert np.isnan(parity.check_saved_model(broken, served, images))
+    assert np.isnan(_check_saved_model(broken, served, images))
     assert np.isnan(parity.check_tflite(broken, carried, images))
 
 
 def test_proof_without_images_is_refused(segmentor, exported):
     with pytest.raises(ValueError, match="at least one image"):
-        parity.check_saved_model(segmentor, str(exported[0]), [])
+        _check_saved_model(segmentor, str(exported[0]), [])
     with pytest.raises(ValueError, match="at least one image"):
         parity.check_tflite(segmentor, str(exported[0]), [])
