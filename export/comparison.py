@@ -7,11 +7,12 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from segan_tf import labels as labels_lib
 from segan_tf import quiet
 from segan_tf.data import preprocessing
 from segan_tf.models import tflite_model
 
-from . import c_loader, saved_model
+from . import c_loader, saved_model, serving_check
 
 
 class ParityError(RuntimeError):
@@ -111,8 +112,7 @@ def compare(
         count += 1
         resized = resize(segmentor, image)
         small = segment(segmentor, resized)
-        full = preprocessing.resize_probability_map(small, *image.shape[:2])
-        full = full.numpy()
+        full = _resize_back(small, image)
         decided = _decide(full, exclusive)
         if true is not None:
             reference.add_scores(evidence.measure(decided, true))
@@ -121,9 +121,7 @@ def compare(
             expected = full if subject.own_size else small
             far = difference(name, expected, given)
             if not subject.own_size:
-                given = preprocessing.resize_probability_map(
-                    given, *image.shape[:2]
-                ).numpy()
+                given = _resize_back(given, image)
             label_map = _decide(given, exclusive)
             agreement = evidence.measure(label_map, decided)["dice"]
             tallies[name].add_parity(far, agreement)
@@ -173,6 +171,36 @@ def compare_batches(
     return largest(differences)
 
 
+def compare_label_maps(
+    segmentor: keras.Model,
+    path: str,
+    images: Sequence[np.ndarray],
+    *,
+    labels: labels_lib.Labels,
+) -> float:
+    """Compares the label maps that a SavedModel serves with Keras.
+
+    Args:
+      segmentor: whose weights the SavedModel should hold.
+      path: the folder of the version.
+      images: at least one, each uint8 [height, width, 3] RGB.
+      labels: of the segmentor's channels.
+
+    Returns:
+      See `serving_check.check_label_maps`.
+
+    Raises:
+      CSessionError: the loader cannot load or run it.
+    """
+    probability_maps = [
+        _resize_back(segment(segmentor, resize(segmentor, image)), image)[0]
+        for image in images
+    ]
+    return serving_check.check_label_maps(
+        path, images, probability_maps, labels=labels
+    )
+
+
 def resize(segmentor: keras.Model, image: np.ndarray) -> np.ndarray:
     """Resizes an image as training does, to float32 [1, size, size, 3]."""
     _, height, width, _ = segmentor.input_shape
@@ -217,6 +245,13 @@ def _batches_of_two_sizes(images: Sequence[np.ndarray]) -> list[np.ndarray]:
         corner = images[0][: (height + 1) // 2, : (width + 1) // 2]
         batches.append(corner[None])
     return batches
+
+
+def _resize_back(probability_map: np.ndarray, image: np.ndarray) -> np.ndarray:
+    height, width = image.shape[:2]
+    return preprocessing.resize_probability_map(
+        probability_map, height, width
+    ).numpy()
 
 
 def _decide(probability_map: np.ndarray, exclusive: bool) -> np.ndarray:

@@ -143,6 +143,9 @@ def _compare(
     batched = comparison.compare_batches(
         segmentor, paths[SAVED_MODEL], evidence.images
     )
+    decided = comparison.compare_label_maps(
+        segmentor, paths[SAVED_MODEL], evidence.images, labels=labels
+    )
     with contextlib.ExitStack() as opened:
         with quiet.silenced():
             subjects = {
@@ -153,7 +156,7 @@ def _compare(
         )
     served = rows[SAVED_MODEL]
     served["largest_difference"] = comparison.largest(
-        [batched, served["largest_difference"]]
+        [batched, decided, served["largest_difference"]]
     )
     for name, row in rows.items():
         judge(row, name, reference["dice"])

@@ -1,20 +1,25 @@
-"""The SavedModel for servers: plain RGB pictures in, probability maps out."""
+"""The SavedModel for servers: pictures in, label maps or probabilities out."""
 
 import os
+from collections.abc import Callable, Mapping
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from segan_tf import config, files, quiet
 from segan_tf import labels as labels_lib
-from segan_tf.data import preprocessing
 
-from . import staging
+from . import serving_graph, staging, warmup
 
 SIGNATURE = "serving_default"
-EXTRA_FOLDER = "assets.extra"  # where TF Serving looks for what is no asset
-# The signature that gives probabilities: `images` -> `probability_map`.
-PROBABILITIES = SIGNATURE
+PROBABILITIES = "probabilities"
+LABELS_PATH = os.path.join("assets.extra", "labels.json")
+
+_GREY = 128
+
+# A function of one tensor, and what that tensor is and is called.
+Endpoint = tuple[Callable[[tf.Tensor], dict[str, tf.Tensor]], tf.TensorSpec]
 
 
 def export_saved_model(
@@ -22,52 +27,59 @@ def export_saved_model(
     export_dir: str,
     version: int,
     *,
-    labels: labels_lib.Labels = labels_lib.LESION,
+    labels: labels_lib.Labels,
 ) -> str:
     """Writes `<export_dir>/saved_model/<version>/` as TF Serving expects it.
 
-    Its signature `serving_default` takes `images`, uint8 [batch, height,
-    width, 3] RGB of any size, and gives `probability_map`, float32 [batch,
-    height, width, labels] in [0, 1] at the same size, and `label_names`,
-    string [batch, labels]. assets.extra/labels.json names the labels too.
+    Its signature `serving_default` takes `image_bytes`, JPEG, PNG or BMP files
+    of any sizes, and gives `label_map_bytes`, PNG files of the same sizes;
+    `probabilities` takes `images`, decoded ones of one size, and gives
+    `probability_map`. What else they give is told in serving_graph.py. Beside
+    the model lie warm-up requests and labels.json.
 
     Args:
       segmentor: float32 [batch, size, size, 3], normalised -> float32 [batch,
         size, size, labels] in [0, 1].
       export_dir: made if missing.
       version: a non-negative integer; TF Serving serves the highest.
-      labels: of the channels of the probability map.
+      labels: of the segmentor's channels.
 
     Returns:
       The path of the version.
 
     Raises:
-      UserError: the version exists, or `export_dir` cannot be written.
+      UserError: the version exists, `export_dir` cannot be written, or there
+        are more overlapping labels than a label map holds.
     """
     refuse_existing_version(export_dir, version)
     path = version_path(export_dir, version)
+    serving_graph.grey_weights(labels)  # refuses before any work
 
-    def serve(images):
-        # A row of names for each image: TF Serving splits what it batched.
-        names = tf.repeat([labels.names], tf.shape(images)[0], axis=0)
-        return {**_segment(segmentor, images), "label_names": names}
+    def segment_image_bytes(image_bytes):
+        return serving_graph.segment_image_bytes(segmentor, image_bytes, labels)
 
+    def segment_images(images):
+        return serving_graph.segment_images(segmentor, images, labels)
+
+    endpoints = {
+        SIGNATURE: (
+            segment_image_bytes,
+            tf.TensorSpec((None,), tf.string, serving_graph.IMAGE_BYTES),
+        ),
+        PROBABILITIES: (
+            segment_images,
+            tf.TensorSpec(
+                (None, None, None, 3), tf.uint8, serving_graph.IMAGES
+            ),
+        ),
+    }
     with staging.hidden_folder(os.path.dirname(path)) as folder:
         unfinished = os.path.join(folder, "model")
-        write_archive(
-            segmentor,
-            unfinished,
-            function=serve,
-            input_spec=tf.TensorSpec(
-                (None, None, None, 3), tf.uint8, name="images"
-            ),
+        write_archive(segmentor, unfinished, endpoints)
+        warmup.write_requests(
+            unfinished, config.SERVED_NAME, _warmup_requests(segmentor)
         )
-        extra = os.path.join(unfinished, EXTRA_FOLDER)
-        os.makedirs(extra)
-        files.write_json(
-            os.path.join(extra, labels_lib.FILE_NAME),
-            labels_lib.description(labels),
-        )
+        _write_labels(unfinished, labels)
         os.rename(unfinished, path)
     return path
 
@@ -92,37 +104,40 @@ def refuse_existing_version(export_dir: str, version: int) -> None:
 
 
 def write_archive(
-    segmentor: keras.Model, path: str, *, function, input_spec: tf.TensorSpec
+    segmentor: keras.Model, path: str, endpoints: Mapping[str, Endpoint]
 ) -> None:
-    """Writes a SavedModel with one signature and the segmentor's weights.
+    """Writes a SavedModel with these signatures and the segmentor's weights.
 
     Through Keras' ExportArchive: tf.saved_model.save of a Keras 3 model
     reloads in Python, but the C++ loader does not find its variables, and
     the TFLite converter leaves them out without a word.
 
     Args:
-      segmentor: whose weights the function uses.
+      segmentor: whose weights the functions use.
       path: the folder to make.
-      function: a tensor -> a dict of tensors; the keys become the output
-        names, while a bare tensor would be called output_0.
-      input_spec: named as clients name the input.
+      endpoints: by the signature's name, the function and its input, named as
+        clients name it. The function's dict gives the outputs their names; a
+        bare tensor would be called output_0.
     """
     archive = keras.export.ExportArchive()
     archive.track(segmentor)
-    archive.add_endpoint(SIGNATURE, function, input_signature=[input_spec])
+    for name, (function, input_spec) in endpoints.items():
+        archive.add_endpoint(name, function, input_signature=[input_spec])
     with quiet.silenced():
         archive.write_out(path)
 
 
-def _segment(segmentor: keras.Model, images: tf.Tensor) -> dict:
-    size = tf.shape(images)[1:3]
-    _, height, width, _ = segmentor.input_shape
-    resized = preprocessing.resize_image(images, height, width)
-    probability_map = segmentor(
-        preprocessing.normalise(resized), training=False
-    )
+def _warmup_requests(segmentor: keras.Model) -> dict:
+    images = np.full((1, *segmentor.input_shape[1:]), _GREY, np.uint8)
+    jpeg = tf.io.encode_jpeg(images[0]).numpy()
     return {
-        "probability_map": preprocessing.resize_probability_map(
-            probability_map, size[0], size[1]
-        )
+        SIGNATURE: {serving_graph.IMAGE_BYTES: np.array([jpeg], dtype=object)},
+        PROBABILITIES: {serving_graph.IMAGES: images},
     }
+
+
+def _write_labels(saved_model_dir: str, labels: labels_lib.Labels) -> None:
+    files.write_json(
+        os.path.join(saved_model_dir, LABELS_PATH),
+        labels_lib.description(labels),
+    )

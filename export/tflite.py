@@ -94,15 +94,11 @@ def _write_static_archive(segmentor: keras.Model, path: str) -> None:
         normalised = preprocessing.normalise(image)
         return {tflite_model.OUTPUT: segmentor(normalised, training=False)}
 
+    image = tf.TensorSpec(
+        (1, *segmentor.input_shape[1:]), tf.float32, name=tflite_model.INPUT
+    )
     saved_model.write_archive(
-        segmentor,
-        path,
-        function=segment,
-        input_spec=tf.TensorSpec(
-            (1, *segmentor.input_shape[1:]),
-            tf.float32,
-            name=tflite_model.INPUT,
-        ),
+        segmentor, path, {tflite_model.SIGNATURE: (segment, image)}
     )
 
 

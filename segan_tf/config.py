@@ -36,6 +36,12 @@ SATURATED_SHARE = 0.8  # of the critic's weights at the bound; ours
 LOOP_STEPS = 50  # at most so many steps between two looks at the losses
 LOOP_SECONDS = 10.0  # about how often losses are read and logged
 THRESHOLD = 0.5  # a pixel is lesion above it; reference, Metrics
+# Of a picture: three times the largest image of the ISIC archive (6748x4499);
+# as RGB it takes 300 MB. A header that claims more is a damaged file or an
+# attack, and is refused before anything is decoded.
+MAX_PIXELS = 100_000_000
+DECODED_AT_ONCE = 2  # pictures of a server's batch; bounds its memory; ours
+SERVED_NAME = "segan"  # what a server calls the model
 
 SEGMENTORS = ("segan",)
 AUGMENTATIONS = ("basic", "strong")

@@ -10,6 +10,17 @@ ROOT = pathlib.Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 # Flags of the scripts in benchmarks/, and absl's own.
 OTHERS = {"help", "flagfile", "widths", "rounds"}
+# Flags of docker and pip, of TF Serving, and of examples/serving_client.py.
+OTHERS |= {
+    "rm",
+    "no",  # --no-deps
+    "model_config_file",
+    "model_config_file_poll_wait_seconds",
+    "monitoring_config_file",
+    "enable_batching",
+    "batching_parameters_file",
+    "protocol",
+}
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

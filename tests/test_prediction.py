@@ -246,9 +246,23 @@ def test_a_saved_model_of_another_program_is_refused(names, said, tmp_path):
     tf.saved_model.save(
         module,
         str(tmp_path),
-        signatures=module.call.get_concrete_function(**{names[0]: spec}),
+        signatures={
+            "probabilities": module.call.get_concrete_function(
+                **{names[0]: spec}
+            )
+        },
     )
     with pytest.raises(config.UserError, match=f"SavedModel .*{said}"):
+        prediction.load_predictor(str(tmp_path))
+
+
+def test_a_saved_model_without_the_signature_is_refused(tmp_path):
+    module = tf.Module()
+    spec = tf.TensorSpec((None, None, None, 3), tf.uint8, name="images")
+    module.call = tf.function(lambda images: {"same": images}, [spec])
+    tf.saved_model.save(module, str(tmp_path), signatures=module.call)
+    words = "its signature is serving_default, not probabilities"
+    with pytest.raises(config.UserError, match=words):
         prediction.load_predictor(str(tmp_path))
 
 

@@ -23,10 +23,6 @@ FORMATS = ("JPEG", "PNG", "BMP")
 PICTURE_ENDINGS = (".jpg", ".jpeg", ".png", ".bmp")
 # Pixels a side. A segmentor with four halvings has nothing to see below.
 MIN_SIDE = 16
-# Pixels. Three times the largest image of the ISIC archive (6748x4499); as
-# RGB it takes 300 MB. A header that claims more is a damaged file or an
-# attack, and is refused before anything is decoded.
-MAX_PIXELS = 100_000_000
 # The largest value of a 16-bit grey picture.
 MAX_16_BIT = 65535
 
@@ -218,15 +214,15 @@ def _check_size(path: str | os.PathLike, size: tuple[int, int]) -> None:
             f"{path} is {width}x{height} pixels; a picture needs at least "
             f"{MIN_SIDE} a side; remove it."
         )
-    if width * height > MAX_PIXELS:
+    if width * height > config.MAX_PIXELS:
         raise _too_large(path, f"{width}x{height}")
 
 
 def _too_large(path: str | os.PathLike, size: str) -> config.UserError:
     """Says that a picture has too many pixels."""
     return config.UserError(
-        f"{path} is too large ({size}); at most {MAX_PIXELS:,} pixels are "
-        "read; make it smaller or remove it."
+        f"{path} is too large ({size}); at most {config.MAX_PIXELS:,} pixels "
+        "are read; make it smaller or remove it."
     )
 
 

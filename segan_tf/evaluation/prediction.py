@@ -18,6 +18,7 @@ from segan_tf.models import tflite_model
 from segan_tf.training import checkpoints, run_dir
 
 _OUTPUT = "probability_map"  # of the exported models
+_SIGNATURE = "probabilities"  # of the SavedModel
 _LEGEND_TILE_PX = 300  # gives the legend the size it has in a gallery
 
 
@@ -97,7 +98,8 @@ def _keras_predictor(model_dir: str) -> Predictor:
 def _saved_model_predictor(path: str) -> Predictor:
     try:
         loaded = tf.saved_model.load(path)
-        segment = loaded.signatures["serving_default"]
+        _refuse_other_names("signature", loaded.signatures, _SIGNATURE)
+        segment = loaded.signatures[_SIGNATURE]
         _, inputs = segment.structured_input_signature
         _refuse_other_names("input", inputs, "images")
         _refuse_other_names("output", segment.structured_outputs, _OUTPUT)

@@ -1,0 +1,254 @@
+"""Segments a folder of pictures on a server: python serving_client.py --help.
+
+Sends JPEG, PNG and BMP files as they are to TF Serving, by REST (nothing but
+Python is needed) or gRPC (needs tensorflow-serving-api), and writes a label
+map for each, and a table of them all.
+"""
+
+import argparse
+import base64
+import collections
+import csv
+import dataclasses
+import http.client
+import json
+import pathlib
+import random
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from concurrent import futures
+
+ENDINGS = (".jpg", ".jpeg", ".png", ".bmp")
+COLUMNS = ("picture", "label", "fraction", "mean_probability")
+FIRST_SECONDS = 0.5  # at most so long before the second attempt, ...
+MOST_SECONDS = 10.0  # ... and so long before any
+
+
+@dataclasses.dataclass(frozen=True)
+class Answer:
+    """What the server says about one picture.
+
+    Attributes:
+      label_map: a PNG file of the picture's size.
+      labels: (name, share of the pixels, mean probability there) of each.
+    """
+
+    label_map: bytes
+    labels: list[tuple[str, float, float]]
+
+
+class ServerError(Exception):
+    """The server's refusal, or none of it at all.
+
+    Attributes:
+      is_passing: the same request may well succeed a little later.
+    """
+
+    def __init__(self, message: str, *, is_passing: bool):
+        super().__init__(message)
+        self.is_passing = is_passing
+
+
+Segment = Callable[[bytes], Answer]
+
+
+def make_rest_client(server: str, model: str, timeout: float) -> Segment:
+    """Makes a function that segments a picture by REST."""
+    url = f"http://{server}/v1/models/{model}:predict"
+
+    def segment(picture: bytes) -> Answer:
+        encoded = base64.b64encode(picture).decode()
+        body = json.dumps({"instances": [{"b64": encoded}]}).encode()
+        try:
+            with urllib.request.urlopen(url, body, timeout=timeout) as answer:
+                (said,) = json.load(answer)["predictions"]
+        except urllib.error.HTTPError as error:
+            raise ServerError(
+                f"HTTP {error.code}: {_reason(error)}",
+                is_passing=error.code
+                in (
+                    http.HTTPStatus.SERVICE_UNAVAILABLE,
+                    http.HTTPStatus.GATEWAY_TIMEOUT,
+                ),
+            ) from error
+        # No connection, a broken one, or no answer within the time.
+        except (OSError, http.client.HTTPException) as error:
+            raise ServerError(
+                str(error) or type(error).__name__, is_passing=True
+            ) from error
+        return _make_answer(
+            base64.b64decode(said["label_map_bytes"]["b64"]),
+            said["label_names"],
+            said["label_fractions"],
+            said["mean_probability"],
+        )
+
+    return segment
+
+
+def make_grpc_client(server: str, model: str, timeout: float) -> Segment:
+    """Makes a function that segments a picture by gRPC."""
+    import grpc
+    import tensorflow as tf
+    from tensorflow_serving.apis import predict_pb2
+    from tensorflow_serving.apis import prediction_service_pb2_grpc as services
+
+    # gRPC's limit of 4 MiB is not enough for a label map of a large picture.
+    options = [("grpc.max_receive_message_length", -1)]
+    stub = services.PredictionServiceStub(
+        grpc.insecure_channel(server, options)
+    )
+    passing = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED)
+
+    def segment(picture: bytes) -> Answer:
+        request = predict_pb2.PredictRequest()
+        request.model_spec.name = model
+        request.inputs["image_bytes"].CopyFrom(tf.make_tensor_proto([picture]))
+        try:
+            outputs = stub.Predict(request, timeout=timeout).outputs
+        except grpc.RpcError as error:
+            raise ServerError(
+                f"{error.code().name}: {error.details().splitlines()[0]}",
+                is_passing=error.code() in passing,
+            ) from error
+        said = {name: tf.make_ndarray(value) for name, value in outputs.items()}
+        return _make_answer(
+            said["label_map_bytes"][0],
+            [name.decode() for name in said["label_names"][0]],
+            said["label_fractions"][0].tolist(),
+            said["mean_probability"][0].tolist(),
+        )
+
+    return segment
+
+
+def _make_answer(label_map, names, fractions, means) -> Answer:
+    # One label's mean comes without a list around it.
+    means = means if isinstance(means, list) else [means]
+    return Answer(label_map, list(zip(names, fractions, means, strict=True)))
+
+
+def _reason(error: urllib.error.HTTPError) -> str:
+    """Reads TF Serving's words; a proxy in between has others."""
+    text = error.read().decode(errors="replace")
+    try:
+        return json.loads(text)["error"].splitlines()[0]
+    except (ValueError, LookupError, TypeError, AttributeError):
+        return error.reason
+
+
+def with_retries(segment: Segment, picture: bytes, attempts: int) -> Answer:
+    """Tries again after failures that pass, each time waiting longer.
+
+    The wait is drawn between 0 and FIRST_SECONDS * 2 ** failures: were it the
+    same for all, the clients that failed together would come back together.
+
+    Raises:
+      ServerError: the last attempt failed, or one in a way that stays.
+    """
+    for failures in range(attempts):
+        try:
+            return segment(picture)
+        except ServerError as error:
+            if not error.is_passing or failures == attempts - 1:
+                raise
+        longest = min(FIRST_SECONDS * 2**failures, MOST_SECONDS)
+        time.sleep(random.uniform(0, longest))
+    raise ValueError(f"{attempts} attempts are not enough for one")
+
+
+def segment_folder(
+    segment: Segment, paths: list[pathlib.Path], options: argparse.Namespace
+) -> int:
+    """Segments pictures, a few at a time; one that fails stops no other.
+
+    Returns:
+      How many failed; each is named on stderr.
+    """
+
+    def run(path: pathlib.Path) -> list[tuple[str, float, float]]:
+        answer = with_retries(segment, path.read_bytes(), options.attempts)
+        name = f"{path.stem}_label_map.png"
+        (options.output_dir / name).write_bytes(answer.label_map)
+        return answer.labels
+
+    num_failed = 0
+    options.output_dir.mkdir(parents=True, exist_ok=True)
+    with (
+        open(options.output_dir / "label_maps.csv", "w", newline="") as file,
+        futures.ThreadPoolExecutor(options.concurrency) as pool,
+    ):
+        table = csv.writer(file)
+        table.writerow(COLUMNS)
+        for path, running in [(path, pool.submit(run, path)) for path in paths]:
+            try:
+                labels = running.result()
+            except (ServerError, OSError) as error:
+                num_failed += 1
+                print(f"failed: {path}: {error}", file=sys.stderr)
+                continue
+            for name, fraction, mean in labels:
+                table.writerow(
+                    (path.name, name, f"{fraction:.6f}", f"{mean:.6f}")
+                )
+    return num_failed
+
+
+def find_pictures(folder: pathlib.Path) -> list[pathlib.Path]:
+    """Lists a folder's pictures, or ends with one line that says why not."""
+    if not folder.is_dir():
+        sys.exit(f"error: {folder} is not a folder")
+    paths = sorted(
+        path for path in folder.iterdir() if path.suffix.lower() in ENDINGS
+    )
+    if not paths:
+        sys.exit(f"error: {folder} has no {', '.join(ENDINGS)} file")
+    stems = collections.Counter(path.stem for path in paths)
+    for stem, count in stems.items():
+        if count > 1:
+            sys.exit(
+                f"error: {folder} has {count} pictures called {stem}, which "
+                "would write one label map; rename them"
+            )
+    return paths
+
+
+def parse(argv: list[str] | None) -> argparse.Namespace:
+    """Reads the command line."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    add = parser.add_argument
+    add("folder", type=pathlib.Path, help="of JPEG, PNG and BMP pictures")
+    add("output_dir", type=pathlib.Path, help="for label maps and a table")
+    add("--protocol", choices=("rest", "grpc"), default="rest")
+    add("--server", help="host:port; default localhost, 8501 or 8500 for grpc")
+    add("--model", default="segan", help="its name on the server")
+    add("--timeout", type=float, default=30.0, help="seconds per attempt")
+    add("--attempts", type=int, default=5, help="per picture")
+    add("--concurrency", type=int, default=4, help="pictures under way at once")
+    options = parser.parse_args(argv)
+    for name in ("timeout", "attempts", "concurrency"):
+        if getattr(options, name) <= 0:
+            parser.error(f"--{name} must be above 0")
+    return options
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Runs the client; returns 1 if a picture failed."""
+    options = parse(argv)
+    paths = find_pictures(options.folder)
+    if options.protocol == "grpc":
+        make, port = make_grpc_client, 8500
+    else:
+        make, port = make_rest_client, 8501
+    server = options.server or f"localhost:{port}"
+    segment = make(server, options.model, options.timeout)
+    num_failed = segment_folder(segment, paths, options)
+    print(f"{len(paths) - num_failed} of {len(paths)} label maps written")
+    return 1 if num_failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
