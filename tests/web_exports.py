@@ -1,0 +1,124 @@
+"""Small models with their contracts, as an export folder holds them."""
+
+import hashlib
+import os
+import tempfile
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from export import saved_model, tflite
+from segan_tf import files, labels
+from segan_tf.data import drawn_lesions, preprocessing
+
+SIZE = 64
+VERSION = 7
+ONE = labels.Labels()
+THREE = labels.Labels(("core", "rim", "halo"))
+TWO_OVERLAPPING = labels.Labels(("dark spot", "shade"), exclusive=False)
+# How strongly darkness speaks for each channel, and what it starts from: the
+# background (of exclusive labels) comes first, the darkest label last.
+_SLOPES = {ONE: [6], TWO_OVERLAPPING: [6, 6], THREE: [0, 6, 12, 16]}
+_STARTS = {ONE: [0], TWO_OVERLAPPING: [-2, 2], THREE: [0, 1, -2, -6]}
+
+
+def build_segmentor(wanted: labels.Labels) -> keras.Model:
+    """Builds a segmentor that takes what is dark for its labels."""
+    slopes = np.reshape(_SLOPES[wanted], (1, 1, 1, -1))
+    blur = keras.layers.Conv2D(1, 4, strides=2, padding="same", name="blur")
+    mix = keras.layers.Conv2D(slopes.size, 1, name="mix")
+    image = keras.Input((SIZE, SIZE, 3), name="image")
+    x = mix(blur(image))
+    x = keras.layers.UpSampling2D(interpolation="bilinear", name="up")(x)
+    if slopes.size > wanted.count:
+        x = keras.layers.Softmax(name="softmax")(x)[..., 1:]
+    else:
+        x = keras.layers.Activation("sigmoid", name="sigmoid")(x)
+    blur.set_weights([np.full((4, 4, 3, 1), -1 / 48), np.zeros(1)])
+    mix.set_weights([slopes, np.asarray(_STARTS[wanted])])
+    return keras.Model(image, x, name="segmentor")
+
+
+def write_export(export_dir: str, quantization: str, wanted: labels.Labels):
+    """Writes segan_<quantization>.tflite and .json, "none" or "int8"."""
+    name = f"segan_{quantization}"
+    path = os.path.join(export_dir, f"{name}.tflite")
+    segmentor = build_segmentor(wanted)
+    if quantization == "int8":
+        files.write_bytes(path, _convert_to_uint8(segmentor))
+    else:
+        tflite.export_tflite(segmentor, path)
+    write_contract(path, wanted)
+    return path
+
+
+def write_contract(path: str, wanted: labels.Labels) -> None:
+    """Writes what a phone or a browser has to know about a TFLite file."""
+    from ai_edge_litert import interpreter as litert
+
+    with open(path, "rb") as file:
+        content = file.read()
+    run = litert.Interpreter(model_content=content).get_signature_runner()
+    contract = {
+        "model": os.path.basename(path),
+        "sha256": hashlib.sha256(content).hexdigest(),
+        "bytes": len(content),
+        "version": VERSION,
+        "signature": saved_model.SIGNATURE,
+        "input": {
+            **_describe(run.get_input_details()),
+            "range": [0, 255],
+            "colour": "RGB",
+        },
+        "output": _describe(run.get_output_details()),
+        "threshold": 0.5,
+        "label_names": list(wanted.names),
+        "label_kind": "exclusive" if wanted.exclusive else "overlapping",
+    }
+    files.write_json(os.path.splitext(path)[0] + ".json", contract)
+
+
+def _describe(details: dict) -> dict:
+    ((name, info),) = details.items()
+    described = {
+        "name": name,
+        "shape": info["shape"],
+        "dtype": np.dtype(info["dtype"]).name,
+    }
+    if described["dtype"] != "float32":
+        scale, zero_point = info["quantization"]
+        described |= {"scale": scale, "zero_point": zero_point}
+    return described
+
+
+def _convert_to_uint8(segmentor: keras.Model) -> bytes:
+    def segment(image):
+        return {"probability_map": segmentor(preprocessing.normalise(image))}
+
+    def representative_images():
+        for index in range(20):
+            image = drawn_lesions.draw_lesion(index, 5).image
+            resized = preprocessing.resize_image(image, SIZE, SIZE)
+            yield {"image": resized[None]}
+        for value in (0.0, 255.0):
+            yield {"image": tf.fill((1, SIZE, SIZE, 3), value)}
+
+    with tempfile.TemporaryDirectory() as folder:
+        saved_model.write_archive(
+            segmentor,
+            folder,
+            function=segment,
+            input_spec=tf.TensorSpec((1, SIZE, SIZE, 3), name="image"),
+        )
+        converter = tf.lite.TFLiteConverter.from_saved_model(
+            folder, signature_keys=[saved_model.SIGNATURE]
+        )
+        converter.optimizations = [tf.lite.Optimize.DEFAULT]
+        converter.representative_dataset = representative_images
+        converter.target_spec.supported_ops = [
+            tf.lite.OpsSet.TFLITE_BUILTINS_INT8
+        ]
+        converter.inference_input_type = tf.uint8
+        converter.inference_output_type = tf.uint8
+        return converter.convert()
