@@ -134,6 +134,11 @@ def _define_use() -> None:
     _string("input", "predict: a picture or a folder of pictures.")
     _string("output_dir", "predict: folder for label maps and overlays.")
     _string("export_dir", "export: folder for SavedModel and TFLite.")
+    _boolean(
+        "web",
+        "export: bundle the page that segments pictures in the browser too; "
+        "needs npm.",
+    )
 
 
 def _names_defined_by(define) -> tuple[str, ...]:

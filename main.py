@@ -145,6 +145,11 @@ def _predict(run: config.Config) -> int:
 def _export(flagged: config.Config) -> int:
     """Writes SavedModel and TFLite, each proved equal to Keras first."""
     run = _merge(run_dir.read_flags(flagged.model_dir), _given())
+    if run.web:
+        from export import web_page, web_runtime
+
+        # Before minutes of work: npm or the network may be missing.
+        web_runtime.fetch(run.export_dir)
     _start_tensorflow()
     from export import parity
     from segan_tf.data import drawn_lesions
@@ -162,6 +167,12 @@ def _export(flagged: config.Config) -> int:
         progress.say(
             f"{path}: differs from Keras by at most "
             f"{record[name]['largest_difference']:.1e}"
+        )
+    if run.web:
+        page = web_page.bundle_page(run.export_dir)
+        progress.say(
+            f"{page}: serve it, for example with "
+            f"python -m http.server --directory {page}"
         )
     return 0
 

@@ -131,6 +131,7 @@ def _archive_path(export_dir: str, package: Package) -> str:
 def _run_npm_pack(
     packages: list[Package], folder: str, export_dir: str
 ) -> None:
+    names = [package.name for package in packages]
     by_hand = (
         f"or put {' and '.join(package.archive for package in packages)} "
         f"into {os.path.join(export_dir, CACHE_NAME)}."
@@ -141,12 +142,12 @@ def _run_npm_pack(
             "--web needs npm, which comes with Node.js, to fetch the browser's "
             f"runtime; install it, {by_hand}"
         )
-    command = [npm, "pack", *(package.name for package in packages)]
-    command += ["--pack-destination", folder, "--ignore-scripts"]
-    command += ["--cache", os.path.join(folder, "cache")]
+    options = ["--pack-destination", folder, "--ignore-scripts"]
+    # npm's own cache goes with the folder: nothing is left in the user's home.
+    options += ["--cache", os.path.join(folder, "cache")]
     try:
         subprocess.run(
-            command,
+            [npm, "pack", *names, *options],
             check=True,
             capture_output=True,
             text=True,
@@ -154,7 +155,7 @@ def _run_npm_pack(
         )
     except subprocess.CalledProcessError as error:
         raise config.UserError(
-            f"--web: npm cannot fetch {' and '.join(command[2:-5])} "
+            f"--web: npm cannot fetch {' and '.join(names)} "
             f"({_reason(error.stderr)}); check the network and npm's settings, "
             f"{by_hand}"
         ) from error

@@ -100,6 +100,7 @@ class Config:
     input: str = ""
     output_dir: str = "predictions"
     export_dir: str = "exported"
+    web: bool = False
 
     def __post_init__(self):
         self._check_choices()

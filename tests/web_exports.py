@@ -3,6 +3,7 @@
 import hashlib
 import os
 import tempfile
+import warnings
 
 import keras
 import numpy as np
@@ -20,7 +21,7 @@ TWO_OVERLAPPING = labels.Labels(("dark spot", "shade"), exclusive=False)
 # How strongly darkness speaks for each channel, and what it starts from: the
 # background (of exclusive labels) comes first, the darkest label last.
 _SLOPES = {ONE: [6], TWO_OVERLAPPING: [6, 6], THREE: [0, 6, 12, 16]}
-_STARTS = {ONE: [0], TWO_OVERLAPPING: [-2, 2], THREE: [0, 1, -2, -6]}
+_STARTS = {ONE: [0], TWO_OVERLAPPING: [-2, 2], THREE: [0, 1, 0.5, -0.5]}
 
 
 def build_segmentor(wanted: labels.Labels) -> keras.Model:
@@ -121,4 +122,7 @@ def _convert_to_uint8(segmentor: keras.Model) -> bytes:
         ]
         converter.inference_input_type = tf.uint8
         converter.inference_output_type = tf.uint8
-        return converter.convert()
+        with warnings.catch_warnings():
+            # The calibrator uses the deprecated interpreter itself.
+            warnings.simplefilter("ignore", UserWarning)
+            return converter.convert()

@@ -2,7 +2,7 @@
 
 // Pixels of the longer side: sharp on a phone's screen, and quick to paint.
 const SHOWN_SIDE = 1280;
-const LINE_PER_SIDE = 0.0035;
+const LINE_PER_SIDE = 0.0045;
 // A dark rim inside each line keeps light colours clear on light skin.
 const RIM_PER_LINE = 1.6;
 const RIM = [0, 0, 0, 150];

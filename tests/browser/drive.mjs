@@ -32,7 +32,7 @@ try {
   const page = await context.newPage();
   const seen = watch(page);
   const saw = await scenarios[task.scenario](page, task, seen);
-  console.log(JSON.stringify({ ...saw, ...seen }));
+  console.log(JSON.stringify({ ...seen, ...saw }));
 } finally {
   await browser.close();
 }

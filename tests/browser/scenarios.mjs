@@ -80,8 +80,9 @@ export async function segment(page, task, seen) {
   for (const button of await page.locator("#saves button").all()) {
     files.push(await saved(page, button));
   }
-  if (task.screenshot) await page.screenshot({ path: task.screenshot });
+  const complaints = [...seen.complaints]; // before the request that fails
   return {
+    complaints,
     ...result,
     files,
     facts: await text(page, "#facts"),
@@ -176,7 +177,7 @@ export async function measure(page, task, seen) {
       needed: document.documentElement.scrollWidth,
     }));
   const shoot = (name) =>
-    task.shots && page.screenshot({ path: `${task.shots}_${name}.png`, fullPage: true });
+    task.shots && page.screenshot({ path: `${task.shots}_${name}.png` });
   await shoot("empty");
   const empty = await widths();
   const sources = await page.locator(".sources label:visible").allInnerTexts();
