@@ -32,7 +32,7 @@ class Segmentor {
    */
   async segment(image) {
     const { signature, input, output } = this.contract;
-    const tensor = new Tensor(quantised(image, input), input.shape);
+    const tensor = new Tensor(inDtype(image, input.dtype), input.shape);
     const answers = await this.compiled.run(signature, { [input.name]: tensor });
     const values = await answers[output.name].data();
     const data = dequantised(values, output);
@@ -96,13 +96,13 @@ async function verified(content, contract) {
   return true;
 }
 
-function quantised(image, { dtype, scale = 1, zero_point: zeroPoint = 0 }) {
+function inDtype(image, dtype) {
   if (dtype === "float32") return image;
   // Rounded, and kept within 0 and 255, by the array itself.
-  const bytes = Uint8ClampedArray.from(image, (v) => v / scale + zeroPoint);
-  return new Uint8Array(bytes.buffer);
+  return new Uint8Array(Uint8ClampedArray.from(image).buffer);
 }
 
+/** Turns the model's answer into probabilities. */
 function dequantised(values, { dtype, scale, zero_point: zeroPoint }) {
   if (dtype === "float32") return Float32Array.from(values);
   return Float32Array.from(values, (value) => scale * (value - zeroPoint));

@@ -9,7 +9,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from export import saved_model, tflite
+from export import quiet, saved_model
 from segan_tf import files, labels
 from segan_tf.data import drawn_lesions, preprocessing
 
@@ -18,6 +18,14 @@ VERSION = 7
 ONE = labels.Labels()
 THREE = labels.Labels(("core", "rim", "halo"))
 TWO_OVERLAPPING = labels.Labels(("dark spot", "shade"), exclusive=False)
+# name: (quantization, labels)
+MODELS = {
+    "float_one": ("none", ONE),
+    "uint8_one": ("int8", ONE),
+    "float_three": ("none", THREE),
+    "uint8_three": ("int8", THREE),
+    "float_overlapping": ("none", TWO_OVERLAPPING),
+}
 # How strongly darkness speaks for each channel, and what it starts from: the
 # background (of exclusive labels) comes first, the darkest label last.
 _SLOPES = {ONE: [6], TWO_OVERLAPPING: [6, 6], THREE: [0, 6, 12, 16]}
@@ -42,16 +50,14 @@ def build_segmentor(wanted: labels.Labels) -> keras.Model:
 
 
 def write_export(export_dir: str, quantization: str, wanted: labels.Labels):
-    """Writes segan_<quantization>.tflite and .json, "none" or "int8"."""
-    name = f"segan_{quantization}"
-    path = os.path.join(export_dir, f"{name}.tflite")
+    """Writes segan_<quantization>.tflite and .json, "none" or "int8".
+
+    The int8 model takes and gives uint8.
+    """
+    path = os.path.join(export_dir, f"segan_{quantization}.tflite")
     segmentor = build_segmentor(wanted)
-    if quantization == "int8":
-        files.write_bytes(path, _convert_to_uint8(segmentor))
-    else:
-        tflite.export_tflite(segmentor, path)
+    files.write_bytes(path, _convert(segmentor, quantization))
     write_contract(path, wanted)
-    return path
 
 
 def write_contract(path: str, wanted: labels.Labels) -> None:
@@ -82,28 +88,19 @@ def write_contract(path: str, wanted: labels.Labels) -> None:
 
 def _describe(details: dict) -> dict:
     ((name, info),) = details.items()
-    described = {
+    scale, zero_point = info["quantization"]
+    return {
         "name": name,
         "shape": info["shape"],
         "dtype": np.dtype(info["dtype"]).name,
+        "scale": scale or 1.0,  # 0 where nothing is quantised
+        "zero_point": zero_point,
     }
-    if described["dtype"] != "float32":
-        scale, zero_point = info["quantization"]
-        described |= {"scale": scale, "zero_point": zero_point}
-    return described
 
 
-def _convert_to_uint8(segmentor: keras.Model) -> bytes:
+def _convert(segmentor: keras.Model, quantization: str) -> bytes:
     def segment(image):
         return {"probability_map": segmentor(preprocessing.normalise(image))}
-
-    def representative_images():
-        for index in range(20):
-            image = drawn_lesions.draw_lesion(index, 5).image
-            resized = preprocessing.resize_image(image, SIZE, SIZE)
-            yield {"image": resized[None]}
-        for value in (0.0, 255.0):
-            yield {"image": tf.fill((1, SIZE, SIZE, 3), value)}
 
     with tempfile.TemporaryDirectory() as folder:
         saved_model.write_archive(
@@ -115,14 +112,21 @@ def _convert_to_uint8(segmentor: keras.Model) -> bytes:
         converter = tf.lite.TFLiteConverter.from_saved_model(
             folder, signature_keys=[saved_model.SIGNATURE]
         )
-        converter.optimizations = [tf.lite.Optimize.DEFAULT]
-        converter.representative_dataset = representative_images
-        converter.target_spec.supported_ops = [
-            tf.lite.OpsSet.TFLITE_BUILTINS_INT8
-        ]
-        converter.inference_input_type = tf.uint8
-        converter.inference_output_type = tf.uint8
-        with warnings.catch_warnings():
+        if quantization == "int8":
+            converter.optimizations = [tf.lite.Optimize.DEFAULT]
+            converter.representative_dataset = _representative_images
+            converter.inference_input_type = tf.uint8
+            converter.inference_output_type = tf.uint8
+        with quiet.silenced(), warnings.catch_warnings():
             # The calibrator uses the deprecated interpreter itself.
             warnings.simplefilter("ignore", UserWarning)
             return converter.convert()
+
+
+def _representative_images():
+    for index in range(20):
+        image = drawn_lesions.draw_lesion(index, 5).image
+        yield {"image": preprocessing.resize_image(image, SIZE, SIZE)[None]}
+    # So that a byte is quantised to itself.
+    for value in (0.0, 255.0):
+        yield {"image": tf.fill((1, SIZE, SIZE, 3), value)}
