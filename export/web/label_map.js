@@ -35,9 +35,9 @@ export async function decideLabelMaps(probabilityMap, size, rule) {
   const pixel = new Float32Array(count);
   let untilBreath = PIXELS_PER_BREATH;
   for (let y = 0; y < size.height; y += 1) {
-    mixRows(probabilityMap.data, rows[y], between);
+    mix(probabilityMap.data, rows, y, between);
     for (let x = 0; x < size.width; x += 1) {
-      mixPixels(between, columns[x], pixel);
+      mix(between, columns, x, pixel);
       decide(pixel, labelMaps, y * size.width + x);
     }
     untilBreath -= size.width;
@@ -49,21 +49,15 @@ export async function decideLabelMaps(probabilityMap, size, rule) {
   return labelMaps;
 }
 
-function mixRows(data, { low, high, share }, between) {
-  const above = low * between.length;
-  const below = high * between.length;
-  for (let i = 0; i < between.length; i += 1) {
-    const value = data[above + i];
-    between[i] = value + share * (data[below + i] - value);
-  }
-}
-
-function mixPixels(between, { low, high, share }, pixel) {
-  const left = low * pixel.length;
-  const right = high * pixel.length;
-  for (let label = 0; label < pixel.length; label += 1) {
-    const value = between[left + label];
-    pixel[label] = value + share * (between[right + label] - value);
+/** Mixes two rows, or two pixels, that lie behind one another in `data`. */
+function mix(data, { low, high, share }, position, mixed) {
+  const length = mixed.length;
+  const first = low[position] * length;
+  const second = high[position] * length;
+  const part = share[position];
+  for (let i = 0; i < length; i += 1) {
+    const value = data[first + i];
+    mixed[i] = value + part * (data[second + i] - value);
   }
 }
 

@@ -88,18 +88,22 @@ function addLine(line, y, rows, resized) {
  * Finds, for every output position, the two inputs between which it lies, with
  * half-pixel centres (tf.image.resize without antialiasing).
  *
- * @returns {{low: number, high: number, share: number}[]} `share` is how much
- *   of `high` it takes, 0 to 1
+ * @returns {{low: Int32Array, high: Int32Array, share: Float32Array}} `share`
+ *   is how much of `high` a position takes, 0 to 1
  */
 export function betweens(inputSize, outputSize) {
   const step = inputSize / outputSize;
-  return Array.from({ length: outputSize }, (_, position) => {
+  const found = {
+    low: new Int32Array(outputSize),
+    high: new Int32Array(outputSize),
+    share: new Float32Array(outputSize),
+  };
+  for (let position = 0; position < outputSize; position += 1) {
     const place = (position + 0.5) * step - 0.5;
     const low = Math.floor(place);
-    return {
-      low: Math.max(low, 0),
-      high: Math.min(Math.ceil(place), inputSize - 1),
-      share: place - low,
-    };
-  });
+    found.low[position] = Math.max(low, 0);
+    found.high[position] = Math.min(Math.ceil(place), inputSize - 1);
+    found.share[position] = place - low;
+  }
+  return found;
 }

@@ -104,7 +104,7 @@ def test_keyboard_alone_is_enough(play, picture):
     assert saw["order"] == order
     assert saw["outline"] == "solid"  # the focus is seen
     assert saw["isOutlineShown"] is False  # after Space on its switch
-    assert saw["opacity"] == "0.35"  # after two arrows of 5 % from 25 %
+    assert saw["opacity"] == "0.25"  # after two arrows of 5 % from 15 %
     assert saw["fileName"] == "a lesion_label_map.png"
     assert saw["announcement"].startswith("Of the picture: lesion ")
 
