@@ -192,6 +192,11 @@ def _define_use() -> None:
         "export: hand out also what differs too much from the checkpoint, "
         "and mark it.",
     )
+    _boolean(
+        "web",
+        "export: bundle the page that segments pictures in the browser too; "
+        "needs npm.",
+    )
 
 
 def _names_defined_by(define) -> tuple[str, ...]:

@@ -158,6 +158,11 @@ def _export(flagged: config.Config) -> int:
     """Writes SavedModel and TFLite, each compared with Keras first."""
     given = _given()
     run = _merge(run_dir.read_flags(flagged.model_dir), given)
+    if run.web:
+        from export import web_runtime
+
+        # Before minutes of work: npm or the network may be missing.
+        web_runtime.fetch(run.export_dir)
     _start_tensorflow()
     from export import comparison, parity, parity_table, saved_model
     from segan_tf.evaluation import evidence
@@ -186,6 +191,14 @@ def _export(flagged: config.Config) -> int:
     refused = parity_table.refusals(record)
     for line in refused:
         print(f"error: {line}", file=sys.stderr)
+    if run.web:
+        from export import web_page
+
+        page = web_page.bundle_page(run.export_dir)
+        progress.say(
+            f"{page}: serve it, for example with "
+            f"python -m http.server --directory {page}"
+        )
     return 1 if refused else 0
 
 

@@ -19,6 +19,7 @@ setuptools.setup(
         "segan_tf.export",
     ],
     package_dir={"segan_tf.export": "export"},
+    package_data={"segan_tf.export": ["web/*"]},
     install_requires=[
         "keras>=3.12,<4",
         "numpy>=1.26,<3",

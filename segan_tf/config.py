@@ -120,6 +120,7 @@ class Config:
     quantizations: tuple[str, ...] = QUANTIZATIONS
     calibration_images: int = 200  # twice CALIBRATION_LEAST; ours
     allow_parity_loss: bool = False
+    web: bool = False
 
     def __post_init__(self):
         # Flags hand over lists of text, flags.json lists.

@@ -41,6 +41,13 @@ def test_the_wheel_has_one_name_at_the_top(said_to_setup):
     assert not (ROOT / "segan_tf" / "export").exists()
 
 
+def test_the_wheel_holds_the_page(said_to_setup):
+    (pattern,) = said_to_setup["package_data"]["segan_tf.export"]
+    covered = set((ROOT / "export").glob(pattern))
+    assert ROOT / "export" / "web" / "index.html" in covered
+    assert covered == set((ROOT / "export" / "web").rglob("*"))
+
+
 def test_setup_and_library_say_the_same_version(said_to_setup):
     assert said_to_setup["version"] == segan_tf.__version__
 

@@ -1,0 +1,96 @@
+/** From the segmentor's probabilities to label maps and their shares. */
+
+import { breathe } from "./breath.js";
+import { betweens } from "./resize.js";
+
+const PIXELS_PER_BREATH = 1 << 21;
+
+/**
+ * Decides which labels hold at each pixel of a picture.
+ *
+ * Of exclusive labels the likeliest holds, unless the background, with the
+ * rest of the probability, is likelier; a single label, or each of several
+ * overlapping ones, holds where its probability is above the threshold.
+ *
+ * @param {{data: Float32Array, width: number, height: number, count: number}}
+ *   probabilityMap [height, width, count] in [0, 1]
+ * @param {{width: number, height: number}} size of the picture
+ * @param {{exclusive: boolean, threshold: number}} rule
+ * @returns {Promise<Uint8Array[]>} label maps [height, width]: of exclusive
+ *   labels a single one that holds their numbers, from 1; else one for each,
+ *   that holds its number. 0 is no label.
+ */
+export async function decideLabelMaps(probabilityMap, size, rule) {
+  const { count } = probabilityMap;
+  const single = rule.exclusive || count === 1;
+  const labelMaps = Array.from(
+    { length: single ? 1 : count },
+    () => new Uint8Array(size.width * size.height),
+  );
+  const decide =
+    rule.exclusive && count > 1 ? decideLikeliest : decideAbove(rule.threshold);
+  const columns = betweens(probabilityMap.width, size.width);
+  const rows = betweens(probabilityMap.height, size.height);
+  const between = new Float32Array(probabilityMap.width * count);
+  const pixel = new Float32Array(count);
+  let untilBreath = PIXELS_PER_BREATH;
+  for (let y = 0; y < size.height; y += 1) {
+    mix(probabilityMap.data, rows, y, between);
+    for (let x = 0; x < size.width; x += 1) {
+      mix(between, columns, x, pixel);
+      decide(pixel, labelMaps, y * size.width + x);
+    }
+    untilBreath -= size.width;
+    if (untilBreath < 0) {
+      await breathe();
+      untilBreath = PIXELS_PER_BREATH;
+    }
+  }
+  return labelMaps;
+}
+
+/** Mixes two rows, or two pixels, that lie behind one another in `data`. */
+function mix(data, { low, high, share }, position, mixed) {
+  const length = mixed.length;
+  const first = low[position] * length;
+  const second = high[position] * length;
+  const part = share[position];
+  for (let i = 0; i < length; i += 1) {
+    const value = data[first + i];
+    mixed[i] = value + part * (data[second + i] - value);
+  }
+}
+
+function decideLikeliest(pixel, [labelMap], at) {
+  let most = 1;
+  for (let label = 0; label < pixel.length; label += 1) most -= pixel[label];
+  for (let label = 0; label < pixel.length; label += 1) {
+    if (pixel[label] > most) {
+      most = pixel[label];
+      labelMap[at] = label + 1;
+    }
+  }
+}
+
+function decideAbove(threshold) {
+  return (pixel, labelMaps, at) => {
+    for (let label = 0; label < pixel.length; label += 1) {
+      if (pixel[label] > threshold) labelMaps[label][at] = label + 1;
+    }
+  };
+}
+
+/**
+ * Counts how much of the picture each label covers.
+ *
+ * @param {Uint8Array[]} labelMaps
+ * @param {number} count of the labels
+ * @returns {number[]} 0 to 1
+ */
+export function shares(labelMaps, count) {
+  const pixels = new Float64Array(count + 1);
+  for (const labelMap of labelMaps) {
+    for (let i = 0; i < labelMap.length; i += 1) pixels[labelMap[i]] += 1;
+  }
+  return Array.from(pixels.subarray(1), (covered) => covered / labelMaps[0].length);
+}

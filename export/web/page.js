@@ -1,0 +1,118 @@
+/** The page: takes a picture in, has it segmented, shows what was found. */
+
+import { decideLabelMaps, shares } from "./label_map.js";
+import { closeNetwork } from "./network.js";
+import { shownSize } from "./overlay.js";
+import { openPicture, refuseAlteredPixels, strips } from "./picture.js";
+import { PictureError } from "./picture_header.js";
+import { resizeAntialiased } from "./resize.js";
+import { loadSegmentor } from "./segmentor.js";
+import * as view from "./view.js";
+
+const OUT_OF_MEMORY =
+  "could not be segmented: this device has too little memory for it, or its " +
+  "browser failed. Make the picture smaller, or reload the page.";
+
+let latest = 0;
+
+async function start() {
+  view.showStarted();
+  try {
+    refuseAlteredPixels();
+    const segmentor = await loadSegmentor();
+    closeNetwork();
+    view.showReady(segmentor);
+    takePictures((file) => segmentFile(segmentor, file));
+  } catch (error) {
+    view.showUnusable(error.message);
+  }
+}
+
+/** Calls back with each file that is chosen, photographed, dropped, pasted. */
+function takePictures(take) {
+  for (const input of view.fileInputs) {
+    input.addEventListener("change", () => {
+      if (input.files.length) take(input.files[0]);
+      input.value = ""; // so that the same picture can be chosen again
+    });
+  }
+  document.addEventListener("paste", (event) => {
+    takeFirst(event, event.clipboardData, take);
+  });
+  document.addEventListener("dragover", (event) => {
+    event.preventDefault(); // or the browser opens the file in our place
+    view.showDragging(true);
+  });
+  document.addEventListener("dragleave", (event) => {
+    if (!event.relatedTarget) view.showDragging(false);
+  });
+  document.addEventListener("drop", (event) => {
+    view.showDragging(false);
+    takeFirst(event, event.dataTransfer, take);
+  });
+}
+
+function takeFirst(event, data, take) {
+  event.preventDefault();
+  const [file] = data?.files ?? [];
+  if (file) take(file);
+  else view.showProblem("There is no picture in that; give a picture file.");
+}
+
+/** Segments a file; of several at once only the last is shown. */
+async function segmentFile(segmentor, file) {
+  latest += 1;
+  const own = latest;
+  view.showBusy(file.name);
+  let bitmap;
+  try {
+    bitmap = await openPicture(file);
+    const result = await segmentPicture(segmentor, bitmap);
+    if (own !== latest) return;
+    view.showResult({ ...result, bitmap, name: file.name });
+    document.dispatchEvent(new CustomEvent("segmented", { detail: result }));
+  } catch (error) {
+    if (own !== latest) return;
+    const isKnown = error instanceof PictureError;
+    if (!isKnown) console.error(error);
+    view.showProblem(isKnown ? error.message : `${file.name} ${OUT_OF_MEMORY}`);
+  } finally {
+    bitmap?.close();
+  }
+}
+
+/**
+ * Segments a decoded picture.
+ *
+ * @returns {Promise<object>} probability map and label maps at the picture's
+ *   size and at the size it is shown, each label's share, and milliseconds
+ */
+async function segmentPicture(segmentor, bitmap) {
+  const size = { width: bitmap.width, height: bitmap.height };
+  const { label_names: names, label_kind: kind, threshold } = segmentor.contract;
+  const rule = { exclusive: kind === "exclusive", threshold };
+  const started = performance.now();
+  const image = await resizeAntialiased(strips(bitmap), size, segmentor.inputSize);
+  const resized = performance.now();
+  const probabilityMap = await segmentor.segment(image);
+  const segmented = performance.now();
+  const labelMaps = await decideLabelMaps(probabilityMap, size, rule);
+  const milliseconds = {
+    all: performance.now() - started,
+    model: segmented - resized,
+  };
+  const shown = shownSize(size);
+  return {
+    size,
+    probabilityMap,
+    labelMaps,
+    shares: shares(labelMaps, names.length),
+    shown: {
+      size: shown,
+      labelMaps: await decideLabelMaps(probabilityMap, shown, rule),
+    },
+    milliseconds,
+  };
+}
+
+start();
