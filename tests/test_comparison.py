@@ -5,7 +5,8 @@ import pytest
 import small_models
 import tensorflow as tf
 
-from export import c_loader, comparison, saved_model
+from export import c_loader, comparison, saved_model, serving_graph
+from segan_tf import labels
 from segan_tf.evaluation import evidence
 
 
@@ -22,7 +23,9 @@ def images():
 @pytest.fixture(scope="module")
 def served(segmentor, tmp_path_factory):
     folder = str(tmp_path_factory.mktemp("served"))
-    return saved_model.export_saved_model(segmentor, folder, 7)
+    return saved_model.export_saved_model(
+        segmentor, folder, 7, labels=labels.LESION
+    )
 
 
 def compare(segmentor, subjects, pairs):
@@ -110,7 +113,7 @@ def test_batches_tell_two_segmentors_apart(segmentor, images, served):
     assert comparison.compare_batches(other, served, images) > 0.01
 
 
-def _without_resizing_back(segmentor, images):
+def _without_resizing_back(segmentor, images, _):
     small = tf.image.resize(images, (32, 32), antialias=True)
     normalised = (small / 255 - small_models.MEAN) / small_models.STD
     return {"probability_map": segmentor(normalised, training=False)}
@@ -119,8 +122,10 @@ def _without_resizing_back(segmentor, images):
 def test_one_image_of_the_segmentors_size_still_proves_other_sizes(
     segmentor, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr(saved_model, "_segment", _without_resizing_back)
-    path = saved_model.export_saved_model(segmentor, str(tmp_path), 1)
+    monkeypatch.setattr(serving_graph, "segment_images", _without_resizing_back)
+    path = saved_model.export_saved_model(
+        segmentor, str(tmp_path), 1, labels=labels.LESION
+    )
 
     words = r"gives float32 \(1, 32, 32"
     with pytest.raises(comparison.ParityError, match=words):
@@ -129,25 +134,18 @@ def test_one_image_of_the_segmentors_size_still_proves_other_sizes(
         )
 
 
-def _write_archive_without_keras(segmentor, path, *, function, input_spec):
-    module = tf.Module()
-    module.segmentor = segmentor
-    module.serve = tf.function(function, input_signature=[input_spec])
-    tf.saved_model.save(
-        module, path, signatures={"serving_default": module.serve}
-    )
-
-
 def test_saved_model_that_only_python_can_run_is_caught(
     segmentor, tmp_path, images, monkeypatch
 ):
     monkeypatch.setattr(
-        saved_model, "write_archive", _write_archive_without_keras
+        saved_model, "write_archive", small_models.write_without_keras
     )
-    path = saved_model.export_saved_model(segmentor, str(tmp_path), 1)
+    path = saved_model.export_saved_model(
+        segmentor, str(tmp_path), 1, labels=labels.LESION
+    )
 
     reloaded = tf.saved_model.load(path)
-    answer = reloaded.signatures["serving_default"](
+    answer = reloaded.signatures["probabilities"](
         images=tf.constant(images[0][None])
     )
     assert answer["probability_map"].shape == (1, 50, 40, 1)

@@ -179,6 +179,7 @@ def test_what_changes_no_weight_may_change_between_two_starts():
         "quantizations",
         "calibration_images",
         "allow_parity_loss",
+        "web",
     }
 
 

@@ -21,6 +21,8 @@ OTHERS |= {
     "batching_parameters_file",
     "protocol",
 }
+# Flags of scripts/test and of Python's own server.
+OTHERS |= {"all", "directory"}
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

@@ -12,8 +12,16 @@ import pytest
 import small_models
 import tensorflow as tf
 
-from export import comparison, parity, parity_table, saved_model, stopwatch
+from export import (
+    comparison,
+    parity,
+    parity_table,
+    saved_model,
+    serving_graph,
+    stopwatch,
+)
 from segan_tf import config, labels
+from segan_tf.data import preprocessing
 from segan_tf.evaluation import evidence
 
 ALL = ("saved_model", *config.QUANTIZATIONS)
@@ -179,7 +187,7 @@ def test_only_what_is_within_its_limit_is_handed_out(
     monkeypatch.setattr(
         saved_model,
         "export_saved_model",
-        lambda _, *rest: write(other_segmentor, *rest),
+        lambda _, *rest, **more: write(other_segmentor, *rest, **more),
     )
 
     record = export_all(segmentor, tmp_path)
@@ -216,17 +224,39 @@ def test_what_is_allowed_all_the_same_is_marked(
 def test_serving_graph_that_does_not_normalise_is_refused(
     segmentor, tmp_path, monkeypatch
 ):
-    def without_normalising(segmentor, images):
+    def without_normalising(segmentor, images, _):
         small = tf.image.resize(images, (32, 32), antialias=True)
         probability_map = segmentor(small, training=False)
         size = tf.shape(images)[1:3]
         return {"probability_map": tf.image.resize(probability_map, size)}
 
-    monkeypatch.setattr(saved_model, "_segment", without_normalising)
+    monkeypatch.setattr(serving_graph, "segment_images", without_normalising)
 
     row = export_all(segmentor, tmp_path)["artefacts"]["saved_model"]
 
     assert row["largest_difference"] > 0.01
+    assert not (tmp_path / "saved_model").exists()
+
+
+def test_serving_graph_that_decides_otherwise_is_refused(
+    segmentor, tmp_path, monkeypatch
+):
+    def decide_at_04(probability_map, *, exclusive):
+        return tf.cast(probability_map > 0.4, tf.float32)
+
+    write = saved_model.export_saved_model
+
+    def write_otherwise(*args, **more):
+        with monkeypatch.context() as patch:
+            patch.setattr(preprocessing, "decide_label_map", decide_at_04)
+            return write(*args, **more)
+
+    monkeypatch.setattr(saved_model, "export_saved_model", write_otherwise)
+
+    row = export_all(segmentor, tmp_path)["artefacts"]["saved_model"]
+
+    # By so much the probabilities that were taken for lesion are below 0.5.
+    assert 0.01 < row["largest_difference"] <= 0.5 - 0.4
     assert not (tmp_path / "saved_model").exists()
 
 

@@ -41,7 +41,9 @@ def test_a_tflite_model_takes_time_and_memory(segmentor, tmp_path):
 
 
 def test_a_saved_model_takes_time_and_memory(segmentor, tmp_path):
-    path = saved_model.export_saved_model(segmentor, str(tmp_path), 1)
+    path = saved_model.export_saved_model(
+        segmentor, str(tmp_path), 1, labels=labels.LESION
+    )
 
     found = measure(path)
 

@@ -6,7 +6,6 @@ import stat
 import numpy as np
 import pytest
 import small_models
-import tensorflow as tf
 
 from export import operators, saved_model, tflite
 from segan_tf import config, labels
@@ -177,15 +176,9 @@ def test_equal_models_are_equal_files(segmentor, folder, tmp_path):
 
 
 def test_model_without_weights_is_caught(segmentor, tmp_path, monkeypatch):
-    def write_without_keras(segmentor, path, *, function, input_spec):
-        module = tf.Module()
-        module.segmentor = segmentor
-        module.serve = tf.function(function, input_signature=[input_spec])
-        tf.saved_model.save(
-            module, path, signatures={"serving_default": module.serve}
-        )
-
-    monkeypatch.setattr(saved_model, "write_archive", write_without_keras)
+    monkeypatch.setattr(
+        saved_model, "write_archive", small_models.write_without_keras
+    )
 
     words = "READ_VARIABLE, VAR_HANDLE"
     with pytest.raises(operators.ConversionError, match=words):

@@ -326,5 +326,5 @@ def test_limits_are_those_of_the_program():
 
     code = (PAGE / "picture_header.js").read_text()
     stated = dict(re.findall(r"const (MAX_PIXELS|MIN_SIDE) = ([\d_]+);", code))
-    assert int(stated["MAX_PIXELS"]) == images.MAX_PIXELS
+    assert int(stated["MAX_PIXELS"]) == config.MAX_PIXELS
     assert int(stated["MIN_SIDE"]) == images.MIN_SIDE
