@@ -343,6 +343,33 @@ def test_weights_gone_bad_in_the_last_step_of_an_epoch_are_not_saved(tmp_path):
     assert saved_steps(tmp_path, "last") == saved_steps(tmp_path, "best") == [4]
 
 
+def test_validation_counts_a_label_where_it_is_or_is_predicted(
+    tmp_path, monkeypatch
+):
+    trainer = make_trainer(
+        tmp_path, num_labels=2, label_kind="overlapping", validation=3
+    )
+    true = np.zeros((3, 32, 32, 2), np.float32)
+    true[:, :8, :, 0] = 1  # label 1 is in all, label 2 in the first alone
+    true[0, 8:16, :, 1] = 1
+    predicted = true.copy()
+    predicted[0, 8:12, :, 1] = 0  # half of it is missed
+    predicted[1, 31, :, 1] = 1  # and it is seen where it is not
+    coming = iter([(tf.constant(predicted), tf.constant(predicted))])
+    trainer._segment = lambda _: next(coming)
+    trainer._panels.write_pictures = lambda *_, **__: None
+
+    monkeypatch.setattr(
+        loop.pipeline,
+        "make_evaluation_dataset",
+        lambda *_, **__: [(None, tf.constant(true))],
+    )
+    label_dice = trainer._validate()
+
+    # Of label 2: 2 * 4 / (4 + 8) rows and 0; the third image does not count.
+    np.testing.assert_allclose(label_dice, [1, (2 * 4 / (4 + 8) + 0) / 2])
+
+
 def test_collapse_is_told_once_with_its_step(tmp_path, capsys):
     trainer = make_trainer(tmp_path, adversarial=False, validation=0)
     make_quick(trainer)

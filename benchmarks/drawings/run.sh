@@ -13,7 +13,7 @@ three="--num_labels=3 --label_kind=overlapping"
 python main.py --mode=check --model_dir=runs/drawings --num_drawn=400 $three
 
 budget="--width=16 --dice_weight=1 --batch_size=10 --learning_rate=0.002
-  --decay_epochs=4 --epochs=14 --data_dir=runs/drawings/drawn_lesions"
+  --decay_epochs=6 --epochs=20 --data_dir=runs/drawings/drawn_lesions"
 for name in "$@"; do
   labels="lesion,hair,ruler mark" flags=$three
   case $name in

@@ -202,8 +202,13 @@ class Trainer:
         )
 
     def _validate(self) -> np.ndarray:
-        """Computes each label's mean Dice of validation at image_size."""
-        dices, confusion = [], 0
+        """Computes each label's mean Dice of validation at image_size.
+
+        A label counts in the images that have it or where it is predicted:
+        counted as right wherever it is absent, a rare label would choose the
+        checkpoint that never predicts it.
+        """
+        dices, counted, confusion = [], [], 0
         counts_pixels = self._labels.count > 1 and self._labels.exclusive
         dataset = pipeline.make_evaluation_dataset(
             self._validation,
@@ -217,13 +222,17 @@ class Trainer:
                     image, true_label_map, predicted, step=self.step
                 )
             dices.extend(steps.hard_dice(decided, true_label_map).numpy())
+            either = tf.maximum(decided, true_label_map)
+            counted.extend(tf.reduce_max(either, axis=(1, 2)).numpy())
             if counts_pixels:
                 confusion += steps.confusion_matrix(decided, true_label_map)
         if counts_pixels:
             self._panels.write_confusion(
                 confusion.numpy(), self._labels, step=self.step
             )
-        return np.mean(dices, axis=0)
+        count = np.sum(counted, axis=0)
+        total = np.sum(np.multiply(dices, counted), axis=0)
+        return np.where(count > 0, total / np.maximum(count, 1), 1.0)
 
     def _make_distributed_step(self):
         def replica_step(image, true_label_map):
