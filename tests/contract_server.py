@@ -53,7 +53,9 @@ class Servable:
     Attributes:
       failures: codes, such as "UNAVAILABLE", that the next requests get.
       seconds: that each request takes.
-      busiest: most requests that were ever answered at the same time.
+      requests: how many there were.
+      busy: how many are being answered now.
+      busiest: how many were at most.
     """
 
     def __init__(self, name: str, saved_model_dir: str):
@@ -62,7 +64,7 @@ class Servable:
         self.session = c_loader.CSession(saved_model_dir)
         self.failures = collections.deque()
         self.seconds = 0.0
-        self.busiest = self.requests = self._busy = 0
+        self.busiest = self.requests = self.busy = 0
         self._lock = threading.Lock()
         saved = saved_model_pb2.SavedModel()
         with open(os.path.join(saved_model_dir, "saved_model.pb"), "rb") as f:
@@ -118,13 +120,13 @@ class Servable:
     def _counted(self):
         with self._lock:
             self.requests += 1
-            self._busy += 1
-            self.busiest = max(self.busiest, self._busy)
+            self.busy += 1
+            self.busiest = max(self.busiest, self.busy)
         try:
             yield
         finally:
             with self._lock:
-                self._busy -= 1
+                self.busy -= 1
 
 
 @contextlib.contextmanager
