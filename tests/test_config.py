@@ -138,6 +138,7 @@ def test_what_changes_no_weight_may_change_between_two_starts():
         "input",
         "output_dir",
         "export_dir",
+        "web",
     }
 
 
