@@ -289,6 +289,35 @@ def test_contract_that_says_nothing_is_refused(npm, export_dir, text):
         web_page.bundle_page(str(export_dir))
 
 
+def test_the_program_needs_npm_before_it_exports(
+    model_dir, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(web_runtime.shutil, "which", lambda name: None)
+    given = f"--model_dir={model_dir}", f"--export_dir={tmp_path}"
+
+    error = running.error_of("--mode=export", "--web", *given)
+
+    assert error.startswith("error: --web needs npm, which comes with Node.js")
+    assert os.listdir(tmp_path) == []
+
+
+def test_the_program_bundles_what_it_exported(
+    npm, model_dir, tmp_path, monkeypatch
+):
+    def bundle_page(export_dir):
+        assert os.path.isfile(os.path.join(export_dir, "segan_none.tflite"))
+        return os.path.join(export_dir, "web")
+
+    monkeypatch.setattr(web_page, "bundle_page", bundle_page)
+    given = f"--model_dir={model_dir}", f"--export_dir={tmp_path}"
+
+    result = running.run("--mode=export", "--web", *given)
+
+    assert (result.status, result.err) == (0, "")
+    served = f"python -m http.server --directory {tmp_path}/web"
+    assert result.out.endswith(f"serve it, for example with {served}\n")
+
+
 def test_policy_allows_the_import_map_and_no_other_inline_code():
     html = (PAGE / "index.html").read_text()
     (inline,) = re.findall(r"<script(?![^>]*src=)[^>]*>(.+?)</script>", html)

@@ -190,6 +190,7 @@ export async function measure(page, task, seen) {
     empty,
     withResult: await widths(),
     sources,
+    pictureWidth: (await page.locator("#shown-picture").boundingBox()).width,
     leastHeight: Math.min(...heights),
   };
 }

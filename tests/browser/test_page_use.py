@@ -120,6 +120,7 @@ def test_small_screen_scrolls_in_one_direction(play, picture):
     for widths in (saw["empty"], saw["withResult"]):
         assert widths == {"shown": 360, "needed": 360}
     assert saw["sources"] == ["Choose a picture", "Take a photo"]
+    assert 200 < saw["pictureWidth"] <= 360
     assert saw["leastHeight"] >= 36
 
 

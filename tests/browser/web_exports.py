@@ -9,8 +9,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from export import quiet, saved_model
-from segan_tf import files, labels
+from export import saved_model
+from segan_tf import files, labels, quiet
 from segan_tf.data import drawn_lesions, preprocessing
 
 SIZE = 64
@@ -103,11 +103,9 @@ def _convert(segmentor: keras.Model, quantization: str) -> bytes:
         return {"probability_map": segmentor(preprocessing.normalise(image))}
 
     with tempfile.TemporaryDirectory() as folder:
+        image = tf.TensorSpec((1, SIZE, SIZE, 3), name="image")
         saved_model.write_archive(
-            segmentor,
-            folder,
-            function=segment,
-            input_spec=tf.TensorSpec((1, SIZE, SIZE, 3), name="image"),
+            segmentor, folder, {saved_model.SIGNATURE: (segment, image)}
         )
         converter = tf.lite.TFLiteConverter.from_saved_model(
             folder, signature_keys=[saved_model.SIGNATURE]
