@@ -200,7 +200,15 @@ def _match(
             others.append(path)
         else:
             maps_of[name][kind].append(path)
-    one_a_label = any(set(maps) - {_WHOLE} for maps in maps_of.values())
+    if labels.count == 1 and labels.names != labels_lib.LESION.names:
+        # A label of its own name comes before whatever else is there, such
+        # as the lesions beside the hairs that were asked for.
+        for maps in maps_of.values():
+            if maps[labels.slugs[0]]:
+                others += maps.pop(_WHOLE, [])
+    one_a_label = any(
+        maps[slug] for maps in maps_of.values() for slug in labels.slugs
+    )
     pairs, problems, notes = [], [], []
     for name in sorted({*image_of, *maps_of}):
         chosen, problem = _choose(name, image_of[name], maps_of[name], labels)
