@@ -73,6 +73,7 @@ def test_train_leaves_all_that_repeats_the_run(model_dir):
         "batch_size": 4,
         "model_dir": model_dir,
         "label_weights": [],
+        "quantizations": list(config.QUANTIZATIONS),
     }
     assert read_json(model_dir, "labels.json") == {"1": "lesion"}
     assert record["command"].startswith("main.py --mode=train --model_dir=")

@@ -373,6 +373,7 @@ def models_of_three(tmp_path_factory):
             f"--export_dir={folder / 'exported'}",
             *(running.TINY if mode == "train" else ()),
             "--num_labels=3",
+            "--quantizations=none",
         )
         assert result.status == 0, result.err
     return {
@@ -397,7 +398,7 @@ def test_exported_models_know_their_labels(models_of_three):
 def test_served_model_names_its_labels(models_of_three):
     with c_loader.CSession(models_of_three["SavedModel"]) as session:
         answer = session.run(
-            "serving_default", {"images": np.zeros((2, 20, 30, 3), np.uint8)}
+            "probabilities", {"images": np.zeros((2, 20, 30, 3), np.uint8)}
         )
     assert (
         answer["label_names"].tolist()
