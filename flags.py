@@ -139,9 +139,9 @@ def _define_training() -> None:
     _enum(
         "critic_form",
         CRITIC_FORMS,
-        "How the critic sees several labels: shared, one critic for the masked "
-        "image of each label; stacked, one for all masked images stacked on "
-        "channels; per_label, a critic for each.",
+        "How the critic sees several labels: stacked, all masked images "
+        "stacked on channels; shared, one critic for the masked image of each "
+        "label; per_label, a critic for each.",
     )
     _integer(
         "critic_labels_per_step",

@@ -70,7 +70,7 @@ from segan_tf import config
         ({"label_kind": "both"}, r"--label_kind \(both\) must be one of excl"),
         (
             {"critic_form": "own"},
-            r"--critic_form \(own\) must be one of shared",
+            r"--critic_form \(own\) must be one of stacked",
         ),
         (
             {"quantizations": ("none", "int4")},

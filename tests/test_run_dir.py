@@ -187,7 +187,7 @@ OTHER = {
     "label_map_dir": "there",
     "num_labels": 17,
     "label_kind": "overlapping",
-    "critic_form": "stacked",
+    "critic_form": "shared",
     "critic_labels_per_step": 1,
     "label_weights": [2],
     "skip_bad_pairs": True,

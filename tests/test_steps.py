@@ -256,7 +256,9 @@ def test_a_label_without_weight_does_not_move_the_segmentor(form):
 
 def test_sampled_labels_give_the_whole_gradient_on_average():
     image, label_map = several_labels()
-    game = build_game(num_labels=3, label_weights=(1, 2, 3))
+    game = build_game(
+        num_labels=3, critic_form="shared", label_weights=(1, 2, 3)
+    )
     for layer in game.critic.layers:
         if layer.name.endswith("_norm"):
             layer.trainable = False  # statistics are of the labels drawn
@@ -274,7 +276,12 @@ def test_sampled_labels_give_the_whole_gradient_on_average():
 
 def test_sampled_labels_follow_from_seed_and_step():
     def draws(seed):
-        game = build_game(num_labels=3, critic_labels_per_step=1, seed=seed)
+        game = build_game(
+            num_labels=3,
+            critic_form="shared",
+            critic_labels_per_step=1,
+            seed=seed,
+        )
         found = []
         for step in range(12):
             game.segmentor_optimizer.iterations.assign(step)

@@ -3,10 +3,10 @@
 Several labels can be shown to it in three forms, which are one and the same
 for a single label:
 
-- ``shared``: one critic for one masked image; the masked images of the k
-  labels are folded into the batch, so its weights do not grow with k.
 - ``stacked``: one critic for the k masked images stacked on channels (S3-1C
   in SegAN, section 3.3).
+- ``shared``: one critic for one masked image; the masked images of the k
+  labels are folded into the batch, so its weights do not grow with k.
 - ``per_label``: a critic for each label (S3-3C there).
 """
 
@@ -42,7 +42,7 @@ def build_critic(
     image_size: int = 128,
     width: int = 64,
     num_labels: int = 1,
-    form: str = "shared",
+    form: str = "stacked",
     clip: float = 0.0,
     synchronized: bool = False,
     dtype: str = "float32",
