@@ -179,8 +179,8 @@ def test_each_label_is_described_and_missed_where_a_split_has_none(folder):
     assert report.labels["y"].images == {"train": 1, "validation": 0, "test": 0}
     assert report.labels["y"].share == 1 / 16 / 4
     lines = report.summary().splitlines()
-    assert "label x: 25.00% of all pixels, in 4 pairs" in lines
-    assert "label y: 1.56% of all pixels, in 1 pairs" in lines
+    assert "x: 25.00% of all pixels, in 4 pairs" in lines
+    assert "y: 1.56% of all pixels, in 1 pairs" in lines
     at = lines.index("labels absent from a split (warning): 2")
     assert lines[at + 1 : at + 3] == [
         "  y: in none of the 1 pairs for validation",

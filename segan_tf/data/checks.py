@@ -151,7 +151,7 @@ class Report:
         lines = ["values in the label maps: " + ", ".join(self.values)]
         if len(self.labels) > 1:
             lines += [
-                f"label {name}: {facts.share:.2%} of all pixels, in "
+                f"{name}: {facts.share:.2%} of all pixels, in "
                 f"{sum(facts.images.values())} pairs"
                 for name, facts in self.labels.items()
             ]
