@@ -81,9 +81,9 @@ def export_all(
       ConversionError: a phone could not run a TFLite model.
     """
     saved_model.refuse_existing_version(export_dir, version)
+    if "int8" in quantizations:
+        tflite.refuse_few_images(calibration_images)
     with staging.hidden_folder(export_dir) as folder:
-        if "int8" in quantizations:
-            tflite.refuse_few_images(calibration_images)
         paths = {
             SAVED_MODEL: saved_model.export_saved_model(
                 segmentor, folder, version, labels=labels

@@ -204,7 +204,14 @@ def test_a_file_in_place_of_a_folder_to_write_is_named(
                 f"--model={export_dir}/segan_none.tflite",
             ),
         ),
-        ("export_dir", ("--mode=export", f"--model_dir={model_dir}")),
+        (
+            "export_dir",
+            (
+                "--mode=export",
+                f"--model_dir={model_dir}",
+                "--quantizations=none",
+            ),
+        ),
     ):
         in_place = tmp_path / name
         in_place.write_text("not a folder")
