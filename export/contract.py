@@ -8,7 +8,8 @@ import os
 
 import numpy as np
 
-from segan_tf import config, files, labels
+from segan_tf import config, files
+from segan_tf import labels as labels_lib
 from segan_tf.models import tflite_model
 
 _LARGEST_PIXEL_VALUE = 255
@@ -19,7 +20,7 @@ def make_contract(
     content: bytes,
     *,
     quantization: str,
-    labels: labels.Labels,
+    labels: labels_lib.Labels,
     version: int,
 ) -> dict:
     """Describes a model: what it is fed and what it answers.
@@ -61,8 +62,7 @@ def make_contract(
             "zero_point": zero_point,
         },
         "threshold": config.THRESHOLD,
-        "label_names": list(labels.names),
-        "label_kind": labels.label_kind,
+        **labels_lib.description(labels),
     }
 
 

@@ -140,6 +140,16 @@ def description(labels: Labels) -> dict[str, object]:
     }
 
 
+def described(description: Mapping[str, Any]) -> Labels:
+    """Returns the labels that a `description` tells of.
+
+    Raises:
+      KeyError, TypeError: it is none.
+    """
+    names = tuple(description["label_names"])
+    return Labels(names, description["label_kind"] == config.LABEL_KINDS[0])
+
+
 def _labels_of(named: Any, path: str, exclusive: bool) -> Labels:
     if not isinstance(named, Mapping) or not all(
         name is None or isinstance(name, str) for name in named.values()

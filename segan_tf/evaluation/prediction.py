@@ -146,12 +146,10 @@ def _read_exported_labels(path: str, count: int) -> labels_lib.Labels:
     """
     try:
         with open(path, encoding="utf-8") as file:
-            named = json.load(file)
-        names = tuple(map(str, named["label_names"]))
-        exclusive = named["label_kind"] == "exclusive"
-        if len(names) != count:
-            raise ValueError(f"it names {len(names)} labels, not {count}")
-        return labels_lib.make_labels(names, where=path, exclusive=exclusive)
+            labels = labels_lib.described(json.load(file))
+        if labels.count != count:
+            raise ValueError(f"it names {labels.count} labels, not {count}")
+        return labels
     except (OSError, ValueError, KeyError, TypeError) as error:
         if count == 1:  # nothing to mix up
             return labels_lib.LESION

@@ -11,7 +11,7 @@ import zipfile
 import numpy as np
 from ai_edge_litert import interpreter as litert
 
-from segan_tf import config, labels, quiet
+from segan_tf import labels, quiet
 
 SIGNATURE = "serving_default"
 INPUT = "image"
@@ -95,10 +95,7 @@ def _read_contract(path: str | os.PathLike[str]) -> dict:
 
 def _labels_of(contract: dict) -> labels.Labels:
     try:
-        return labels.Labels(
-            tuple(contract["label_names"]),
-            exclusive=contract["label_kind"] == config.LABEL_KINDS[0],
-        )
+        return labels.described(contract)
     except (KeyError, TypeError) as error:
         raise ValueError(f"its {CONTRACT_NAME} names no labels") from error
 
