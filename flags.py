@@ -6,10 +6,12 @@ from segan_tf.config import (
     AUGMENTATIONS,
     CACHES,
     CRITIC_FORMS,
+    ENCODER_WEIGHTS,
     LABEL_KINDS,
     LEAST,
     MODES,
     PRECISIONS,
+    SCHEDULES,
     SEGMENTORS,
     SPLITS,
     Config,
@@ -110,8 +112,23 @@ def _define_data() -> None:
 
 
 def _define_model() -> None:
-    _enum("segmentor", SEGMENTORS, "Architecture of the segmentor.")
-    _integer("width", "Channels of the first level of S and C.")
+    _enum(
+        "segmentor",
+        SEGMENTORS,
+        "segan: the reference's; efficientnet_lite0: a phone's encoder and a "
+        "decoder, more accurate after far less training.",
+    )
+    _enum(
+        "encoder_weights",
+        ENCODER_WEIGHTS,
+        "efficientnet_lite0: what its encoder starts from.",
+    )
+    _integer(
+        "width",
+        "Channels of the first level of S, in efficientnet_lite0 of its "
+        "decoder.",
+    )
+    _integer("critic_width", "Channels of C's first level; 0: --width.")
     _integer("num_labels", "Labels to segment, background not counted.")
     _enum(
         "label_kind",
@@ -122,14 +139,37 @@ def _define_model() -> None:
 
 def _define_training() -> None:
     _string("model_dir", "Folder of the run: checkpoints, logs, results.")
+    _string(
+        "start_from",
+        "Folder of a run whose segmentor this one begins as, at any "
+        "--image_size, or pretrained: the released model.",
+    )
     _integer("epochs", "Epochs to train in all.")
     _integer("batch_size", "Images per step, over all replicas.")
     _float("learning_rate", "Adam's learning rate, for S and C.")
+    _enum(
+        "schedule",
+        SCHEDULES,
+        "How the rate falls: staircase, every --decay_epochs times "
+        "--decay_rate; cosine, to 0 at the last epoch, after a rise over the "
+        "first.",
+    )
     _integer("decay_epochs", "Epochs after which the rate is reduced.")
     _float("decay_rate", "What the rate is multiplied by then.")
     _float(
+        "ema",
+        "Decay, per step, of the running mean of S's weights that is scored "
+        "and handed out, such as 0.99; 0: the weights as they are.",
+    )
+    _float("l1_weight", "Weight of the multi-scale L1 in the segmentor's loss.")
+    _float(
         "dice_weight",
         "Weight of a soft Dice term in the segmentor's loss. Default: 0 "
+        "with the critic, 1 without.",
+    )
+    _float(
+        "cross_entropy_weight",
+        "Weight of a cross-entropy term in the segmentor's loss. Default: 0 "
         "with the critic, 1 without.",
     )
     _float(
@@ -172,10 +212,16 @@ def _define_use() -> None:
     _enum("split", SPLITS, "evaluate, export: the pairs to score.")
     _string(
         "model",
-        "predict, evaluate: a model_dir, SavedModel or TFLite file; default "
-        "--model_dir.",
+        "predict, evaluate: a model_dir, SavedModel or TFLite file, or "
+        "pretrained, the released model; default --model_dir. export: "
+        "pretrained in place of --model_dir.",
     )
     _string("input", "predict: a picture or a folder of pictures.")
+    _boolean(
+        "flips",
+        "predict, evaluate: average over the picture and its flips, at four "
+        "times the cost.",
+    )
     _string("output_dir", "predict: folder for label maps and overlays.")
     _string("export_dir", "export: folder for SavedModel and TFLite.")
     _list(

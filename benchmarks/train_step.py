@@ -50,7 +50,7 @@ def _segmentor_loss(game, image, true_label_map):
     dice = losses.soft_dice_loss(predicted, true_label_map)
     return _distance(
         game, image, predicted, true_label_map
-    ) + game.run.dice_factor * tf.reduce_mean(dice)
+    ) + game.run.loss_weights["dice_loss"] * tf.reduce_mean(dice)
 
 
 def _distance(game, image, predicted, true_label_map):

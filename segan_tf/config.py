@@ -11,7 +11,8 @@ import math
 DOWN_KERNEL = 4  # reference, Networks: 4x4 stride-2 convolutions
 UP_KERNEL = 3  # reference, Networks: 3x3 stride-1 convolutions
 LEVEL_MULTIPLES = (1, 2, 4, 8)  # reference, Networks: 64, 128, 256, 512
-SIZE_MULTIPLE = 2 ** len(LEVEL_MULTIPLES)  # each level halves the size
+# Each level halves the size.
+SIZE_MULTIPLES = {"segan": 2 ** len(LEVEL_MULTIPLES), "efficientnet_lite0": 32}
 LEAKY_SLOPE = 0.2  # SegAN, section 3
 BATCH_NORM_MOMENTUM = 0.9  # PyTorch's default in Keras' terms
 BATCH_NORM_EPSILON = 1e-5  # PyTorch's default
@@ -22,8 +23,12 @@ ADAM_BETA_2 = 0.999  # reference, Training
 IMAGE_MEAN = (0.485, 0.456, 0.406)
 IMAGE_STD = (0.229, 0.224, 0.225)
 CROP_SHARE = 0.5  # reference, Data: at random resized or cropped
+# --augment=strong: degrees to either side. Flips and transposes turn by
+# quarters already; more of a turn mirrors more border into the picture; ours.
+STRONG_ROTATION = 20
 STRONG_SCALE = 1.25  # --augment=strong: size times 1/1.25 to 1.25; ours
 STRONG_COLOUR = 0.2  # --augment=strong: change of contrast etc.; ours
+WARMUP_EPOCHS = 1  # --schedule=cosine rises over so many; ours
 DICE_EPSILON = 1.0  # pixels; keeps the Dice loss of few pixels smooth
 LOG_EPSILON = 1e-7  # keeps log(p) finite; Keras' own
 TEST_SHARE = 4  # one pair in so many; reference, Data: 500 of the 2000
@@ -41,9 +46,12 @@ THRESHOLD = 0.5  # a pixel is lesion above it; reference, Metrics
 # attack, and is refused before anything is decoded.
 MAX_PIXELS = 100_000_000
 DECODED_AT_ONCE = 2  # pictures of a server's batch; bounds its memory; ours
+PRETRAINED = "pretrained"  # --model, --start_from: the released model
 SERVED_NAME = "segan"  # what a server calls the model
 
-SEGMENTORS = ("segan",)
+SEGMENTORS = tuple(SIZE_MULTIPLES)
+ENCODER_WEIGHTS = ("imagenet", "none")
+SCHEDULES = ("staircase", "cosine")
 AUGMENTATIONS = ("basic", "strong")
 CACHES = ("memory", "disk", "none")
 PRECISIONS = ("float32", "mixed_bfloat16")
@@ -86,18 +94,25 @@ class Config:
 
     # Model
     segmentor: str = "segan"
+    encoder_weights: str = "imagenet"  # segan's encoder has none
     width: int = 64  # reference, Networks
+    critic_width: int = 0  # 0: width; reference, Networks
     num_labels: int = 1
     label_kind: str = "exclusive"
 
     # Training
     model_dir: str = "runs/segan"
+    start_from: str = ""
     epochs: int = 100  # the reference's 5000 end with a rate of 1e-63
     batch_size: int = 30  # reference, Training
     learning_rate: float = 0.002  # reference, Training
+    schedule: str = "staircase"  # reference, Training
     decay_epochs: int = 25  # reference, Training
     decay_rate: float = 0.5  # SegAN's 2018 code; the reference is silent
+    ema: float = 0.0  # 0: S's weights as they are
+    l1_weight: float = 1.0  # reference, Loss
     dice_weight: float | None = None  # None: 0 with the critic, 1 without
+    cross_entropy_weight: float | None = None  # None: as dice_weight
     critic_clip: float = 0.01  # SegAN, section 3; 0 leaves the critic free
     critic_form: str = "stacked"  # the cheapest, see docs/method.md
     critic_labels_per_step: int = 0  # 0: all
@@ -115,6 +130,7 @@ class Config:
     split: str = "test"
     model: str = ""
     input: str = ""
+    flips: bool = False
     output_dir: str = "predictions"
     export_dir: str = "exported"
     quantizations: tuple[str, ...] = QUANTIZATIONS
@@ -134,6 +150,8 @@ class Config:
     def _check_choices(self):
         for name, choices in (
             ("segmentor", SEGMENTORS),
+            ("encoder_weights", ENCODER_WEIGHTS),
+            ("schedule", SCHEDULES),
             ("augment", AUGMENTATIONS),
             ("cache", CACHES),
             ("precision", PRECISIONS),
@@ -169,11 +187,15 @@ class Config:
                 raise UserError(
                     f"--{name} ({value}) must be above 0 and at most 1."
                 )
-        if self.image_size % SIZE_MULTIPLE:
-            below = self.image_size // SIZE_MULTIPLE * SIZE_MULTIPLE
+        if not 0 <= self.ema < 1:
+            raise UserError(f"--ema ({self.ema}) must be from 0 to below 1.")
+        multiple = SIZE_MULTIPLES[self.segmentor]
+        if self.image_size % multiple:
+            below = self.image_size // multiple * multiple
             raise UserError(
                 f"--image_size ({self.image_size}) must be a multiple of "
-                f"{SIZE_MULTIPLE}; use {nearest(below, SIZE_MULTIPLE)}."
+                f"{multiple} for --segmentor={self.segmentor}; use "
+                f"{nearest(below, multiple)}."
             )
         if self.num_labels > MOST_LABELS:
             raise UserError(
@@ -231,11 +253,15 @@ class Config:
             )
 
     @property
-    def dice_factor(self) -> float:
-        """The Dice term's weight: ``dice_weight``, or its default."""
-        if self.dice_weight is not None:
-            return self.dice_weight
-        return 0.0 if self.adversarial else 1.0
+    def loss_weights(self) -> dict[str, float]:
+        """The weight of each term of the segmentor's loss."""
+        alone = 0.0 if self.adversarial else 1.0
+        weights = {
+            "multi_scale_l1": self.l1_weight if self.adversarial else 0.0,
+            "dice_loss": self.dice_weight,
+            "cross_entropy": self.cross_entropy_weight,
+        }
+        return {k: alone if w is None else w for k, w in weights.items()}
 
     @property
     def exclusive(self) -> bool:
@@ -248,14 +274,17 @@ LEAST = {
     "num_test": 0,
     "num_validation": 0,
     "split_seed": 0,
-    "image_size": SIZE_MULTIPLE,
+    "image_size": min(SIZE_MULTIPLES.values()),
     "width": 1,
+    "critic_width": 0,
     "num_labels": 1,
     "critic_labels_per_step": 0,
     "epochs": 1,
     "batch_size": 1,
     "decay_epochs": 1,
+    "l1_weight": 0,
     "dice_weight": 0,
+    "cross_entropy_weight": 0,
     "critic_clip": 0,
     "num_replicas": 0,
     "virtual_devices": 0,
@@ -283,12 +312,19 @@ MODEL_FIELDS = ("segmentor", "width", "num_labels", "label_kind", "image_size")
 RUN_FIELDS = (
     *DATA_FIELDS,
     *MODEL_FIELDS,
+    "encoder_weights",
+    "start_from",
+    "critic_width",
     "augment",
     "batch_size",
     "learning_rate",
+    "schedule",
     "decay_epochs",
     "decay_rate",
+    "ema",
+    "l1_weight",
     "dice_weight",
+    "cross_entropy_weight",
     "critic_clip",
     "critic_form",
     "critic_labels_per_step",

@@ -235,15 +235,17 @@ def middle_slopes(images):
     return np.median(down, axis=(1, 2)), np.median(across, axis=(1, 2))
 
 
-def test_strong_turns_by_any_angle():
+def test_strong_turns_by_quarters_and_20_degrees_to_either_side():
     images, _ = augment_many(*grey_ramp_pair(), 720, strong=True)
-    angles = np.degrees(np.arctan2(*middle_slopes(images))) % 360
-    # 72 are expected in each of ten parts of the circle, give or take 8.
-    counts, _ = np.histogram(angles, bins=10, range=(0, 360))
-    assert np.all(np.abs(counts - 72) < 4 * 8), counts
-    # Flips and transposes alone give 0, 90, 180 and 270 degrees.
-    counts, _ = np.histogram(angles % 90, bins=9, range=(0, 90))
-    assert np.all(np.abs(counts - 80) < 4 * 8.4), counts
+    angles = np.degrees(np.arctan2(*middle_slopes(images)))
+    turned = (angles + 45) % 90 - 45  # from the nearest quarter
+    quarters = np.round((angles - turned) / 90) % 4
+    # 180 are expected in each quarter and each part, give or take 12.
+    counts, _ = np.histogram(quarters, bins=4, range=(-0.5, 3.5))
+    assert np.all(np.abs(counts - 180) < 4 * 12), counts
+    counts, _ = np.histogram(turned, bins=4, range=(-20.5, 20.5))
+    assert counts.sum() == 720
+    assert np.all(np.abs(counts - 180) < 4 * 12), counts
 
 
 def test_strong_scales_by_up_to_a_quarter_either_way(monkeypatch):
@@ -258,9 +260,13 @@ def test_strong_scales_by_up_to_a_quarter_either_way(monkeypatch):
 
 
 @pytest.mark.parametrize(("turn", "quarters"), [(0, 0), (0.25, 1), (0.5, 2)])
-def test_quarter_turns_move_every_pixel_onto_another(turn, quarters):
+def test_quarter_turns_move_every_pixel_onto_another(
+    turn, quarters, monkeypatch
+):
+    monkeypatch.setattr(config, "STRONG_ROTATION", 180)
     image, label_map = (x[:SIZE, :SIZE].astype("f") for x in noise_pair())
-    draw = tf.constant([turn, 1 / 2])  # of the circle; scale 1.25 ** 0
+    # From -180 to 180 degrees; scale 1.25 ** 0.
+    draw = tf.constant([turn + 1 / 2, 1 / 2])
 
     turned, turned_map = augmentation._warp(
         tf.constant(image), tf.constant(label_map), draw

@@ -14,7 +14,7 @@ from segan_tf import config
 @pytest.mark.parametrize(
     "values, said",
     [
-        ({"segmentor": "unet"}, r"--segmentor \(unet\) must be one of segan\."),
+        ({"segmentor": "unet"}, r"--segmentor \(unet\) must be one of segan, "),
         ({"augment": "wild"}, r"--augment \(wild\) .* one of basic, strong\."),
         ({"cache": "tape"}, r"--cache \(tape\) .* one of memory, disk, none\."),
         (
@@ -33,8 +33,8 @@ from segan_tf import config
         ({"learning_rate": 1.5}, r"--learning_rate \(1\.5\) .* at most 1\."),
         ({"learning_rate": math.nan}, r"--learning_rate \(nan\) must be"),
         ({"decay_rate": 0.0}, r"--decay_rate \(0\.0\) must be above 0"),
-        ({"image_size": 100}, r"--image_size \(100\) .* 16; use 96 or 112\."),
-        ({"image_size": 17}, r"--image_size \(17\) .* 16; use 16 or 32\."),
+        ({"image_size": 100}, r"--image_size \(100\) .* 16 .* use 96 or 112\."),
+        ({"image_size": 17}, r"--image_size \(17\) .* 16 .* use 16 or 32\."),
         (
             {"num_labels": 256},
             r"--num_labels \(256\) must be at most 255\.",
@@ -106,7 +106,7 @@ def test_a_number_below_its_least_is_refused(name, least):
 
 
 def test_every_number_has_a_limit():
-    limited = {*config.LEAST, "learning_rate", "decay_rate"}
+    limited = {*config.LEAST, "learning_rate", "decay_rate", "ema"}
     numbers = {
         field.name
         for field in dataclasses.fields(config.Config)
@@ -125,20 +125,35 @@ def test_the_defaults_are_the_references_numbers():
     assert (run.width, run.image_size, run.batch_size) == (64, 128, 30)
     assert (run.learning_rate, run.decay_epochs) == (0.002, 25)
     assert (config.ADAM_BETA_1, config.ADAM_BETA_2) == (0.5, 0.999)
-    assert config.SIZE_MULTIPLE == 2 * 2 * 2 * 2
+    assert config.SIZE_MULTIPLES["segan"] == 2 * 2 * 2 * 2
 
 
 @pytest.mark.parametrize(
-    "values, factor",
+    "values, weights",
     [
-        ({}, 0),
-        ({"adversarial": False}, 1),
-        ({"dice_weight": 0.25}, 0.25),
-        ({"dice_weight": 0.0, "adversarial": False}, 0),
+        ({}, (1, 0, 0)),
+        ({"adversarial": False}, (0, 1, 1)),
+        ({"dice_weight": 0.25, "l1_weight": 10}, (10, 0.25, 0)),
+        ({"cross_entropy_weight": 2}, (1, 0, 2)),
+        ({"dice_weight": 0.0, "adversarial": False}, (0, 0, 1)),
     ],
 )
-def test_the_dice_term_is_off_with_the_critic_and_on_without(values, factor):
-    assert config.Config(**values).dice_factor == factor
+def test_the_critic_alone_or_dice_and_cross_entropy_alone(values, weights):
+    names = ("multi_scale_l1", "dice_loss", "cross_entropy")
+    expected = dict(zip(names, weights, strict=True))
+    assert config.Config(**values).loss_weights == expected
+
+
+def test_a_segmentor_with_32_times_smaller_levels_needs_such_a_size():
+    config.Config(image_size=144)
+    with pytest.raises(config.UserError, match="of 32 .* use 128 or 160"):
+        config.Config(image_size=144, segmentor="efficientnet_lite0")
+
+
+@pytest.mark.parametrize("ema", [-0.1, 1.0, float("nan")])
+def test_a_decay_outside_0_to_1_is_refused(ema):
+    with pytest.raises(config.UserError, match="--ema .* below 1"):
+        config.Config(ema=ema)
 
 
 @pytest.mark.parametrize(
@@ -174,6 +189,7 @@ def test_what_changes_no_weight_may_change_between_two_starts():
         "split",
         "model",
         "input",
+        "flips",
         "output_dir",
         "export_dir",
         "quantizations",

@@ -94,7 +94,9 @@ def test_results_say_what_they_belong_to(run_copy):
 
 
 def test_all_splits_together_are_all_pairs(run_copy, monkeypatch):
-    monkeypatch.setattr(prediction, "load_predictor", lambda _: predict_nothing)
+    monkeypatch.setattr(
+        prediction, "load_predictor", lambda *_, **__: predict_nothing
+    )
     out, results = evaluate(f"--model_dir={run_copy}", "--split=all")
     assert results["image_count"] == 11 + 1 + 4
     assert "over 16 images of the all split" in out
@@ -126,7 +128,9 @@ def test_other_data_are_scored_whatever_the_run_was_trained_on(
 def test_a_new_division_of_the_runs_own_data_is_warned_of(
     run_copy, monkeypatch
 ):
-    monkeypatch.setattr(prediction, "load_predictor", lambda _: predict_nothing)
+    monkeypatch.setattr(
+        prediction, "load_predictor", lambda *_, **__: predict_nothing
+    )
     out, results = evaluate(
         f"--model_dir={run_copy}", "--num_test=15", "--num_validation=0"
     )
@@ -143,7 +147,9 @@ def test_a_new_division_of_the_runs_own_data_is_warned_of(
 def test_a_damaged_pair_is_named_and_can_be_skipped(
     run_copy, other_data, monkeypatch
 ):
-    monkeypatch.setattr(prediction, "load_predictor", lambda _: predict_nothing)
+    monkeypatch.setattr(
+        prediction, "load_predictor", lambda *_, **__: predict_nothing
+    )
     for name in ("new_2", "new_5"):
         path = os.path.join(other_data, "images", f"{name}.jpg")
         os.truncate(path, os.path.getsize(path) // 2)
@@ -175,7 +181,9 @@ def test_a_split_without_pairs_is_refused(run_copy):
 
 
 def test_a_report_that_cannot_be_written_is_one_line(run_copy, monkeypatch):
-    monkeypatch.setattr(prediction, "load_predictor", lambda _: predict_nothing)
+    monkeypatch.setattr(
+        prediction, "load_predictor", lambda *_, **__: predict_nothing
+    )
     (run_copy / "evaluation_test").write_text("a file in its place")
     error = running.error_of("--mode=evaluate", f"--model_dir={run_copy}")
     assert f"--model_dir ({run_copy}) cannot take the report" in error
@@ -226,7 +234,7 @@ def test_a_probability_of_one_half_is_no_lesion(half_and_quarter):
 )
 def test_a_model_of_other_labels_is_refused(run_copy, labels, monkeypatch):
     other = prediction.Predictor(labels, nothing)
-    monkeypatch.setattr(prediction, "load_predictor", lambda _: other)
+    monkeypatch.setattr(prediction, "load_predictor", lambda *_, **__: other)
     error = running.error_of(
         "--mode=evaluate", f"--model_dir={run_copy}", "--label_names=hair"
     )

@@ -16,6 +16,8 @@ FLAG_TYPES = {bool: "bool", int: "int", float: "float", str: "string"}
 CHOICES = {
     "mode": config.MODES,
     "segmentor": config.SEGMENTORS,
+    "encoder_weights": config.ENCODER_WEIGHTS,
+    "schedule": config.SCHEDULES,
     "augment": config.AUGMENTATIONS,
     "cache": config.CACHES,
     "precision": config.PRECISIONS,

@@ -10,7 +10,7 @@ import pytest
 ROOT = pathlib.Path(__file__).parent.parent
 # From bottom to top; the longest name that fits decides.
 FLOORS = {
-    "segan_tf": 0,
+    "segan_tf": 4,  # offers the released model
     "segan_tf.config": 0,
     "segan_tf.files": 0,
     "segan_tf.labels": 0,
@@ -18,6 +18,7 @@ FLOORS = {
     "segan_tf.quiet": 0,
     "segan_tf.data": 1,
     "segan_tf.models": 2,
+    "segan_tf.pretrained": 3,
     "segan_tf.training": 3,
     "segan_tf.evaluation": 4,
     "export": 5,

@@ -184,7 +184,12 @@ OTHER = {
     **dict.fromkeys(("split_seed", "seed", "width", "batch_size"), 17),
     **dict.fromkeys(("learning_rate", "decay_rate", "dice_weight"), 0.25),
     **dict.fromkeys(("critic_clip", "decay_epochs"), 1),
+    **dict.fromkeys(("l1_weight", "cross_entropy_weight", "ema"), 0.5),
     "label_map_dir": "there",
+    "start_from": "there",
+    "encoder_weights": "none",
+    "critic_width": 17,
+    "schedule": "cosine",
     "num_labels": 17,
     "label_kind": "overlapping",
     "critic_form": "shared",
@@ -208,6 +213,32 @@ def test_every_flag_that_decides_the_weights_is_compared(tmp_path, name):
     (tmp_path / "flags.json").write_text(json.dumps(record))
     with pytest.raises(config.UserError, match="was trained with"):
         run_dir.refuse_other_run(make_run(tmp_path))
+
+
+def test_a_cosine_cannot_be_made_longer(tmp_path):
+    run = make_run(tmp_path)
+    run_dir.write_flags(run, COMMAND)
+    run_dir.refuse_other_run(dataclasses.replace(run, epochs=run.epochs + 1))
+    run = dataclasses.replace(run, schedule="cosine")
+    run_dir.write_flags(run, COMMAND)
+    with pytest.raises(config.UserError, match="--epochs .* was trained with"):
+        run_dir.refuse_other_run(
+            dataclasses.replace(run, epochs=run.epochs + 1)
+        )
+
+
+def test_a_start_must_have_the_same_weights_at_any_size(tmp_path):
+    start = make_run(tmp_path / "start")
+    run = dataclasses.replace(
+        make_run(tmp_path / "run"), start_from=start.model_dir, image_size=64
+    )
+    with pytest.raises(config.UserError, match="--start_from .* no trained"):
+        run_dir.refuse_other_start(run)
+    run_dir.write_flags(start, COMMAND)
+    run_dir.refuse_other_start(run)
+    wider = dataclasses.replace(run, width=run.width + 1)
+    with pytest.raises(config.UserError, match=f"give --width={run.width}"):
+        run_dir.refuse_other_start(wider)
 
 
 def test_every_compared_flag_is_tried():

@@ -55,7 +55,7 @@ def two_pass_step(game, image, true_label_map):
     with tf.GradientTape() as tape:
         predicted = game.segmentor(image, training=True)
         loss = tf.reduce_mean(losses.multi_scale_l1(distances(predicted)))
-        loss += game.run.dice_factor * tf.reduce_mean(
+        loss += game.run.loss_weights["dice_loss"] * tf.reduce_mean(
             losses.soft_dice_loss(predicted, true_label_map)
         )
     move(game.segmentor_optimizer, game.segmentor, loss, tape)
@@ -245,9 +245,7 @@ def test_a_label_without_weight_does_not_move_the_segmentor(form):
             for layer in game.critic.layers:
                 if layer.name.endswith("_norm"):
                     layer.trainable = False
-        _, pull = steps._pull_by_critic(
-            game, image, predicted, changed, seen=None
-        )
+        _, pull = steps._pull(game, image, predicted, changed, seen=None)
         pulls.append(pull.numpy())
     assert np.abs(pulls[0][..., 0]).max() > 0
     assert np.abs(pulls[0][..., 1]).max() < 1e-9
@@ -265,9 +263,8 @@ def test_sampled_labels_give_the_whole_gradient_on_average():
     predicted = game.segmentor(image, training=True)
 
     def pull(seen):
-        return steps._pull_by_critic(
-            game, image, predicted, label_map, seen=seen
-        )[1].numpy()
+        _, pull = steps._pull(game, image, predicted, label_map, seen=seen)
+        return pull.numpy()
 
     every = [pull(tf.one_hot([label], 3)) for label in range(3)]
     np.testing.assert_allclose(np.mean(every, 0), pull(None), atol=1e-9)

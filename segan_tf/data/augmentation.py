@@ -88,8 +88,8 @@ def _flip(both, draw, *, axis):
 
 
 def _warp(image, label_map, draw):
-    """Rotates by any angle and scales; the border is mirrored outwards."""
-    angle = 2 * math.pi * draw[0]
+    """Rotates a little and scales; the border is mirrored outwards."""
+    angle = (2 * draw[0] - 1) * math.radians(config.STRONG_ROTATION)
     log_scale = (2 * draw[1] - 1) * tf.math.log(config.STRONG_SCALE)
     transform = _rotation_about_centre(angle, tf.exp(log_scale), image.shape[0])
 

@@ -37,7 +37,7 @@ def evaluate(
     if divide_anew:
         _warn_of_trained_ids(run, pairs_of_split)
     model = run.model or run.model_dir
-    predictor = prediction.load_predictor(model)
+    predictor = prediction.load_predictor(model, flips=run.flips)
     _refuse_other_labels(run, labels, predictor.labels)
     report_dir = os.path.join(run.model_dir, f"evaluation_{run.split}")
     began = time.monotonic()
@@ -59,6 +59,7 @@ def evaluate(
                 "date": datetime.date.today().isoformat(),
                 "model": prediction.describe_model(model),
                 "split": run.split,
+                "flips": run.flips,
                 "data": {
                     name: getattr(run, name) for name in config.DATA_FIELDS
                 },

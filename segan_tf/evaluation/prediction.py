@@ -7,10 +7,11 @@ import json
 import os
 from collections.abc import Callable, Sequence
 
+import keras
 import numpy as np
 import tensorflow as tf
 
-from segan_tf import config, files, progress
+from segan_tf import config, files, pretrained, progress
 from segan_tf import labels as labels_lib
 from segan_tf.data import images, preprocessing
 from segan_tf.evaluation import overlays
@@ -47,17 +48,50 @@ class Predictor:
         return decided.numpy().astype(np.uint8)
 
 
-def load_predictor(path: str) -> Predictor:
+def load_predictor(path: str, *, flips: bool = False) -> Predictor:
     """Loads what turns pictures into label maps.
 
     Args:
-      path: a model_dir, a SavedModel folder or a .tflite file.
+      path: a model_dir, a SavedModel folder, a .tflite file or
+        config.PRETRAINED.
+      flips: see `average_flips`.
 
     Raises:
       UserError: it is none of these, or it is damaged.
     """
+    predictor = _load_predictor(path)
+    if not flips:
+        return predictor
+    return dataclasses.replace(
+        predictor, probability_map=average_flips(predictor.probability_map)
+    )
+
+
+def average_flips(
+    probability_map: Callable[[np.ndarray], np.ndarray],
+) -> Callable[[np.ndarray], np.ndarray]:
+    """Averages over the picture and its flips, each flipped back.
+
+    A lesion has no upright, so all four are equally good views of it.
+    """
+
+    def averaged(image: np.ndarray) -> np.ndarray:
+        views = []
+        for axes in ((), (0,), (1,), (0, 1)):
+            view = np.ascontiguousarray(np.flip(image, axes))
+            views.append(np.flip(probability_map(view), axes))
+        return np.mean(views, axis=0)
+
+    return averaged
+
+
+def _load_predictor(path: str) -> Predictor:
+    if path == config.PRETRAINED:
+        return _keras_predictor(pretrained.load(), pretrained.read_labels())
     if os.path.isdir(path) and run_dir.has_flags(path):
-        return _keras_predictor(path)
+        run = run_dir.read_flags(path)
+        segmentor, _ = checkpoints.load_segmentor(run)
+        return _keras_predictor(segmentor, run_dir.read_labels(run))
     if os.path.isfile(os.path.join(path, "saved_model.pb")):
         return _saved_model_predictor(path)
     if os.path.isfile(path):
@@ -71,15 +105,17 @@ def load_predictor(path: str) -> Predictor:
 
 def describe_model(path: str) -> str:
     """Names what `load_predictor` loads: of a model_dir, the checkpoint."""
+    if path == config.PRETRAINED:
+        return pretrained.describe()
     if run_dir.has_flags(path):
         return checkpoints.find_segmentor(path)
     return path
 
 
-def _keras_predictor(model_dir: str) -> Predictor:
-    run = run_dir.read_flags(model_dir)
-    segmentor, _ = checkpoints.load_segmentor(run)
-    size = run.image_size
+def _keras_predictor(
+    segmentor: keras.Model, labels: labels_lib.Labels
+) -> Predictor:
+    _, size, *_ = segmentor.input_shape
 
     @tf.function(input_signature=[tf.TensorSpec((None, None, 3), tf.uint8)])
     def segment(image):
@@ -90,9 +126,7 @@ def _keras_predictor(model_dir: str) -> Predictor:
             0
         ]
 
-    return Predictor(
-        run_dir.read_labels(run), lambda image: segment(image).numpy()
-    )
+    return Predictor(labels, lambda image: segment(image).numpy())
 
 
 def _saved_model_predictor(path: str) -> Predictor:
@@ -169,7 +203,7 @@ def _first_line(error: Exception) -> str:
 
 
 def predict_pictures(
-    paths: Sequence[str], *, model: str, output_dir: str
+    paths: Sequence[str], *, model: str, output_dir: str, flips: bool = False
 ) -> int:
     """Writes label map and overlay of every picture, and a CSV of them all.
 
@@ -181,6 +215,7 @@ def predict_pictures(
       paths: the pictures, of one folder.
       model: see `load_predictor`.
       output_dir: made if missing.
+      flips: see `average_flips`.
 
     Returns:
       Exit status: 0, or 1 when a picture could not be read.
@@ -191,7 +226,8 @@ def predict_pictures(
     """
     _refuse_equal_ids(paths)
     _refuse_input_folder(paths, output_dir)
-    predictor = load_predictor(model)
+    predictor = load_predictor(model, flips=flips)
+    progress.say(f"predicting with {describe_model(model)}")
     try:
         os.makedirs(output_dir, exist_ok=True)
         rows, unreadable = [], 0

@@ -40,13 +40,15 @@ class Checkpoints:
         if game.critic is not None:
             players["critic"] = game.critic
             players["critic_optimizer"] = game.critic_optimizer
+        if game.averaged is not None:
+            players["averaged"] = game.averaged
         checkpoint = tf.train.Checkpoint(
             step=self.step, best_dice=self.best_dice, **players
         )
         best = tf.train.Checkpoint(
             step=self.step,
             best_dice=self.best_dice,
-            segmentor=game.segmentor,
+            segmentor=game.result,
         )
         self._folder = os.path.join(model_dir, "checkpoints")
         self._last = _make_manager(

@@ -4,7 +4,7 @@ import keras
 import tensorflow as tf
 
 from segan_tf import config
-from segan_tf.models import critic, segmentor
+from segan_tf.models import critic, efficientnet, imagenet_weights, segmentor
 from segan_tf.training import steps
 
 
@@ -84,8 +84,8 @@ def check_xla(xla: bool, num_replicas: int) -> None:
 def build_segmentor(
     run: config.Config, *, synchronized: bool = False
 ) -> keras.Model:
-    """Builds the segmentor that the run names."""
-    return segmentor.build_segan(
+    """Builds the segmentor that the run names, with random weights."""
+    return _BUILDERS[run.segmentor](
         image_size=run.image_size,
         width=run.width,
         num_labels=run.num_labels,
@@ -93,6 +93,12 @@ def build_segmentor(
         synchronized=synchronized,
         dtype=run.precision,
     )
+
+
+_BUILDERS = {
+    "segan": segmentor.build_segan,
+    "efficientnet_lite0": efficientnet.build_efficientnet_lite0,
+}
 
 
 def build_game(
@@ -106,11 +112,19 @@ def build_game(
     keras.utils.set_random_seed(run.seed)
     synchronized = num_replicas > 1
     model = build_segmentor(run, synchronized=synchronized)
+    if _starts_from_imagenet(run):
+        efficientnet.load_imagenet_weights(
+            model, imagenet_weights.read_imagenet_weights()
+        )
+    averaged = None
+    if run.ema:
+        averaged = build_segmentor(run, synchronized=synchronized)
+        averaged.set_weights(model.get_weights())
     opponent = None
     if run.adversarial:
         opponent = critic.build_critic(
             image_size=run.image_size,
-            width=run.width,
+            width=run.critic_width or run.width,
             num_labels=run.num_labels,
             form=run.critic_form,
             clip=run.critic_clip,
@@ -124,21 +138,43 @@ def build_game(
         critic=opponent,
         critic_optimizer=opponent
         and _build_optimizer(run, steps_per_epoch, opponent),
+        averaged=averaged,
     )
+
+
+def _starts_from_imagenet(run: config.Config) -> bool:
+    has_encoder_weights = run.segmentor != "segan" and not run.start_from
+    return has_encoder_weights and run.encoder_weights == "imagenet"
 
 
 def _build_optimizer(
     run: config.Config, steps_per_epoch: int, model: keras.Model
 ) -> keras.optimizers.Optimizer:
-    """Builds Adam with the staircase schedule of the reference."""
-    rate = keras.optimizers.schedules.ExponentialDecay(
-        run.learning_rate,
-        decay_steps=run.decay_epochs * steps_per_epoch,
-        decay_rate=run.decay_rate,
-        staircase=True,
-    )
+    """Builds Adam with the run's schedule."""
     optimizer = keras.optimizers.Adam(
-        rate, beta_1=config.ADAM_BETA_1, beta_2=config.ADAM_BETA_2
+        _build_schedule(run, steps_per_epoch),
+        beta_1=config.ADAM_BETA_1,
+        beta_2=config.ADAM_BETA_2,
     )
     optimizer.build(model.trainable_variables)
     return optimizer
+
+
+def _build_schedule(
+    run: config.Config, steps_per_epoch: int
+) -> keras.optimizers.schedules.LearningRateSchedule:
+    """Builds the reference's staircase, or a cosine down to 0."""
+    if run.schedule == "staircase":
+        return keras.optimizers.schedules.ExponentialDecay(
+            run.learning_rate,
+            decay_steps=run.decay_epochs * steps_per_epoch,
+            decay_rate=run.decay_rate,
+            staircase=True,
+        )
+    rising = min(run.epochs - 1, config.WARMUP_EPOCHS) * steps_per_epoch
+    return keras.optimizers.schedules.CosineDecay(
+        0.0 if rising else run.learning_rate,
+        decay_steps=run.epochs * steps_per_epoch - rising,
+        warmup_target=run.learning_rate if rising else None,
+        warmup_steps=rising,
+    )

@@ -9,7 +9,7 @@ import time
 import numpy as np
 import tensorflow as tf
 
-from segan_tf import config, progress
+from segan_tf import config, pretrained, progress
 from segan_tf import labels as labels_lib
 from segan_tf.data import cache, pipeline, preprocessing
 from segan_tf.training import (
@@ -73,6 +73,8 @@ class Trainer:
                 run.model_dir, self.game
             )
             self.step = self._checkpoints.restore()
+            if run.start_from and not self.step:
+                self._start_from()
         self._first_step = self.step
         self._last_step = run.epochs * self._steps_per_epoch
         self._log = run_dir.Log(run.model_dir, first_step=self.step)
@@ -119,6 +121,18 @@ class Trainer:
                     )
                     raise SystemExit(STOPPED)
         return self._summarise(time.monotonic() - began)
+
+    def _start_from(self) -> None:
+        """Begins with the weights of a segmentor that is trained already."""
+        if self._run.start_from == config.PRETRAINED:
+            run_dir.refuse_other_segmentor(self._run, pretrained.read_config())
+            start = pretrained.load()
+        else:
+            run_dir.refuse_other_start(self._run)
+            saved = run_dir.read_flags(self._run.start_from)
+            start, _ = checkpoints.load_segmentor(saved)
+        for model in filter(None, (self.game.segmentor, self.game.averaged)):
+            model.set_weights(start.get_weights())
 
     def _run_loop(self, batches, bar) -> None:
         """Makes steps until it is time to look at the losses, then does."""
@@ -196,7 +210,7 @@ class Trainer:
         }
 
     def _segment_batch(self, image: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        predicted = self.game.segmentor(image, training=False)
+        predicted = self.game.result(image, training=False)
         return predicted, preprocessing.decide_label_map(
             predicted, exclusive=self._run.exclusive
         )
@@ -245,6 +259,8 @@ class Trainer:
         @tf.function
         def distributed_step(image, true_label_map):
             logs = strategy.run(replica_step, args=(image, true_label_map))
+            if self.game.averaged is not None:
+                steps.average_weights(self.game)
             return {
                 name: strategy.reduce("SUM", value, axis=None)
                 for name, value in logs.items()

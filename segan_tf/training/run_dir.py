@@ -144,7 +144,10 @@ def refuse_other_run(run: config.Config) -> None:
       UserError: names the first flag that differs, and both values.
     """
     saved = read_flags(run.model_dir)
-    for name in config.RUN_FIELDS:
+    names = config.RUN_FIELDS
+    if run.schedule == "cosine":  # which falls to 0 at the last epoch
+        names += ("epochs",)
+    for name in names:
         old, new = getattr(saved, name), getattr(run, name)
         if old != new:
             remedy = f"give --{name}={old}"
@@ -154,6 +157,38 @@ def refuse_other_run(run: config.Config) -> None:
                 f"--{name} ({new}) is not the {old} that --model_dir "
                 f"({run.model_dir}) was trained with; {remedy}, another "
                 "--model_dir, or --noresume to start anew there."
+            )
+
+
+def refuse_other_start(run: config.Config) -> None:
+    """Refuses to start from a run whose segmentor has other weights.
+
+    Raises:
+      UserError: there is none, or names the first flag that differs.
+    """
+    if run.start_from in ("", config.PRETRAINED):
+        return
+    if not has_flags(run.start_from):
+        raise config.UserError(
+            f"--start_from ({run.start_from}) holds no trained model "
+            f"({_FLAGS} is missing); give the --model_dir of a run, or "
+            f"{config.PRETRAINED}."
+        )
+    refuse_other_segmentor(run, read_flags(run.start_from))
+
+
+def refuse_other_segmentor(run: config.Config, start: config.Config) -> None:
+    """Refuses a start whose weights do not fit; any image_size does.
+
+    Raises:
+      UserError: names the first flag that differs, and both values.
+    """
+    for name in config.MODEL_FIELDS:
+        old, new = getattr(start, name), getattr(run, name)
+        if old != new and name != "image_size":
+            raise config.UserError(
+                f"--{name} ({new}) is not the {old} of --start_from "
+                f"({run.start_from}); give --{name}={old}."
             )
 
 

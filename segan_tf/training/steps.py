@@ -22,6 +22,7 @@ class Game:
       segmentor_optimizer: moves S.
       critic: C, masked image -> features of every scale; None trains S alone.
       critic_optimizer: moves C.
+      averaged: the running mean of S's weights, if the run keeps one.
     """
 
     run: config.Config
@@ -29,6 +30,12 @@ class Game:
     segmentor_optimizer: keras.optimizers.Optimizer
     critic: keras.Model | None = None
     critic_optimizer: keras.optimizers.Optimizer | None = None
+    averaged: keras.Model | None = None
+
+    @property
+    def result(self) -> keras.Model:
+        """The segmentor that is scored and handed out."""
+        return self.averaged or self.segmentor
 
     @property
     def label_weights(self) -> tuple[float, ...]:
@@ -59,15 +66,12 @@ def train_step(
     """
     with tf.GradientTape() as tape:
         predicted = game.segmentor(image, training=True)
-    if game.critic is None:
-        logs, pull = _pull_alone(game, predicted, true_label_map)
-    else:
+    logs, seen = {}, None
+    if game.critic is not None:
         seen = _draw_labels(game)
         logs = critic_step(game, image, predicted, true_label_map, seen=seen)
-        more_logs, pull = _pull_by_critic(
-            game, image, predicted, true_label_map, seen=seen
-        )
-        logs.update(more_logs)
+    more_logs, pull = _pull(game, image, predicted, true_label_map, seen=seen)
+    logs.update(more_logs)
     variables = game.segmentor.trainable_variables
     gradients = tape.gradient(predicted, variables, output_gradients=pull)
     game.segmentor_optimizer.apply_gradients(
@@ -75,6 +79,23 @@ def train_step(
     )
     logs.update(_map_logs(game, predicted, true_label_map))
     return logs
+
+
+def average_weights(game: Game) -> None:
+    """Moves the running mean of S's weights after a step.
+
+        mean <- d mean + (1 - d) weight,   d = min(ema, (1 + t) / (10 + t))
+
+    with t the steps made: in the first ones the mean follows more closely,
+    since it still holds what S began with. Batch statistics are averaged too,
+    so that they belong to the averaged weights. Call it outside the replicas.
+    """
+    made = tf.cast(game.segmentor_optimizer.iterations, tf.float32)
+    decay = tf.minimum(game.run.ema, (1 + made) / (10 + made))
+    for mean, weight in zip(
+        game.averaged.weights, game.segmentor.weights, strict=True
+    ):
+        mean.assign(mean + (1 - decay) * (weight - mean))
 
 
 def critic_step(
@@ -110,7 +131,7 @@ def critic_step(
     return {"critic_loss": critic_loss}
 
 
-def _pull_by_critic(
+def _pull(
     game: Game,
     image: tf.Tensor,
     predicted: tf.Tensor,
@@ -119,59 +140,31 @@ def _pull_by_critic(
     seen: tf.Tensor | None,
 ) -> tuple[dict[str, tf.Tensor], tf.Tensor]:
     """Computes the gradient of S's loss by S(x), with C fixed."""
+    logs, weights = {}, game.run.loss_weights
     with tf.GradientTape(watch_accessed_variables=False) as tape:
         tape.watch(predicted)
-        distances, distance = _distances(
-            game, image, predicted, true_label_map, seen=seen
+        if game.critic is not None:
+            distances, distance = _distances(
+                game, image, predicted, true_label_map, seen=seen
+            )
+            logs["multi_scale_l1"] = _share(game, distance)
+            distances = tf.reduce_mean(distances, axis=1)
+            logs["scale_distances"] = _share(game, distances)
+        dice_loss = losses.soft_dice_loss(
+            predicted, true_label_map, weights=game.label_weights
         )
-        distance = _share(game, distance)
-        loss = distance
-        dice_loss = _dice_loss(game, predicted, true_label_map)
-        if game.run.dice_factor:
-            loss += game.run.dice_factor * dice_loss
-    logs = {
-        "segmentor_loss": loss,
-        "multi_scale_l1": distance,
-        "dice_loss": dice_loss,
-        "scale_distances": _share(game, tf.reduce_mean(distances, axis=1)),
-    }
-    return logs, tape.gradient(loss, predicted)
-
-
-def _pull_alone(
-    game: Game, predicted: tf.Tensor, true_label_map: tf.Tensor
-) -> tuple[dict[str, tf.Tensor], tf.Tensor]:
-    """Computes the gradient of cross-entropy + Dice by S(x): the baseline."""
-    with tf.GradientTape() as tape:
-        tape.watch(predicted)
-        entropy = _share(
-            game,
-            losses.cross_entropy(
+        logs["dice_loss"] = _share(game, dice_loss)
+        if weights["cross_entropy"]:
+            cross_entropy = losses.cross_entropy(
                 predicted,
                 true_label_map,
                 exclusive=game.run.exclusive,
                 weights=game.label_weights,
-            ),
-        )
-        dice_loss = _dice_loss(game, predicted, true_label_map)
-        loss = entropy + game.run.dice_factor * dice_loss
-    logs = {
-        "segmentor_loss": loss,
-        "cross_entropy": entropy,
-        "dice_loss": dice_loss,
-    }
+            )
+            logs["cross_entropy"] = _share(game, cross_entropy)
+        terms = [w * logs[name] for name, w in weights.items() if w]
+        logs["segmentor_loss"] = loss = tf.add_n(terms)
     return logs, tape.gradient(loss, predicted)
-
-
-def _dice_loss(
-    game: Game, predicted: tf.Tensor, true_label_map: tf.Tensor
-) -> tf.Tensor:
-    return _share(
-        game,
-        losses.soft_dice_loss(
-            predicted, true_label_map, weights=game.label_weights
-        ),
-    )
 
 
 def _draw_labels(game: Game) -> tf.Tensor | None:

@@ -1,0 +1,200 @@
+"""A segmentor for phones: EfficientNet-Lite0 as encoder, and a decoder.
+
+Lite0 (Apache-2.0, TensorFlow's EfficientNet-Lite, after arXiv:1905.11946) has
+no squeeze-and-excitation and ReLU6 in place of swish, so that it quantises to
+int8 and runs whole on a phone. Its levels have 1/2 to 1/32 of the image's size.
+"""
+
+import keras
+import numpy as np
+
+from segan_tf import config
+from segan_tf.models import blocks
+
+# EfficientNet-Lite's own, for the weights that come from ImageNet.
+_MOMENTUM = 0.99
+_EPSILON = 1e-3
+_STEM_CHANNELS = 32
+# Of each stage: repeats, kernel, stride, expansion, channels
+# (arXiv:1905.11946, table 1; the first repeat has the stride). Its last stage,
+# one block to 320 channels at the same size, is left out: a fifth of the
+# weights.
+_STAGES = (
+    (1, 3, 1, 1, 16),
+    (2, 3, 2, 6, 24),
+    (2, 5, 2, 6, 40),
+    (3, 3, 2, 6, 80),
+    (3, 5, 1, 6, 112),
+    (4, 5, 2, 6, 192),
+)
+# The stages that end a level: 1/2, 1/4, 1/8, 1/16, 1/32 of the image's size.
+_LEVEL_ENDS = (0, 1, 2, 4, 5)
+# Channels of the decoder in units of width / 8, from 1/16 of the size to 1/2:
+# 64, 48, 32, 24 at width 64; ours.
+_DECODER_EIGHTHS = (8, 6, 4, 3)
+
+
+def build_efficientnet_lite0(
+    *,
+    image_size: int = 128,
+    width: int = 64,
+    num_labels: int = 1,
+    exclusive: bool = True,
+    synchronized: bool = False,
+    dtype: str = "float32",
+) -> keras.Model:
+    """Builds the segmentor with EfficientNet-Lite0 as encoder.
+
+    Four times the decoder resizes by two, concatenates the encoder's level of
+    that size and convolves 3x3; then, as in the reference's segmentor, resize
+    and 3x3 convolution to the labels.
+
+    Args:
+      image_size: pixels a side, a multiple of 32.
+      width: channels of the decoder's first level; the encoder has its own.
+      num_labels: channels of the label map, background not counted.
+      exclusive: at most one label holds at a pixel.
+      synchronized: batch statistics over all replicas.
+      dtype: Keras dtype policy; the label map is float32 under each.
+
+    Returns:
+      A functional model ``segmentor``, as `segmentor.build_segan` gives it;
+      its encoder's weights are random, see `load_imagenet_weights`.
+    """
+    image = keras.Input((image_size, image_size, 3), name="image")
+    make = _Layers(synchronized, dtype)
+    *skips, x = _encode(image, make)
+    for level, eighths in zip(
+        range(len(skips), 0, -1), _DECODER_EIGHTHS, strict=True
+    ):
+        name = f"up{level}"
+        x = keras.layers.UpSampling2D(
+            2, interpolation="bilinear", name=f"{name}_resize", dtype=dtype
+        )(x)
+        x = keras.layers.Concatenate(name=f"{name}_skip", dtype=dtype)(
+            [x, skips[level - 1]]
+        )
+        channels = max(1, width * eighths // 8)
+        x = make.conv(x, channels, config.UP_KERNEL, name=name)
+        x = blocks.batch_norm(
+            x, name=name, synchronized=synchronized, dtype=dtype
+        )
+        x = make.relu6(x, name=name)
+    x = blocks.ResizeConv(num_labels, name="logits", dtype=dtype)(x)
+    label_map = blocks.label_map(x, exclusive=exclusive, name="label_map")
+    return keras.Model(image, label_map, name="segmentor")
+
+
+def load_imagenet_weights(
+    segmentor: keras.Model, weights: dict[str, np.ndarray]
+) -> None:
+    """Gives the encoder its ImageNet weights; the decoder keeps its own.
+
+    Args:
+      segmentor: from `build_efficientnet_lite0`.
+      weights: from `imagenet_weights.read_imagenet_weights`.
+    """
+    for name, source in _sources():
+        layer = segmentor.get_layer(name)
+        if isinstance(layer, keras.layers.BatchNormalization):
+            parts = ("weight", "bias", "running_mean", "running_var")
+            layer.set_weights([weights[f"{source}.{part}"] for part in parts])
+            continue
+        kernel = weights[f"{source}.weight"]
+        # PyTorch's [out, in, height, width]; depthwise it is [channels, 1, ...]
+        depthwise = isinstance(layer, keras.layers.DepthwiseConv2D)
+        order = (2, 3, 0, 1) if depthwise else (2, 3, 1, 0)
+        layer.set_weights([kernel.transpose(order)])
+
+
+def _sources():
+    """Yields each layer of the encoder with its name in the file."""
+    yield "stem_conv", "_conv_stem"
+    yield "stem_norm", "_bn0"
+    for index, (_, _, expansion, _, _) in enumerate(_blocks()):
+        block, source = f"block{index}", f"_blocks.{index}"
+        if expansion > 1:
+            yield f"{block}_expand_conv", f"{source}._expand_conv"
+            yield f"{block}_expand_norm", f"{source}._bn0"
+        yield f"{block}_depthwise_conv", f"{source}._depthwise_conv"
+        yield f"{block}_depthwise_norm", f"{source}._bn1"
+        yield f"{block}_project_conv", f"{source}._project_conv"
+        yield f"{block}_project_norm", f"{source}._bn2"
+
+
+def _blocks():
+    """Yields kernel, stride, expansion, channels and stage of each block."""
+    for stage, (repeats, kernel, stride, expansion, channels) in enumerate(
+        _STAGES
+    ):
+        for repeat in range(repeats):
+            yield kernel, 1 if repeat else stride, expansion, channels, stage
+
+
+class _Layers:
+    """Makes the encoder's layers, which share statistics and dtype."""
+
+    def __init__(self, synchronized: bool, dtype: str):
+        self._synchronized = synchronized
+        self._dtype = dtype
+
+    def conv(self, x, channels: int, kernel: int, *, name: str, strides=1):
+        return keras.layers.Conv2D(
+            channels,
+            kernel,
+            strides=strides,
+            padding="same",
+            use_bias=False,
+            name=f"{name}_conv",
+            dtype=self._dtype,
+        )(x)
+
+    def depthwise(self, x, kernel: int, *, name: str, strides: int):
+        return keras.layers.DepthwiseConv2D(
+            kernel,
+            strides=strides,
+            padding="same",
+            use_bias=False,
+            name=f"{name}_conv",
+            dtype=self._dtype,
+        )(x)
+
+    def norm(self, x, *, name: str):
+        return keras.layers.BatchNormalization(
+            momentum=_MOMENTUM,
+            epsilon=_EPSILON,
+            synchronized=self._synchronized,
+            name=f"{name}_norm",
+            dtype=self._dtype,
+        )(x)
+
+    def relu6(self, x, *, name: str):
+        return keras.layers.ReLU(6, name=f"{name}_relu6", dtype=self._dtype)(x)
+
+    def add(self, x, y, *, name: str):
+        return keras.layers.Add(name=f"{name}_add", dtype=self._dtype)([x, y])
+
+
+def _encode(image: keras.KerasTensor, make: _Layers) -> list:
+    """Builds the encoder and returns its five levels, the largest first."""
+    x = make.conv(image, _STEM_CHANNELS, 3, name="stem", strides=2)
+    x = make.relu6(make.norm(x, name="stem"), name="stem")
+    by_stage = {}
+    for index, (kernel, stride, expansion, channels, stage) in enumerate(
+        _blocks()
+    ):
+        block = f"block{index}"
+        entering = x
+        if expansion > 1:
+            name = f"{block}_expand"
+            x = make.conv(x, expansion * x.shape[-1], 1, name=name)
+            x = make.relu6(make.norm(x, name=name), name=name)
+        name = f"{block}_depthwise"
+        x = make.depthwise(x, kernel, name=name, strides=stride)
+        x = make.relu6(make.norm(x, name=name), name=name)
+        name = f"{block}_project"
+        x = make.norm(make.conv(x, channels, 1, name=name), name=name)
+        if stride == 1 and channels == entering.shape[-1]:
+            x = make.add(x, entering, name=block)
+        by_stage[stage] = x
+    return [by_stage[stage] for stage in _LEVEL_ENDS]

