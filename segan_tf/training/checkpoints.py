@@ -48,7 +48,7 @@ class Checkpoints:
         best = tf.train.Checkpoint(
             step=self.step,
             best_dice=self.best_dice,
-            segmentor=game.result,
+            **{_name_of_result(game.run): game.result},
         )
         self._folder = os.path.join(model_dir, "checkpoints")
         self._last = _make_manager(
@@ -105,6 +105,11 @@ class Checkpoints:
             ) from error
 
 
+def _name_of_result(run: config.Config) -> str:
+    """Names the segmentor to use, in both kinds of checkpoint."""
+    return "averaged" if run.ema else "segmentor"
+
+
 def clear(model_dir: str) -> None:
     """Removes the checkpoints of a run that is started anew.
 
@@ -151,9 +156,8 @@ def load_segmentor(run: config.Config) -> tuple[keras.Model, int]:
         dataclasses.replace(run, precision="float32")
     )
     step = tf.Variable(0, dtype=tf.int64, trainable=False)
-    _restore(
-        tf.train.Checkpoint(segmentor=model, step=step), path, expect_all=False
-    )
+    checkpoint = tf.train.Checkpoint(step=step, **{_name_of_result(run): model})
+    _restore(checkpoint, path, expect_all=False)
     return model, int(step.numpy())
 
 
