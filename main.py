@@ -15,6 +15,7 @@ from absl import flags as absl_flags
 
 import flags
 from segan_tf import config, progress, quiet
+from segan_tf.models import imagenet_weights
 from segan_tf.training import run_dir
 
 FLAGS = flags.FLAGS
@@ -66,6 +67,8 @@ def _train(run: config.Config) -> int:
     if goes_on:
         run_dir.refuse_other_run(run)
     run_dir.refuse_other_start(run)
+    if run.starts_from_imagenet and not goes_on:
+        imagenet_weights.find_file()  # before the data are read
     labels = sources.load_labels(run)
     divided = sources.load_splits(
         run, labels, progress=progress.bar, say=progress.say
@@ -124,17 +127,16 @@ def _make_trainer(run: config.Config, divided, labels):
 def _evaluate(flagged: config.Config) -> int:
     """Scores a model on a split at the images' own size."""
     given = _given()
-    if flagged.model and not run_dir.has_flags(flagged.model_dir):
-        run = flagged  # a model without its run
-        given.setdefault("data_dir", run.data_dir)
-    else:
+    alone = flagged.model and not run_dir.has_flags(flagged.model_dir)
+    run = flagged  # of a model without its run
+    if not alone:
         run = _merge(run_dir.read_flags(flagged.model_dir), given)
     _start_tensorflow()
     from segan_tf.evaluation import evaluator
 
     return evaluator.evaluate(
         run,
-        divide_anew=any(name in given for name in config.ANEW_FIELDS),
+        divide_anew=alone or any(name in given for name in config.ANEW_FIELDS),
         command=sys.argv,
     )
 
@@ -171,7 +173,10 @@ def _choose_model(run: config.Config) -> str:
 def _export(flagged: config.Config) -> int:
     """Writes SavedModel and TFLite, each compared with Keras first."""
     given = _given()
-    run = _merge(run_dir.read_flags(flagged.model_dir), given)
+    released = flagged.model == config.PRETRAINED
+    run = flagged
+    if not released:
+        run = _merge(run_dir.read_flags(flagged.model_dir), given)
     if run.web:
         from export import web_runtime
 
@@ -179,10 +184,17 @@ def _export(flagged: config.Config) -> int:
         web_runtime.fetch(run.export_dir)
     _start_tensorflow()
     from export import comparison, parity, parity_table, saved_model
+    from segan_tf import pretrained
     from segan_tf.evaluation import evidence
     from segan_tf.training import checkpoints
 
-    segmentor, step = checkpoints.load_segmentor(run)
+    if released:
+        segmentor, step = pretrained.load(), pretrained.VERSION
+        labels = pretrained.read_labels()
+        run = dataclasses.replace(run, **pretrained.read_model())
+    else:
+        segmentor, step = checkpoints.load_segmentor(run)
+        labels = run_dir.read_labels(run)
     # Before the data are read, which may take a minute.
     saved_model.refuse_existing_version(run.export_dir, step)
     found = evidence.find_evidence(run, given)
@@ -190,7 +202,7 @@ def _export(flagged: config.Config) -> int:
         segmentor,
         export_dir=run.export_dir,
         version=step,
-        labels=run_dir.read_labels(run),
+        labels=labels,
         quantizations=run.quantizations,
         calibration_images=found.calibration_images,
         evidence=comparison.Evidence(

@@ -189,6 +189,12 @@ class Config:
                 )
         if not 0 <= self.ema < 1:
             raise UserError(f"--ema ({self.ema}) must be from 0 to below 1.")
+        if not any(self.loss_weights.values()):
+            raise UserError(
+                f"--l1_weight ({self.l1_weight}), --dice_weight and "
+                "--cross_entropy_weight leave the segmentor no loss; give one "
+                "of them a number above 0."
+            )
         multiple = SIZE_MULTIPLES[self.segmentor]
         if self.image_size % multiple:
             below = self.image_size // multiple * multiple
@@ -262,6 +268,12 @@ class Config:
             "cross_entropy": self.cross_entropy_weight,
         }
         return {k: alone if w is None else w for k, w in weights.items()}
+
+    @property
+    def starts_from_imagenet(self) -> bool:
+        """Whether a new run's encoder takes ImageNet weights."""
+        has_weights = self.segmentor != "segan" and not self.start_from
+        return has_weights and self.encoder_weights == "imagenet"
 
     @property
     def exclusive(self) -> bool:

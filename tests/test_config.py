@@ -98,7 +98,8 @@ def test_an_impossible_value_is_refused_by_name(values, said):
 
 @pytest.mark.parametrize("name, least", config.LEAST.items())
 def test_a_number_below_its_least_is_refused(name, least):
-    config.Config(**{name: least})
+    # With another term, the multi-scale L1 may have no weight.
+    config.Config(**{"dice_weight": 1, name: least})
     with pytest.raises(
         config.UserError, match=rf"--{name} .* at least {least}"
     ):
@@ -148,6 +149,18 @@ def test_a_segmentor_with_32_times_smaller_levels_needs_such_a_size():
     config.Config(image_size=144)
     with pytest.raises(config.UserError, match="of 32 .* use 128 or 160"):
         config.Config(image_size=144, segmentor="efficientnet_lite0")
+
+
+@pytest.mark.parametrize(
+    "weights",
+    [
+        {"l1_weight": 0},
+        {"adversarial": False, "dice_weight": 0, "cross_entropy_weight": 0},
+    ],
+)
+def test_a_segmentor_without_any_loss_is_refused(weights):
+    with pytest.raises(config.UserError, match="--l1_weight .* no loss"):
+        config.Config(**weights)
 
 
 @pytest.mark.parametrize("ema", [-0.1, 1.0, float("nan")])

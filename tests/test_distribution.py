@@ -1,3 +1,4 @@
+import dataclasses
 import json
 import os
 import pathlib
@@ -9,6 +10,7 @@ import pytest
 import tensorflow as tf
 
 from segan_tf import config
+from segan_tf.models import imagenet_weights
 from segan_tf.training import distribution
 
 RUN = config.Config(image_size=32, width=2, batch_size=4)
@@ -168,3 +170,52 @@ def test_optimisers_are_built_with_the_run_s_numbers():
         assert optimizer.built
         schedule = optimizer._learning_rate
         assert schedule.decay_steps == 25 * 10
+
+
+def rate_at(step, **changes):
+    """Returns the learning rate of a step, 10 steps making an epoch."""
+    run = dataclasses.replace(RUN, learning_rate=0.1, **changes)
+    return float(distribution._build_schedule(run, 10)(step))
+
+
+def test_the_staircase_falls_every_so_many_epochs():
+    falls = {"decay_epochs": 2, "decay_rate": 0.5}
+    assert rate_at(19, **falls) == pytest.approx(0.1)
+    assert rate_at(20, **falls) == pytest.approx(0.05)
+
+
+def test_the_cosine_rises_over_an_epoch_and_falls_to_0_at_the_last():
+    cosine = {"schedule": "cosine", "epochs": 5}
+    assert rate_at(0, **cosine) == 0
+    assert rate_at(5, **cosine) == pytest.approx(0.05)
+    assert rate_at(10, **cosine) == pytest.approx(0.1)
+    # Half-way through the other four epochs: cos(pi / 2) = 0.
+    assert rate_at(30, **cosine) == pytest.approx(0.1 * (1 + 0) / 2)
+    assert rate_at(50, **cosine) == pytest.approx(0, abs=1e-9)
+
+
+def test_a_cosine_of_one_epoch_does_not_rise():
+    assert rate_at(0, schedule="cosine", epochs=1) == pytest.approx(0.1)
+    assert rate_at(10, schedule="cosine", epochs=1) == pytest.approx(0)
+
+
+def test_the_encoder_begins_as_asked():
+    run = dataclasses.replace(RUN, segmentor="efficientnet_lite0")
+    stems = {}
+    for name in ("imagenet", "none"):
+        game = distribution.build_game(
+            dataclasses.replace(run, encoder_weights=name), steps_per_epoch=1
+        )
+        stems[name] = game.segmentor.get_layer("stem_conv").kernel.numpy()
+    known = imagenet_weights.read_imagenet_weights()["_conv_stem.weight"]
+    known = known.transpose(2, 3, 1, 0)
+    np.testing.assert_array_equal(stems["imagenet"], known)
+    assert not np.array_equal(stems["none"], known)
+
+
+def test_the_critic_can_have_a_width_of_its_own():
+    game = distribution.build_game(
+        dataclasses.replace(RUN, critic_width=3), steps_per_epoch=1
+    )
+    assert game.critic.get_layer("scale1_conv").filters == 3
+    assert game.segmentor.get_layer("down1_conv").filters == 2

@@ -11,7 +11,7 @@ import pytest
 import tensorflow as tf
 from tensorboard.backend.event_processing import event_accumulator
 
-from segan_tf import config
+from segan_tf import config, pretrained
 from segan_tf.training import checkpoints, loop, run_dir, watch
 
 # Four steps an epoch.
@@ -441,3 +441,88 @@ def test_no_room_for_curves_is_one_error(tmp_path):
         match=r"tensorboard cannot be written \(Not a directory\); make room",
     ):
         make_trainer(tmp_path, adversarial=False)
+
+
+def test_a_run_begins_as_the_segmentor_that_it_starts_from(tmp_path):
+    first = make_trainer(tmp_path / "first", epochs=1, ema=0.9)
+    first.train()
+    start, _ = checkpoints.load_segmentor(
+        run_dir_flags(first, tmp_path / "first")
+    )
+    larger = make_trainer(
+        tmp_path / "second",
+        image_size=48,
+        ema=0.9,
+        start_from=str(tmp_path / "first"),
+    )
+    for model in (larger.game.segmentor, larger.game.averaged):
+        for a, b in zip(start.get_weights(), model.get_weights(), strict=True):
+            np.testing.assert_array_equal(a, b)
+
+
+def test_a_run_that_goes_on_does_not_start_again(tmp_path):
+    first = make_trainer(tmp_path / "first", epochs=1)
+    first.train()
+    run_dir_flags(first, tmp_path / "first")
+    from_first = {"start_from": str(tmp_path / "first")}
+    second = make_trainer(tmp_path / "second", epochs=1, **from_first)
+    second.train()
+    again = make_trainer(tmp_path / "second", epochs=2, **from_first)
+    assert again.step == 4
+    for a, b in zip(
+        second.game.segmentor.get_weights(),
+        again.game.segmentor.get_weights(),
+        strict=True,
+    ):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_a_run_can_start_from_the_released_model_of_its_kind(tmp_path):
+    with pytest.raises(config.UserError, match="--segmentor .* pretrained"):
+        make_trainer(tmp_path / "segan", start_from="pretrained")
+    released = pretrained.read_config()
+    trainer = make_trainer(
+        tmp_path / "lite0",
+        start_from="pretrained",
+        segmentor=released.segmentor,
+        width=released.width,
+        critic_width=2,
+    )
+    for a, b in zip(
+        pretrained.load().get_weights(),
+        trainer.game.segmentor.get_weights(),
+        strict=True,
+    ):
+        np.testing.assert_array_equal(a, b)
+
+
+def run_dir_flags(trainer, model_dir):
+    """Records a trainer's flags, as the program does; returns them."""
+    run_dir.write_flags(trainer._run, ["main.py"])
+    return run_dir.read_flags(str(model_dir))
+
+
+def test_the_mean_of_weights_is_what_is_validated_and_kept(tmp_path):
+    trainer = make_trainer(tmp_path, epochs=1, ema=0.9)
+    trainer.train()
+    run = run_dir_flags(trainer, tmp_path)
+    kept, _ = checkpoints.load_segmentor(run)
+    averaged = trainer.game.averaged.get_weights()
+    assert not np.array_equal(
+        averaged[0], trainer.game.segmentor.get_weights()[0]
+    )
+    for a, b in zip(averaged, kept.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+    again = make_trainer(tmp_path, epochs=2, ema=0.9)
+    for a, b in zip(averaged, again.game.averaged.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_without_validation_the_last_mean_of_weights_is_used(tmp_path):
+    trainer = make_trainer(tmp_path, validation=0, epochs=1, ema=0.9)
+    trainer.train()
+    used, _ = checkpoints.load_segmentor(run_dir_flags(trainer, tmp_path))
+    for a, b in zip(
+        trainer.game.averaged.get_weights(), used.get_weights(), strict=True
+    ):
+        np.testing.assert_array_equal(a, b)

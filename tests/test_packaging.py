@@ -48,6 +48,19 @@ def test_the_wheel_holds_the_page(said_to_setup):
     assert covered == set((ROOT / "export" / "web").rglob("*"))
 
 
+def test_the_wheel_holds_the_released_model(said_to_setup):
+    folder = ROOT / "segan_tf" / "pretrained"
+    patterns = said_to_setup["package_data"]["segan_tf.pretrained"]
+    covered = {path for pattern in patterns for path in folder.glob(pattern)}
+    assert {path.name for path in covered} == {
+        "release.json",
+        "weights.npz",
+        "segan_float16.tflite",
+        "segan_int8.tflite",
+    }
+    assert sum(path.stat().st_size for path in covered) < 15e6
+
+
 def test_setup_and_library_say_the_same_version(said_to_setup):
     assert said_to_setup["version"] == segan_tf.__version__
 

@@ -2,6 +2,7 @@
 
 import csv
 import os
+import pathlib
 import shutil
 
 import numpy as np
@@ -404,3 +405,34 @@ def test_served_model_names_its_labels(models_of_three):
         answer["label_names"].tolist()
         == [[b"lesion", b"hair", b"ruler mark"]] * 2
     )
+
+
+def test_flips_are_averaged_each_flipped_back():
+    seen = []
+
+    def corner(image):
+        seen.append(image)
+        found = np.zeros((*image.shape[:2], 1), np.float32)
+        found[0, 0] = 1  # whatever stands in the upper left corner
+        return found
+
+    image = np.arange(2 * 3 * 3, dtype=np.uint8).reshape(2, 3, 3)
+    averaged = prediction.average_flips(corner)(image)
+    # Each corner of the picture stands there once in four views.
+    expected = [[1 / 4, 0, 1 / 4], [1 / 4, 0, 1 / 4]]
+    np.testing.assert_array_equal(averaged[..., 0], expected)
+    corners = [view[0, 0].tolist() for view in seen]
+    assert corners == [
+        image[row, column].tolist()
+        for row, column in ((0, 0), (1, 0), (0, 2), (1, 2))
+    ]
+
+
+def test_flips_are_for_every_kind_of_model(models, pictures, tmp_path):
+    with Image.open(next(pathlib.Path(pictures).iterdir())) as picture:
+        image = np.array(picture.convert("RGB"))
+    plain = prediction.load_predictor(models["TFLite"])
+    flipped = prediction.load_predictor(models["TFLite"], flips=True)
+    expected = prediction.average_flips(plain.probability_map)(image)
+    np.testing.assert_array_equal(flipped.probability_map(image), expected)
+    assert flipped.labels == plain.labels

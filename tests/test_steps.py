@@ -303,3 +303,55 @@ def test_confusion_matrix_by_hand():
         [0, 1, 1],
         [1, 0, 0],
     ]
+
+
+def test_the_mean_of_weights_follows_closely_at_first_and_slowly_later():
+    game = build_game(ema=0.5)
+    mean, weight = game.averaged.weights[0], game.segmentor.weights[0]
+    np.testing.assert_array_equal(mean.numpy(), weight.numpy())
+    old = mean.numpy()
+    steps.train_step(game, *batch())
+    assert not np.array_equal(old, weight.numpy())
+    steps.average_weights(game)
+    # One step made: the decay is (1 + 1) / (10 + 1), not yet 0.5.
+    expected = 2 / 11 * old + 9 / 11 * weight.numpy()
+    np.testing.assert_allclose(mean.numpy(), expected, atol=1e-6)
+    game.segmentor_optimizer.iterations.assign(100)
+    steps.average_weights(game)
+    expected = 0.5 * expected + 0.5 * weight.numpy()
+    np.testing.assert_allclose(mean.numpy(), expected, atol=1e-6)
+
+
+def test_batch_statistics_are_averaged_with_the_weights():
+    game = build_game(ema=0.9)
+    steps.train_step(game, *batch())
+    steps.average_weights(game)
+    index = [w.path for w in game.segmentor.weights].index(
+        "down2_norm/moving_variance"
+    )
+    expected = 2 / 11 * 1 + 9 / 11 * game.segmentor.weights[index].numpy()
+    np.testing.assert_allclose(
+        game.averaged.weights[index].numpy(), expected, atol=1e-6
+    )
+
+
+def test_the_averaged_segmentor_is_the_result_where_there_is_one():
+    game = build_game()
+    assert game.averaged is None and game.result is game.segmentor
+    game = build_game(ema=0.9)
+    assert game.result is game.averaged
+
+
+@pytest.mark.parametrize("adversarial", [True, False])
+def test_every_term_counts_with_its_weight(adversarial):
+    game = build_game(
+        adversarial=adversarial,
+        l1_weight=10.0,
+        dice_weight=0.5,
+        cross_entropy_weight=2.0,
+    )
+    logs = steps.train_step(game, *batch())
+    expected = 0.5 * logs["dice_loss"] + 2 * logs["cross_entropy"]
+    if adversarial:
+        expected += 10 * logs["multi_scale_l1"]
+    np.testing.assert_allclose(logs["segmentor_loss"], expected, 1e-6)

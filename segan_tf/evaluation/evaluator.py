@@ -148,10 +148,9 @@ def find_splits(
         return sources.load_splits(
             run, labels, progress=progress.bar, say=progress.say
         )
+    ids = splits.read_split_ids(run.model_dir)
     found = sources.find(run, labels, progress=progress.bar)
-    return splits.splits_from_ids(
-        found.pairs, splits.read_split_ids(run.model_dir)
-    )
+    return splits.splits_from_ids(found.pairs, ids)
 
 
 def choose_pairs(

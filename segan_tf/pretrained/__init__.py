@@ -18,6 +18,7 @@ from segan_tf import config, files
 from segan_tf import labels as labels_lib
 from segan_tf.training import distribution
 
+VERSION = 1  # what a server calls the first release
 WEIGHTS = "weights.npz"
 QUANTIZATIONS = ("float16", "int8")  # of the TFLite models
 
@@ -62,7 +63,12 @@ def tflite_path(quantization: str, folder: str = _FOLDER) -> str:
 
 def read_config(folder: str = _FOLDER) -> config.Config:
     """Reads how the released segmentor is built."""
-    return config.Config(**_read_release(folder)["model"])
+    return config.Config(**read_model(folder))
+
+
+def read_model(folder: str = _FOLDER) -> dict:
+    """Reads the values of config.MODEL_FIELDS."""
+    return _read_release(folder)["model"]
 
 
 def read_labels(folder: str = _FOLDER) -> labels_lib.Labels:

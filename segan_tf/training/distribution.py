@@ -112,7 +112,7 @@ def build_game(
     keras.utils.set_random_seed(run.seed)
     synchronized = num_replicas > 1
     model = build_segmentor(run, synchronized=synchronized)
-    if _starts_from_imagenet(run):
+    if run.starts_from_imagenet:
         efficientnet.load_imagenet_weights(
             model, imagenet_weights.read_imagenet_weights()
         )
@@ -140,11 +140,6 @@ def build_game(
         and _build_optimizer(run, steps_per_epoch, opponent),
         averaged=averaged,
     )
-
-
-def _starts_from_imagenet(run: config.Config) -> bool:
-    has_encoder_weights = run.segmentor != "segan" and not run.start_from
-    return has_encoder_weights and run.encoder_weights == "imagenet"
 
 
 def _build_optimizer(

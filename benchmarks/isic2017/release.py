@@ -1,0 +1,48 @@
+"""Packs a trained and exported run as the released model.
+
+Usage: python benchmarks/isic2017/release.py MODEL_DIR EXPORT_DIR
+Writes segan_tf/pretrained/: weights, TFLite models and release.json.
+"""
+
+import json
+import os
+import sys
+
+from segan_tf import config, pretrained
+from segan_tf.training import checkpoints, run_dir
+
+NAME = "EfficientNet-Lite0 SegAN, ISIC 2017 Part 1 training images"
+
+
+def read_history(model_dir: str) -> list[dict]:
+    """Reads how a run was made, and before it the runs it started from."""
+    with open(os.path.join(model_dir, "flags.json"), encoding="utf-8") as file:
+        record = json.load(file)
+    start = record.pop("flags")["start_from"]
+    before = []
+    if start not in ("", config.PRETRAINED):
+        before = read_history(start)
+    return [*before, {**record, **run_dir.read_training(model_dir)}]
+
+
+def main(model_dir: str, export_dir: str) -> None:
+    run = run_dir.read_flags(model_dir)
+    segmentor, step = checkpoints.load_segmentor(run)
+    tflite = {}
+    for quantization in pretrained.QUANTIZATIONS:
+        path = os.path.join(export_dir, f"segan_{quantization}.tflite")
+        with open(path, "rb") as file:
+            tflite[quantization] = file.read()
+    pretrained.write(
+        segmentor,
+        run=run,
+        labels=run_dir.read_labels(run),
+        name=NAME,
+        tflite=tflite,
+        made_by={"step": step, "runs": read_history(model_dir)},
+    )
+    print(pretrained.describe())
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
