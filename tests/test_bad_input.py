@@ -182,10 +182,8 @@ def test_unusual_pictures_are_predicted(export_dir, tmp_path):
         f"--input={folder / 'images'}",
         f"--output_dir={tmp_path}/out",
     )
-    assert (result.status, result.out.split(" have")[0]) == (
-        0,
-        "4 of 4 pictures",
-    )
+    assert result.status == 0, result.err
+    assert "\n4 of 4 pictures have" in result.out
     for name in ("cmyk", "palette", "alpha", "deep"):
         with Image.open(tmp_path / "out" / f"{name}_label_map.png") as written:
             assert written.size == (48, 32)

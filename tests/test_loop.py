@@ -478,7 +478,7 @@ def test_a_run_that_goes_on_does_not_start_again(tmp_path):
 
 
 def test_a_run_can_start_from_the_released_model_of_its_kind(tmp_path):
-    with pytest.raises(config.UserError, match="--segmentor .* pretrained"):
+    with pytest.raises(config.UserError, match="--segmentor .*pretrained"):
         make_trainer(tmp_path / "segan", start_from="pretrained")
     released = pretrained.read_config()
     trainer = make_trainer(

@@ -372,7 +372,7 @@ def test_predict_needs_no_training(drawn_picture, tmp_path, monkeypatch):
         "--mode=predict", f"--input={path}", "--output_dir=out", "--flips"
     )
     assert result.status == 0, result.err
-    assert f"predicting with {pretrained.describe()}" in result.err
+    assert f"predicting with {pretrained.describe()}" in result.out
     with Image.open("out/photo_label_map.png") as picture:
         predicted = np.array(picture) > 0
     assert metrics.dice(metrics.confusion(predicted, true)) > 0.8

@@ -163,7 +163,8 @@ def _pull(
             )
             logs["cross_entropy"] = _share(game, cross_entropy)
         terms = [w * logs[name] for name, w in weights.items() if w]
-        logs["segmentor_loss"] = loss = tf.add_n(terms)
+        loss = tf.add_n(terms)
+    logs = {"segmentor_loss": loss, **logs}
     return logs, tape.gradient(loss, predicted)
 
 
