@@ -347,6 +347,7 @@ def test_on_a_terminal_a_run_prints_its_own_lines_only(
         f"--output_dir={tmp_path}/out",
     )
     assert result.out == (
+        f"predicting with {export_dir}/segan_none.tflite\n"
         f"16 of 16 pictures have a label map and an overlay in {tmp_path}/out\n"
     )
     # The bar alone: nothing of TensorFlow's.
