@@ -168,7 +168,7 @@ def test_lesion_is_what_lies_above_one_half(
     probability, area, mean, pictures, tmp_path, monkeypatch
 ):
     monkeypatch.setattr(
-        prediction, "load_predictor", lambda _: always(probability)
+        prediction, "load_predictor", lambda *_, **__: always(probability)
     )
     (row,) = predict("any", pictures / "small.png", tmp_path)
     assert row["lesion_area_px"] == str(area)
@@ -178,14 +178,17 @@ def test_lesion_is_what_lies_above_one_half(
 def test_what_cannot_be_read_is_named_and_the_others_go_on(
     pictures, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr(prediction, "load_predictor", lambda _: always(0.9))
+    monkeypatch.setattr(
+        prediction, "load_predictor", lambda *_, **__: always(0.9)
+    )
     (pictures / "empty.jpg").write_bytes(b"")
     os.truncate(pictures / "wide.png", 300)
     result = running.run(
         "--mode=predict", f"--input={pictures}", f"--output_dir={tmp_path}/out"
     )
     assert result.status == 1
-    empty, damaged, end = result.out.splitlines()
+    model, empty, damaged, end = result.out.splitlines()
+    assert model.startswith("predicting with ")
     assert empty.startswith(f"skipped: {pictures}/empty.jpg is empty")
     assert damaged.startswith(f"skipped: {pictures}/wide.png is damaged")
     assert end.startswith("2 of 4 pictures have a label map and an overlay")
@@ -196,7 +199,9 @@ def test_what_cannot_be_read_is_named_and_the_others_go_on(
 def test_a_table_of_an_earlier_run_does_not_outlive_it(
     pictures, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr(prediction, "load_predictor", lambda _: always(0.9))
+    monkeypatch.setattr(
+        prediction, "load_predictor", lambda *_, **__: always(0.9)
+    )
     predict("any", pictures / "small.png", tmp_path / "out")
     (pictures / "small.png").write_bytes(b"")
     prediction.predict_pictures(
@@ -326,7 +331,9 @@ def test_a_saved_model_folder_without_a_model_is_refused(
 def test_exclusive_labels_are_written_as_numbers_in_colour(
     pictures, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr(prediction, "load_predictor", lambda _: halves(True))
+    monkeypatch.setattr(
+        prediction, "load_predictor", lambda *_, **__: halves(True)
+    )
     (row,) = predict("any", pictures / "small.png", tmp_path / "out")
     assert sorted(os.listdir(tmp_path / "out")) == [
         "legend.png",
@@ -355,7 +362,9 @@ def test_exclusive_labels_are_written_as_numbers_in_colour(
 def test_overlapping_labels_are_written_one_by_one(
     pictures, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr(prediction, "load_predictor", lambda _: halves(False))
+    monkeypatch.setattr(
+        prediction, "load_predictor", lambda *_, **__: halves(False)
+    )
     (row,) = predict("any", pictures / "small.png", tmp_path / "out")
     assert (read(tmp_path / "out" / "small_b.png") == 255).all()
     a_part = read(tmp_path / "out" / "small_a_part.png")
