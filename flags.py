@@ -36,10 +36,6 @@ def _string(name: str, text: str) -> None:
     flags.DEFINE_string(name, getattr(Config, name), text)
 
 
-def _list(name: str, text: str) -> None:
-    flags.DEFINE_list(name, getattr(Config, name), text)
-
-
 def _boolean(name: str, text: str) -> None:
     flags.DEFINE_boolean(name, getattr(Config, name), text)
 

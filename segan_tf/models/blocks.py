@@ -210,12 +210,14 @@ def batch_norm(
     name: str,
     synchronized: bool = False,
     constraint: keras.constraints.Constraint | None = None,
+    momentum: float = config.BATCH_NORM_MOMENTUM,
+    epsilon: float = config.BATCH_NORM_EPSILON,
     dtype: str = "float32",
 ) -> keras.KerasTensor:
-    """Normalises the batch with SegAN's momentum and epsilon."""
+    """Normalises the batch, by default with SegAN's momentum and epsilon."""
     return keras.layers.BatchNormalization(
-        momentum=config.BATCH_NORM_MOMENTUM,
-        epsilon=config.BATCH_NORM_EPSILON,
+        momentum=momentum,
+        epsilon=epsilon,
         synchronized=synchronized,
         gamma_constraint=constraint,
         beta_constraint=constraint,

@@ -139,19 +139,18 @@ class _Layers:
         self._dtype = dtype
 
     def conv(self, x, channels: int, kernel: int, *, name: str, strides=1):
-        return keras.layers.Conv2D(
-            channels,
-            kernel,
-            strides=strides,
-            padding="same",
-            use_bias=False,
-            name=f"{name}_conv",
-            dtype=self._dtype,
-        )(x)
+        return self._convolve(
+            keras.layers.Conv2D, x, channels, kernel, name=name, strides=strides
+        )
 
     def depthwise(self, x, kernel: int, *, name: str, strides: int):
-        return keras.layers.DepthwiseConv2D(
-            kernel,
+        return self._convolve(
+            keras.layers.DepthwiseConv2D, x, kernel, name=name, strides=strides
+        )
+
+    def _convolve(self, layer, x, *sizes: int, name: str, strides: int):
+        return layer(
+            *sizes,
             strides=strides,
             padding="same",
             use_bias=False,
@@ -160,13 +159,14 @@ class _Layers:
         )(x)
 
     def norm(self, x, *, name: str):
-        return keras.layers.BatchNormalization(
+        return blocks.batch_norm(
+            x,
+            name=name,
             momentum=_MOMENTUM,
             epsilon=_EPSILON,
             synchronized=self._synchronized,
-            name=f"{name}_norm",
             dtype=self._dtype,
-        )(x)
+        )
 
     def relu6(self, x, *, name: str):
         return keras.layers.ReLU(6, name=f"{name}_relu6", dtype=self._dtype)(x)
