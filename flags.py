@@ -10,6 +10,7 @@ from segan_tf.config import (
     LABEL_KINDS,
     LEAST,
     MODES,
+    OPTIMIZERS,
     PRECISIONS,
     SCHEDULES,
     SEGMENTORS,
@@ -97,8 +98,8 @@ def _define_data() -> None:
     _enum(
         "augment",
         AUGMENTATIONS,
-        "basic: resize or crop, flips; strong: rotation, transpose, scale "
-        "and colour jitter too.",
+        "basic: resize or crop, flips; strong: rotation, transpose, "
+        "scale, shear, elastic deformation and colour jitter too.",
     )
     _enum(
         "cache",
@@ -142,7 +143,12 @@ def _define_training() -> None:
     )
     _integer("epochs", "Epochs to train in all.")
     _integer("batch_size", "Images per step, over all replicas.")
-    _float("learning_rate", "Adam's learning rate, for S and C.")
+    _enum(
+        "optimizer",
+        OPTIMIZERS,
+        "adam: the reference's; lamb: for batches of hundreds, over many GPUs.",
+    )
+    _float("learning_rate", "The optimiser's learning rate, for S and C.")
     _enum(
         "schedule",
         SCHEDULES,

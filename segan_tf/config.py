@@ -18,6 +18,7 @@ BATCH_NORM_MOMENTUM = 0.9  # PyTorch's default in Keras' terms
 BATCH_NORM_EPSILON = 1e-5  # PyTorch's default
 ADAM_BETA_1 = 0.5  # reference, Training
 ADAM_BETA_2 = 0.999  # reference, Training
+LAMB_EPSILON = 1e-6  # tensorflow-addons' default
 # Means and standard deviations of ImageNet's training images in [0, 1], RGB:
 # what the published ImageNet encoders were trained with.
 IMAGE_MEAN = (0.485, 0.456, 0.406)
@@ -26,6 +27,9 @@ CROP_SHARE = 0.5  # reference, Data: at random resized or cropped
 # --augment=strong: degrees to either side. Flips and transposes turn by
 # quarters already; more of a turn mirrors more border into the picture; ours.
 STRONG_ROTATION = 20
+STRONG_SHEAR = 10  # --augment=strong: degrees to either side; ours
+# --augment=strong: how far a knot of the elastic deformation moves, of a side.
+STRONG_ELASTIC = 0.03
 STRONG_SCALE = 1.25  # --augment=strong: size times 1/1.25 to 1.25; ours
 STRONG_COLOUR = 0.2  # --augment=strong: change of contrast etc.; ours
 WARMUP_EPOCHS = 1  # --schedule=cosine rises over so many; ours
@@ -51,6 +55,7 @@ SERVED_NAME = "segan"  # what a server calls the model
 
 SEGMENTORS = tuple(SIZE_MULTIPLES)
 ENCODER_WEIGHTS = ("imagenet", "none")
+OPTIMIZERS = ("adam", "lamb")
 SCHEDULES = ("staircase", "cosine")
 AUGMENTATIONS = ("basic", "strong")
 CACHES = ("memory", "disk", "none")
@@ -105,6 +110,7 @@ class Config:
     start_from: str = ""
     epochs: int = 100  # the reference's 5000 end with a rate of 1e-63
     batch_size: int = 30  # reference, Training
+    optimizer: str = "adam"  # reference, Training
     learning_rate: float = 0.002  # reference, Training
     schedule: str = "staircase"  # reference, Training
     decay_epochs: int = 25  # reference, Training
@@ -151,6 +157,7 @@ class Config:
         for name, choices in (
             ("segmentor", SEGMENTORS),
             ("encoder_weights", ENCODER_WEIGHTS),
+            ("optimizer", OPTIMIZERS),
             ("schedule", SCHEDULES),
             ("augment", AUGMENTATIONS),
             ("cache", CACHES),
@@ -329,6 +336,7 @@ RUN_FIELDS = (
     "critic_width",
     "augment",
     "batch_size",
+    "optimizer",
     "learning_rate",
     "schedule",
     "decay_epochs",

@@ -11,7 +11,7 @@ import scipy.ndimage
 import tensorflow as tf
 
 from segan_tf import config
-from segan_tf.data import augmentation
+from segan_tf.data import augmentation, warps
 
 SIZE = 32
 WORKING_SIZE = 2 * SIZE
@@ -204,7 +204,7 @@ def test_basic_neither_turns_nor_changes_colours():
 
 
 def test_strong_transposes_half_of_the_time(monkeypatch):
-    monkeypatch.setattr(augmentation, "_warp", lambda x, y, draw: (x, y))
+    monkeypatch.setattr(warps, "warp", lambda x, y, places: (x, y))
     monkeypatch.setattr(augmentation, "_jitter_colours", lambda x, draw: x)
     images, _ = augment_many(*ramp_pair(), 1000, strong=True)
     red_across, green_down = slopes(images)
@@ -235,7 +235,14 @@ def middle_slopes(images):
     return np.median(down, axis=(1, 2)), np.median(across, axis=(1, 2))
 
 
-def test_strong_turns_by_quarters_and_20_degrees_to_either_side():
+def keep_straight(monkeypatch):
+    """Leaves rotation and scale, which can be read off a ramp."""
+    monkeypatch.setattr(config, "STRONG_SHEAR", 0)
+    monkeypatch.setattr(config, "STRONG_ELASTIC", 0)
+
+
+def test_strong_turns_by_quarters_and_20_degrees_to_either_side(monkeypatch):
+    keep_straight(monkeypatch)
     images, _ = augment_many(*grey_ramp_pair(), 720, strong=True)
     angles = np.degrees(np.arctan2(*middle_slopes(images)))
     turned = (angles + 45) % 90 - 45  # from the nearest quarter
@@ -249,6 +256,7 @@ def test_strong_turns_by_quarters_and_20_degrees_to_either_side():
 
 
 def test_strong_scales_by_up_to_a_quarter_either_way(monkeypatch):
+    keep_straight(monkeypatch)
     monkeypatch.setattr(augmentation, "_jitter_colours", lambda x, draw: x)
     images, _ = augment_many(*grey_ramp_pair(), 400, strong=True)
     steps = np.hypot(*middle_slopes(images))
@@ -257,23 +265,6 @@ def test_strong_scales_by_up_to_a_quarter_either_way(monkeypatch):
     assert 1 / 1.25 - 0.02 < scales.min() < 1 / 1.2
     assert 1.2 < scales.max() < 1.25 + 0.02
     assert abs(np.log(scales).mean()) < 0.03  # as often larger as smaller
-
-
-@pytest.mark.parametrize(("turn", "quarters"), [(0, 0), (0.25, 1), (0.5, 2)])
-def test_quarter_turns_move_every_pixel_onto_another(
-    turn, quarters, monkeypatch
-):
-    monkeypatch.setattr(config, "STRONG_ROTATION", 180)
-    image, label_map = (x[:SIZE, :SIZE].astype("f") for x in noise_pair())
-    # From -180 to 180 degrees; scale 1.25 ** 0.
-    draw = tf.constant([turn + 1 / 2, 1 / 2])
-
-    turned, turned_map = augmentation._warp(
-        tf.constant(image), tf.constant(label_map), draw
-    )
-
-    np.testing.assert_allclose(turned, np.rot90(image, quarters), atol=0.01)
-    np.testing.assert_array_equal(turned_map, np.rot90(label_map, quarters))
 
 
 def test_strong_changes_colours_within_bounds():
@@ -307,7 +298,7 @@ def test_strong_gives_grey_a_tinge():
 
 
 def test_strong_changes_contrast(monkeypatch):
-    monkeypatch.setattr(augmentation, "_warp", lambda x, y, draw: (x, y))
+    monkeypatch.setattr(warps, "warp", lambda x, y, places: (x, y))
     image = np.full((WORKING_SIZE, WORKING_SIZE, 3), 100, np.uint8)
     image[:, ::2] = 140
     images, _ = augment_many(image, ramp_pair()[1], 400, strong=True)

@@ -163,40 +163,12 @@ def test_initial_weights_follow_from_the_seed():
     assert np.mean(first != other) > 0.5
 
 
-def test_optimisers_are_built_with_the_run_s_numbers():
-    game = distribution.build_game(RUN, steps_per_epoch=10)
+@pytest.mark.parametrize("name", config.OPTIMIZERS)
+def test_both_players_have_the_run_s_optimiser(name):
+    run = dataclasses.replace(RUN, optimizer=name)
+    game = distribution.build_game(run, steps_per_epoch=10)
     for optimizer in (game.segmentor_optimizer, game.critic_optimizer):
-        assert (optimizer.beta_1, optimizer.beta_2) == (0.5, 0.999)
-        assert optimizer.built
-        schedule = optimizer._learning_rate
-        assert schedule.decay_steps == 25 * 10
-
-
-def rate_at(step, **changes):
-    """Returns the learning rate of a step, 10 steps making an epoch."""
-    run = dataclasses.replace(RUN, learning_rate=0.1, **changes)
-    return float(distribution._build_schedule(run, 10)(step))
-
-
-def test_the_staircase_falls_every_so_many_epochs():
-    falls = {"decay_epochs": 2, "decay_rate": 0.5}
-    assert rate_at(19, **falls) == pytest.approx(0.1)
-    assert rate_at(20, **falls) == pytest.approx(0.05)
-
-
-def test_the_cosine_rises_over_an_epoch_and_falls_to_0_at_the_last():
-    cosine = {"schedule": "cosine", "epochs": 5}
-    assert rate_at(0, **cosine) == 0
-    assert rate_at(5, **cosine) == pytest.approx(0.05)
-    assert rate_at(10, **cosine) == pytest.approx(0.1)
-    # Half-way through the other four epochs: cos(pi / 2) = 0.
-    assert rate_at(30, **cosine) == pytest.approx(0.1 * (1 + 0) / 2)
-    assert rate_at(50, **cosine) == pytest.approx(0, abs=1e-9)
-
-
-def test_a_cosine_of_one_epoch_does_not_rise():
-    assert rate_at(0, schedule="cosine", epochs=1) == pytest.approx(0.1)
-    assert rate_at(10, schedule="cosine", epochs=1) == pytest.approx(0)
+        assert type(optimizer).__name__.lower() == name
 
 
 def test_the_encoder_begins_as_asked():

@@ -17,6 +17,7 @@ CHOICES = {
     "mode": config.MODES,
     "segmentor": config.SEGMENTORS,
     "encoder_weights": config.ENCODER_WEIGHTS,
+    "optimizer": config.OPTIMIZERS,
     "schedule": config.SCHEDULES,
     "augment": config.AUGMENTATIONS,
     "cache": config.CACHES,

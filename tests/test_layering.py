@@ -12,6 +12,7 @@ ROOT = pathlib.Path(__file__).parent.parent
 FLOORS = {
     "segan_tf": 4,  # offers the released model
     "segan_tf.config": 0,
+    "segan_tf.editions": 0,
     "segan_tf.files": 0,
     "segan_tf.labels": 0,
     "segan_tf.progress": 0,

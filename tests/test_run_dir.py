@@ -189,6 +189,7 @@ OTHER = {
     "start_from": "there",
     "encoder_weights": "none",
     "critic_width": 17,
+    "optimizer": "lamb",
     "schedule": "cosine",
     "num_labels": 17,
     "label_kind": "overlapping",

@@ -4,14 +4,14 @@ Every draw comes from a seed alone, without hidden state, so that a run that
 was stopped goes on with exactly the pairs it would have seen.
 """
 
-import math
-
 import tensorflow as tf
 
 from segan_tf import config
-from segan_tf.data import preprocessing
+from segan_tf.data import preprocessing, warps
 
-_DRAWS = 16  # uniform numbers per pair; each use below has its own places
+# Uniform numbers per pair; each use below has its own places.
+_OTHER_DRAWS = 12
+_DRAWS = _OTHER_DRAWS + warps.NUM_DRAWS
 
 
 def augment_pair(
@@ -26,7 +26,7 @@ def augment_pair(
 
     At random resized to ``image_size`` (image bilinear, label map nearest) or
     cropped to it, then flipped (reference, Data). ``strong`` adds transpose,
-    rotation, scale and colour jitter.
+    rotation, scale, shear, elastic deformation and colour jitter.
 
     Args:
       image: uint8 [height, width, 3], not smaller than image_size.
@@ -59,8 +59,9 @@ def augment_pair(
     both = tf.ensure_shape(both, (image_size, image_size, 3 + labels))
     image, label_map = both[..., :3], both[..., 3:]
     if strong:
-        image, label_map = _warp(image, label_map, draw[6:8])
-        image = _jitter_colours(image, draw[8:14])
+        places = warps.draw_places(draw[_OTHER_DRAWS:], image_size)
+        image, label_map = warps.warp(image, label_map, places)
+        image = _jitter_colours(image, draw[6:12])
     return image, label_map
 
 
@@ -84,38 +85,6 @@ def _crop(image, label_map, draw, size):
 def _flip(both, draw, *, axis):
     return tf.cond(
         draw < 1 / 2, lambda: tf.reverse(both, (axis,)), lambda: both
-    )
-
-
-def _warp(image, label_map, draw):
-    """Rotates a little and scales; the border is mirrored outwards."""
-    angle = (2 * draw[0] - 1) * math.radians(config.STRONG_ROTATION)
-    log_scale = (2 * draw[1] - 1) * tf.math.log(config.STRONG_SCALE)
-    transform = _rotation_about_centre(angle, tf.exp(log_scale), image.shape[0])
-
-    def warp(x, interpolation):
-        return tf.raw_ops.ImageProjectiveTransformV3(
-            images=x[None],
-            transforms=transform[None],
-            output_shape=tf.shape(x)[:2],
-            interpolation=interpolation,
-            fill_mode="REFLECT",
-            fill_value=0.0,
-        )[0]
-
-    return warp(image, "BILINEAR"), warp(label_map, "NEAREST")
-
-
-def _rotation_about_centre(angle, scale, size):
-    """Builds the 8 numbers that map a result's pixel to the source's.
-
-    (x, y) -> R (x - c, y - c) / scale + c, with c the middle of the pixels.
-    """
-    middle = (size - 1) / 2
-    a, b = tf.cos(angle) / scale, tf.sin(angle) / scale
-    return tf.stack(
-        [a, -b, middle - a * middle + b * middle]
-        + [b, a, middle - b * middle - a * middle, 0.0, 0.0]
     )
 
 

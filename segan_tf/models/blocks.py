@@ -5,6 +5,8 @@ normalisation takes momentum 0.9 and epsilon 1e-5, SegAN's numbers (PyTorch's
 defaults) in Keras' terms; Keras' own would be 0.99 and 1e-3.
 """
 
+from __future__ import annotations
+
 import keras
 import numpy as np
 import tensorflow as tf

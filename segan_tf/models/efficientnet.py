@@ -5,6 +5,8 @@ no squeeze-and-excitation and ReLU6 in place of swish, so that it quantises to
 int8 and runs whole on a phone. Its levels have 1/2 to 1/32 of the image's size.
 """
 
+from __future__ import annotations
+
 import keras
 import numpy as np
 

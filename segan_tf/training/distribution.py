@@ -5,7 +5,7 @@ import tensorflow as tf
 
 from segan_tf import config
 from segan_tf.models import critic, efficientnet, imagenet_weights, segmentor
-from segan_tf.training import steps
+from segan_tf.training import optimizers, steps
 
 
 def create_strategy(
@@ -134,42 +134,11 @@ def build_game(
     return steps.Game(
         run=run,
         segmentor=model,
-        segmentor_optimizer=_build_optimizer(run, steps_per_epoch, model),
+        segmentor_optimizer=optimizers.build_optimizer(
+            run, steps_per_epoch, model
+        ),
         critic=opponent,
         critic_optimizer=opponent
-        and _build_optimizer(run, steps_per_epoch, opponent),
+        and optimizers.build_optimizer(run, steps_per_epoch, opponent),
         averaged=averaged,
-    )
-
-
-def _build_optimizer(
-    run: config.Config, steps_per_epoch: int, model: keras.Model
-) -> keras.optimizers.Optimizer:
-    """Builds Adam with the run's schedule."""
-    optimizer = keras.optimizers.Adam(
-        _build_schedule(run, steps_per_epoch),
-        beta_1=config.ADAM_BETA_1,
-        beta_2=config.ADAM_BETA_2,
-    )
-    optimizer.build(model.trainable_variables)
-    return optimizer
-
-
-def _build_schedule(
-    run: config.Config, steps_per_epoch: int
-) -> keras.optimizers.schedules.LearningRateSchedule:
-    """Builds the reference's staircase, or a cosine down to 0."""
-    if run.schedule == "staircase":
-        return keras.optimizers.schedules.ExponentialDecay(
-            run.learning_rate,
-            decay_steps=run.decay_epochs * steps_per_epoch,
-            decay_rate=run.decay_rate,
-            staircase=True,
-        )
-    rising = min(run.epochs - 1, config.WARMUP_EPOCHS) * steps_per_epoch
-    return keras.optimizers.schedules.CosineDecay(
-        0.0 if rising else run.learning_rate,
-        decay_steps=run.epochs * steps_per_epoch - rising,
-        warmup_target=run.learning_rate if rising else None,
-        warmup_steps=rising,
     )
