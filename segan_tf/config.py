@@ -27,9 +27,9 @@ CROP_SHARE = 0.5  # reference, Data: at random resized or cropped
 # --augment=strong: degrees to either side. Flips and transposes turn by
 # quarters already; more of a turn mirrors more border into the picture; ours.
 STRONG_ROTATION = 20
-STRONG_SHEAR = 10  # --augment=strong: degrees to either side; ours
+STRONG_SHEAR = 5  # --augment=strong: degrees to either side; ours
 # --augment=strong: how far a knot of the elastic deformation moves, of a side.
-STRONG_ELASTIC = 0.03
+STRONG_ELASTIC = 0.01
 STRONG_SCALE = 1.25  # --augment=strong: size times 1/1.25 to 1.25; ours
 STRONG_COLOUR = 0.2  # --augment=strong: change of contrast etc.; ours
 WARMUP_EPOCHS = 1  # --schedule=cosine rises over so many; ours

@@ -37,3 +37,14 @@ def find_addons() -> types.ModuleType | None:
             "python -m pip install -r requirements-addons.txt"
         ) from error
     return tensorflow_addons
+
+
+def reads_checkpoints_of(keras_version: str) -> bool:
+    """Says whether the Keras installed keeps weights as that one does.
+
+    Keras 2 and 3 give a model's parts other names in a checkpoint.
+    """
+    major, here = (
+        v.partition(".")[0] for v in (keras_version, keras.__version__)
+    )
+    return major == here

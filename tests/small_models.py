@@ -2,7 +2,6 @@
 
 import keras
 import numpy as np
-import tensorflow as tf
 
 from segan_tf import labels
 
@@ -53,14 +52,3 @@ def segment(segmentor: keras.Model, images: np.ndarray) -> np.ndarray:
     """Runs the segmentor on plain pixels of its own size."""
     normalised = (np.float32(images) / 255 - MEAN) / STD
     return segmentor(normalised, training=False).numpy()
-
-
-def write_without_keras(segmentor, path, endpoints) -> None:
-    """Stands in for saved_model.write_archive: only Python can run it."""
-    module = tf.Module()
-    module.segmentor = segmentor
-    module.functions = {
-        name: tf.function(function, input_signature=[spec])
-        for name, (function, spec) in endpoints.items()
-    }
-    tf.saved_model.save(module, path, signatures=dict(module.functions))

@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from segan_tf import config
 from segan_tf.models import imagenet_weights
-from segan_tf.training import distribution
+from segan_tf.training import distribution, optimizers
 
 RUN = config.Config(image_size=32, width=2, batch_size=4)
 TESTS = pathlib.Path(__file__).parent
@@ -66,9 +66,13 @@ def test_two_replicas_learn_what_one_does(two_replicas):
     # because Adam divides float32's last digits by the root of small second
     # moments. Batch statistics of each half alone give 2e-2 instead; a loss
     # divided by the replica's batch gives 3e-3: Adam forgives most of it.
+    # A running variance may be of n or of n - 1 values, n = 4 images x 2 x 2
+    # pixels or more: Keras 2 does this with one replica and that with two.
     for name, value in one.items():
+        variance = name.split("/.")[0].endswith("moving_variance")
+        tolerance = 1 / 15 if variance else 0
         np.testing.assert_allclose(
-            two[name], value, rtol=0, atol=5e-5, err_msg=name
+            two[name], value, rtol=tolerance, atol=5e-5, err_msg=name
         )
 
 
@@ -163,12 +167,15 @@ def test_initial_weights_follow_from_the_seed():
     assert np.mean(first != other) > 0.5
 
 
-@pytest.mark.parametrize("name", config.OPTIMIZERS)
-def test_both_players_have_the_run_s_optimiser(name):
-    run = dataclasses.replace(RUN, optimizer=name)
-    game = distribution.build_game(run, steps_per_epoch=10)
-    for optimizer in (game.segmentor_optimizer, game.critic_optimizer):
-        assert type(optimizer).__name__.lower() == name
+def test_each_player_has_an_optimiser_of_the_run_s(monkeypatch):
+    monkeypatch.setattr(
+        optimizers,
+        "build_optimizer",
+        lambda run, steps, model: (run, steps, model.name),
+    )
+    game = distribution.build_game(RUN, steps_per_epoch=10)
+    assert game.segmentor_optimizer == (RUN, 10, "segmentor")
+    assert game.critic_optimizer == (RUN, 10, "critic")
 
 
 def test_the_encoder_begins_as_asked():

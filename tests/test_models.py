@@ -4,7 +4,7 @@ import pytest
 import tensorflow as tf
 
 from segan_tf import config
-from segan_tf.models import blocks, critic, segmentor
+from segan_tf.models import blocks, critic, segmentor, weights
 
 
 def test_segmentor_maps_an_image_to_one_probability_per_pixel_and_label():
@@ -86,9 +86,7 @@ def test_resize_conv_is_a_resize_and_then_a_convolution(labels):
             tape.watch(x)
             y = function(x)
             loss = tf.reduce_sum(tf.sin(y))
-        gradients = tape.gradient(
-            loss, [x, layer.kernel.value, layer.bias.value]
-        )
+        gradients = tape.gradient(loss, [x, *layer.trainable_variables])
         results.append([y, *gradients])
     for ours, plain_one in zip(*results, strict=True):
         np.testing.assert_allclose(ours, plain_one, atol=2e-5)
@@ -128,12 +126,10 @@ def test_only_the_last_layer_depends_on_the_labels():
         segmentor.build_segan(image_size=32, width=2, num_labels=count)
         for count in (1, 3)
     )
-    different = [
-        (a.path, a.shape)
-        for a, b in zip(one.weights, three.weights, strict=True)
-        if a.shape != b.shape
-    ]
-    assert [path for path, _ in different] == ["logits/kernel", "logits/bias"]
+    one, three = map(weights.named_weights, (one, three))
+    assert one.keys() == three.keys()
+    different = [name for name in one if one[name].shape != three[name].shape]
+    assert different == ["logits/kernel", "logits/bias"]
 
 
 def build_forms(count):

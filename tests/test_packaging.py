@@ -5,6 +5,7 @@ import runpy
 
 import pytest
 import setuptools
+from packaging import requirements
 
 import segan_tf
 
@@ -65,21 +66,33 @@ def test_setup_and_library_say_the_same_version(said_to_setup):
     assert said_to_setup["version"] == segan_tf.__version__
 
 
-def test_what_the_package_requires_is_pinned_within_its_range(said_to_setup):
+@pytest.mark.parametrize(
+    ("file", "extra"),
+    [("requirements.txt", "cpu"), ("requirements-addons.txt", "addons")],
+)
+def test_what_the_package_requires_is_pinned_within_its_range(
+    said_to_setup, file, extra
+):
     pinned = {}
-    for line in (ROOT / "requirements.txt").read_text().splitlines():
-        name, equals, version = line.partition("==")
-        if equals:
+    for line in (ROOT / file).read_text().splitlines():
+        if not line.startswith("#"):
+            name, version = line.split("==")
             pinned[name] = version
-    ranges = [
+    required = [
         *said_to_setup["install_requires"],
-        *said_to_setup["extras_require"]["cpu"],
+        *said_to_setup["extras_require"][extra],
     ]
-    for text in ranges:
-        name, least = text.split(",")[0].split(">=")
-        assert numbers(least) <= numbers(pinned[name]), text
+    for wanted in map(requirements.Requirement, required):
+        # tensorflow-cpu is tensorflow without the GPU code.
+        name = wanted.name if wanted.name in pinned else f"{wanted.name}-cpu"
+        assert pinned[name] in wanted.specifier, wanted
 
 
-def numbers(version):
-    """Returns a version's numbers, to compare by."""
-    return tuple(int(number) for number in version.split("."))
+def test_the_edition_with_addons_is_of_keras_2(said_to_setup):
+    extra = said_to_setup["extras_require"]["addons"]
+    wanted = {w.name: w for w in map(requirements.Requirement, extra)}
+    assert "2.15.0" in wanted["keras"].specifier
+    assert "3.0.0" not in wanted["keras"].specifier
+    # On a Python that Addons do not know pip refuses; it would otherwise
+    # install the newest packages under the extra's name.
+    assert not any(w.marker for w in wanted.values())

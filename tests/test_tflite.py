@@ -6,6 +6,7 @@ import stat
 import numpy as np
 import pytest
 import small_models
+import tensorflow as tf
 
 from export import operators, saved_model, tflite
 from segan_tf import config, labels
@@ -175,12 +176,25 @@ def test_equal_models_are_equal_files(segmentor, folder, tmp_path):
         assert file.read() == (folder / "segan_none.tflite").read_bytes()
 
 
-def test_model_without_weights_is_caught(segmentor, tmp_path, monkeypatch):
-    monkeypatch.setattr(
-        saved_model, "write_archive", small_models.write_without_keras
-    )
+def write_with_state(segmentor, path, endpoints):
+    """Stands in for saved_model.write_archive: its model counts its calls."""
+    module = tf.Module()
+    module.segmentor = segmentor
+    module.calls = tf.Variable(0.0)
+    ((name, (function, spec)),) = endpoints.items()
 
-    words = "READ_VARIABLE, VAR_HANDLE"
+    @tf.function(input_signature=[spec])
+    def count_and_call(x):
+        module.calls.assign_add(1.0)
+        return {key: y + 0 * module.calls for key, y in function(x).items()}
+
+    tf.saved_model.save(module, path, signatures={name: count_and_call})
+
+
+def test_model_that_keeps_variables_is_caught(segmentor, tmp_path, monkeypatch):
+    monkeypatch.setattr(saved_model, "write_archive", write_with_state)
+
+    words = "ASSIGN_VARIABLE, READ_VARIABLE, VAR_HANDLE"
     with pytest.raises(operators.ConversionError, match=words):
         export(segmentor, tmp_path / "model.tflite")
     assert os.listdir(tmp_path) == []

@@ -117,7 +117,7 @@ def test_rotation_shear_and_scale_are_those_drawn():
 
     # In NumPy: columns and rows from the middle; shear, then the rotation by
     # 20 degrees against the clock that takes what lay there, then the scale.
-    shear = np.array([[1, -np.tan(np.radians(10))], [0, 1]])
+    shear = np.array([[1, -np.tan(np.radians(5))], [0, 1]])
     cos, sin = np.cos(np.radians(20)), np.sin(np.radians(20))
     turn = np.array([[cos, -sin], [sin, cos]]) / 1.25
     row, column = identity(size).reshape(2, -1) - 16
@@ -130,7 +130,7 @@ def test_rotation_shear_and_scale_are_those_drawn():
 def test_elastic_knots_move_their_surroundings_and_no_more():
     draw = NOTHING.copy()
     knots = draw[3:].reshape(5, 5, 2)
-    knots[2, 2] = 1, 0.5  # the middle one, down by 3 % of the side
+    knots[2, 2] = 1, 0.5  # the middle one, down by 1 % of the side
     size = 65
     places = warps.draw_places(tf.constant(draw), size)
     moved = places.numpy() - identity(size)
@@ -138,9 +138,9 @@ def test_elastic_knots_move_their_surroundings_and_no_more():
     np.testing.assert_allclose(moved[1], 0, atol=1e-4)
     # Bicubic: all of it at the knot, none at the next one, a little overshoot
     # beyond.
-    assert moved[0][32, 32] == pytest.approx(0.03 * size, abs=1e-3)
+    assert moved[0][32, 32] == pytest.approx(0.01 * size, abs=1e-3)
     assert abs(moved[0][32, 32 + 13]) < 1e-3
-    assert np.abs(moved[0][:, :6]).max() < 0.15
+    assert np.abs(moved[0][:, :6]).max() < 0.05
 
 
 def test_every_draw_counts():
@@ -148,4 +148,4 @@ def test_every_draw_counts():
         draw = NOTHING.copy()
         draw[place] = 0.9
         moved = warps.draw_places(tf.constant(draw), SIZE) - identity()
-        assert np.abs(moved).max() > 0.2, place
+        assert np.abs(moved).max() > 0.1, place

@@ -16,6 +16,7 @@ import numpy as np
 
 from segan_tf import config, files
 from segan_tf import labels as labels_lib
+from segan_tf.models import weights
 from segan_tf.training import distribution
 
 VERSION = 1  # what a server calls the first release
@@ -41,8 +42,9 @@ def load(folder: str = _FOLDER) -> keras.Model:
       UserError: a file is missing or is not what it was when it was released.
     """
     segmentor = distribution.build_segmentor(read_config(folder))
-    weights = np.load(io.BytesIO(_read(folder, WEIGHTS)), allow_pickle=False)
-    segmentor.set_weights([weights[w.path] for w in segmentor.weights])
+    arrays = np.load(io.BytesIO(_read(folder, WEIGHTS)), allow_pickle=False)
+    for name, weight in weights.named_weights(segmentor).items():
+        weight.assign(arrays[name])
     return segmentor
 
 
@@ -109,7 +111,8 @@ def write(
     """
     arrays = io.BytesIO()
     np.savez_compressed(
-        arrays, **{w.path: _small(w) for w in segmentor.weights}
+        arrays,
+        **{n: _small(w) for n, w in weights.named_weights(segmentor).items()},
     )
     content = {WEIGHTS: arrays.getvalue()}
     for quantization in QUANTIZATIONS:

@@ -9,8 +9,8 @@ import shutil
 import keras
 import tensorflow as tf
 
-from segan_tf import config
-from segan_tf.training import distribution, steps
+from segan_tf import config, editions
+from segan_tf.training import distribution, run_dir, steps
 
 _LAST = "last"
 _BEST = "best"
@@ -50,6 +50,7 @@ class Checkpoints:
             best_dice=self.best_dice,
             **{_name_of_result(game.run): game.result},
         )
+        self._model_dir = model_dir
         self._folder = os.path.join(model_dir, "checkpoints")
         self._last = _make_manager(
             checkpoint, os.path.join(self._folder, _LAST), kept=_KEPT
@@ -65,13 +66,15 @@ class Checkpoints:
           The step to go on with, 0 for a new run.
 
         Raises:
-          UserError: the checkpoint is damaged or of another configuration.
+          UserError: the checkpoint is damaged, of another configuration or
+            of the other edition.
         """
         listed = {*self._last.checkpoints, self._last.latest_checkpoint}
         there = filter(_is_there, listed - {None})
         path = max(there, key=_step_of, default=None)
         if path is None:
             return 0
+        _refuse_other_edition(self._model_dir)
         _restore(self._last.checkpoint, path, expect_all=True)
         return int(self.step.numpy())
 
@@ -147,10 +150,11 @@ def load_segmentor(run: config.Config) -> tuple[keras.Model, int]:
       The segmentor and the step that its weights are from.
 
     Raises:
-      UserError: there is no checkpoint, or it is damaged or of another
-        configuration.
+      UserError: there is no checkpoint, or it is damaged, of another
+        configuration or of the other edition.
     """
     path = find_segmentor(run.model_dir)
+    _refuse_other_edition(run.model_dir)
     # Whatever it was trained in, it is used and exported in float32.
     model = distribution.build_segmentor(
         dataclasses.replace(run, precision="float32")
@@ -159,6 +163,18 @@ def load_segmentor(run: config.Config) -> tuple[keras.Model, int]:
     checkpoint = tf.train.Checkpoint(step=step, **{_name_of_result(run): model})
     _restore(checkpoint, path, expect_all=False)
     return model, int(step.numpy())
+
+
+def _refuse_other_edition(model_dir: str) -> None:
+    """Refuses the checkpoints that the other Keras wrote, in words."""
+    written_by = run_dir.read_versions(model_dir).get("keras")
+    if written_by and not editions.reads_checkpoints_of(written_by):
+        raise config.UserError(
+            f"--model_dir ({model_dir}) was trained with Keras {written_by}, "
+            f"whose checkpoints Keras {keras.__version__} cannot read; use it "
+            "in the edition that trained it. What is exported there works "
+            "here too (docs/editions.md)."
+        )
 
 
 def _restore(

@@ -107,6 +107,15 @@ def read_flags(model_dir: str) -> config.Config:
     return dataclasses.replace(run, model_dir=model_dir)
 
 
+def read_versions(model_dir: str) -> dict[str, str]:
+    """Reads which packages a run used last; empty before it was begun."""
+    try:
+        with open(os.path.join(model_dir, _FLAGS), encoding="utf-8") as file:
+            return json.load(file)["versions"]
+    except (OSError, ValueError, KeyError):
+        return {}
+
+
 def write_training(model_dir: str, summary: dict) -> None:
     """Records what training took, once it has come to its end.
 

@@ -6,6 +6,7 @@ import keras
 import numpy as np
 
 from segan_tf import config
+from segan_tf.models import weights
 
 _REMEDY = (
     "the last good checkpoint is kept. Start another --model_dir with a lower "
@@ -43,10 +44,10 @@ def refuse_not_finite_weights(step: int, model: keras.Model) -> None:
     Raises:
       Diverged: names the step, the weights and what to do.
     """
-    for variable in model.weights:
+    for name, variable in weights.named_weights(model).items():
         if not np.all(np.isfinite(variable.numpy())):
             raise Diverged(
-                f"step {step}: {variable.path} of the {model.name} is not "
+                f"step {step}: {name} of the {model.name} is not "
                 f"finite any more; {_REMEDY}"
             )
 
@@ -55,10 +56,10 @@ def clipped_share(critic: keras.Model, clip: float) -> float:
     """Measures which share of the critic's trained weights is at the bound."""
     if not clip:
         return 0.0
-    weights = np.concatenate(
+    values = np.concatenate(
         [np.ravel(variable.numpy()) for variable in critic.trainable_variables]
     )
-    return float(np.mean(np.abs(weights) >= np.float32(clip)))
+    return float(np.mean(np.abs(values) >= np.float32(clip)))
 
 
 @dataclasses.dataclass
