@@ -11,13 +11,14 @@ import sys
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 
+import blobs
 import numpy as np
 import small_models
 import tensorflow as tf
 
 from export import c_loader, saved_model, tflite
 from segan_tf import config, labels, pretrained
-from segan_tf.data import preprocessing
+from segan_tf.data import pipeline, preprocessing
 from segan_tf.models import tflite_model
 
 ANSWERS = "answers.npz"
@@ -44,7 +45,8 @@ def run(folder: str) -> dict[str, np.ndarray]:
     """Runs what was exported, each in its own runtime, and the release.
 
     Returns:
-      The answers to the same picture, by what gave them.
+      The answers to the same picture, by what gave them, and the batch that a
+      run's sixth step is trained on.
     """
     (image,) = small_models.draw_images((small_models.SIZE, small_models.SIZE))
     path = saved_model.version_path(folder, _VERSION)
@@ -72,7 +74,21 @@ def run(folder: str) -> dict[str, np.ndarray]:
         preprocessing.resize_image(image, size, size)
     )
     answers["released"] = released(normalised[None], training=False).numpy()
-    return answers
+    return {**answers, **_draw_batch()}
+
+
+def _draw_batch() -> dict[str, np.ndarray]:
+    batches = pipeline.make_training_dataset(
+        blobs.make_records(20),
+        batch_size=8,
+        image_size=small_models.SIZE,
+        first_step=5,
+        last_step=6,
+        seed=3,
+        strong=True,
+    )
+    image, label_map = batches.get_single_element()
+    return {"batch_image": image.numpy(), "batch_label_map": label_map.numpy()}
 
 
 def _tflite_path(folder: str, quantization: str) -> str:

@@ -35,6 +35,8 @@ ANSWERS = (
     "tflite_dynamic",
     "tflite_int8",
     "released",
+    "batch_image",
+    "batch_label_map",
 )
 
 

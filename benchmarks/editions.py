@@ -1,0 +1,140 @@
+"""Measures images/s of the train step in both editions, side by side.
+
+Each edition has a process of its own, and they make a round of steps in turns,
+so that whatever else the machine does meets both; the ratio is the figure to
+quote. `strong` is the data pipeline alone, with --augment=strong.
+
+Usage: python benchmarks/editions.py [--rounds=7]; needs the environments that
+scripts/test and scripts/test --addons make.
+"""
+
+import os
+import pathlib
+import statistics
+import subprocess
+import sys
+import time
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+
+from absl import app, flags
+
+from segan_tf import config
+
+ROOT = pathlib.Path(__file__).parent.parent
+EDITIONS = {"newest": ".venv", "addons": ".venv-addons"}
+SUBJECTS = {
+    "segan, width 16": config.Config(width=16, dice_weight=1.0),
+    "segan, width 64": config.Config(width=64, dice_weight=1.0),
+    "segan, width 16, lamb": config.Config(
+        width=16, dice_weight=1.0, optimizer="lamb"
+    ),
+    "efficientnet_lite0": config.Config(
+        segmentor="efficientnet_lite0",
+        encoder_weights="none",
+        critic_width=16,
+        dice_weight=1.0,
+    ),
+    "strong": config.Config(augment="strong"),
+}
+SECONDS = 4  # a round, about
+
+FLAGS = flags.FLAGS
+flags.DEFINE_integer("rounds", 7, "Timed rounds of each.", lower_bound=3)
+flags.DEFINE_string("worker", "", "Internal: the subject to measure.")
+
+
+def work(subject: str) -> None:
+    """Makes a round at every line of stdin, and prints its images/s."""
+    run = SUBJECTS[subject]
+    step = _pipeline(run) if run.augment == "strong" else _train_step(run)
+    for _ in range(3):  # traced and warm
+        step()
+    for _ in sys.stdin:
+        began, made = time.perf_counter(), 0
+        while time.perf_counter() - began < SECONDS:
+            step()
+            made += run.batch_size
+        print(made / (time.perf_counter() - began), flush=True)
+
+
+def _train_step(run: config.Config):
+    import tensorflow as tf
+
+    from segan_tf.training import distribution, steps
+
+    size = (run.batch_size, run.image_size, run.image_size)
+    image = tf.random.stateless_normal((*size, 3), (1, 2))
+    noise = tf.random.stateless_uniform((*size, 1), (3, 4))
+    label_map = tf.cast(noise > 0.5, tf.float32)
+    game = distribution.build_game(run, steps_per_epoch=100)
+    function = tf.function(lambda: steps.train_step(game, image, label_map))
+    return lambda: tf.nest.map_structure(lambda t: t.numpy(), function())
+
+
+def _pipeline(run: config.Config):
+    from segan_tf import progress
+    from segan_tf.data import pipeline, sources
+
+    pairs = sources.load_splits(run, progress=progress.quiet).train
+    batches = iter(
+        pipeline.make_training_dataset(
+            sources.open_records(run, pairs, progress=progress.quiet),
+            batch_size=run.batch_size,
+            image_size=run.image_size,
+            first_step=0,
+            last_step=10**6,
+            seed=0,
+            strong=True,
+        )
+    )
+    return lambda: next(batches)
+
+
+def measure(subject: str) -> None:
+    """Prints images/s of both editions, and their ratio."""
+    workers = {
+        name: subprocess.Popen(
+            [ROOT / venv / "bin" / "python", __file__, f"--worker={subject}"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        )
+        for name, venv in EDITIONS.items()
+    }
+    rates = {name: [] for name in workers}
+    for _ in range(FLAGS.rounds):
+        for name, worker in workers.items():
+            worker.stdin.write("\n")
+            worker.stdin.flush()
+            rates[name].append(float(worker.stdout.readline()))
+    for worker in workers.values():
+        worker.stdin.close()
+        worker.wait()
+    medians = {name: statistics.median(r) for name, r in rates.items()}
+    for name, of_edition in rates.items():
+        print(
+            f"{subject:22s}  {name:6s}  images/s: min {min(of_edition):6.1f}  "
+            f"median {medians[name]:6.1f}  max {max(of_edition):6.1f}"
+        )
+    ratio = medians["addons"] / medians["newest"]
+    print(f"{subject:22s}  addons / newest: {ratio:.2f}", flush=True)
+
+
+def main(argv: list[str]) -> None:
+    """Measures every subject, or is one's worker."""
+    del argv
+    if FLAGS.worker:
+        work(FLAGS.worker)
+        return
+    from segan_tf.training import run_dir
+
+    print(run_dir.circumstances(sys.argv)["hardware"])
+    for subject in SUBJECTS:
+        measure(subject)
+
+
+if __name__ == "__main__":
+    app.run(main)
