@@ -22,7 +22,7 @@ OTHERS |= {
     "protocol",
 }
 # Flags of scripts/test and of Python's own server.
-OTHERS |= {"all", "directory"}
+OTHERS |= {"addons", "all", "directory"}
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
