@@ -99,7 +99,6 @@ def measure(subject: str) -> None:
             [ROOT / venv / "bin" / "python", __file__, f"--worker={subject}"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
             text=True,
         )
         for name, venv in EDITIONS.items()
