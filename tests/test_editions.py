@@ -63,6 +63,19 @@ def test_keras_2_takes_addons_and_says_so_if_there_are_none(monkeypatch):
         editions.find_addons()
 
 
+@pytest.mark.skipif(not KERAS_2, reason="of the edition with Addons")
+@pytest.mark.parametrize("flag", ["--augment=strong", "--optimizer=lamb"])
+def test_a_run_without_the_addons_it_needs_is_one_error(
+    tmp_path, monkeypatch, flag
+):
+    monkeypatch.setitem(sys.modules, "tensorflow_addons", None)
+    error = running.error_of(
+        "--mode=train", f"--model_dir={tmp_path}", *running.TINY, flag
+    )
+    assert "tensorflow-addons, which Keras 2" in error
+    assert not (tmp_path / "flags.json").exists()
+
+
 def test_no_warning_of_an_end_of_life_is_seen():
     code = (
         "import main; from segan_tf import editions; "

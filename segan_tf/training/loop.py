@@ -9,7 +9,7 @@ import time
 import numpy as np
 import tensorflow as tf
 
-from segan_tf import config, pretrained, progress
+from segan_tf import config, editions, pretrained, progress
 from segan_tf import labels as labels_lib
 from segan_tf.data import cache, pipeline, preprocessing
 from segan_tf.training import (
@@ -48,7 +48,8 @@ class Trainer:
 
         Raises:
           UserError: the batch size does not fit, the checkpoint is not
-            this run's, or the model_dir cannot be written.
+            this run's, the model_dir cannot be written, or
+            tensorflow-addons are needed and missing.
         """
         self._run = run
         self._labels = labels
@@ -58,6 +59,8 @@ class Trainer:
         replicas = strategy.num_replicas_in_sync
         distribution.check_batch_size(run.batch_size, replicas)
         distribution.check_xla(run.xla, replicas)
+        if run.augment == "strong":
+            editions.find_addons()  # refuses now, not within a graph
         self._steps_per_epoch = pipeline.steps_per_epoch(
             training.count, run.batch_size
         )
