@@ -20,23 +20,24 @@ os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 
 from absl import app, flags
 
-from segan_tf import config
+from segan_tf.config import Config
+from segan_tf.training.state import build_train_state
 
 ROOT = pathlib.Path(__file__).parent.parent
 EDITIONS = {"newest": ".venv", "addons": ".venv-addons"}
 SUBJECTS = {
-    "segan, width 16": config.Config(width=16, dice_weight=1.0),
-    "segan, width 64": config.Config(width=64, dice_weight=1.0),
-    "segan, width 16, lamb": config.Config(
+    "segan, width 16": Config(width=16, dice_weight=1.0),
+    "segan, width 64": Config(width=64, dice_weight=1.0),
+    "segan, width 16, lamb": Config(
         width=16, dice_weight=1.0, optimizer="lamb"
     ),
-    "efficientnet_lite0": config.Config(
+    "efficientnet_lite0": Config(
         segmentor="efficientnet_lite0",
         encoder_weights="none",
         critic_width=16,
         dice_weight=1.0,
     ),
-    "strong": config.Config(augment="strong"),
+    "strong": Config(augment="strong"),
 }
 SECONDS = 4  # a round, about
 
@@ -47,42 +48,47 @@ flags.DEFINE_string("worker", "", "Internal: the subject to measure.")
 
 def work(subject: str) -> None:
     """Makes a round at every line of stdin, and prints its images/s."""
-    run = SUBJECTS[subject]
-    step = _pipeline(run) if run.augment == "strong" else _train_step(run)
+    config = SUBJECTS[subject]
+    step = (
+        _pipeline(config) if config.augment == "strong" else _train_step(config)
+    )
     for _ in range(3):  # traced and warm
         step()
     for _ in sys.stdin:
         began, made = time.perf_counter(), 0
         while time.perf_counter() - began < SECONDS:
             step()
-            made += run.batch_size
+            made += config.batch_size
         print(made / (time.perf_counter() - began), flush=True)
 
 
-def _train_step(run: config.Config):
+def _train_step(config: Config):
     import tensorflow as tf
 
-    from segan_tf.training import distribution, steps
+    from segan_tf.training import train_step
 
-    size = (run.batch_size, run.image_size, run.image_size)
+    size = (config.batch_size, config.image_size, config.image_size)
     image = tf.random.stateless_normal((*size, 3), (1, 2))
     noise = tf.random.stateless_uniform((*size, 1), (3, 4))
     label_map = tf.cast(noise > 0.5, tf.float32)
-    game = distribution.build_game(run, steps_per_epoch=100)
-    function = tf.function(lambda: steps.train_step(game, image, label_map))
+    state = build_train_state(config, steps_per_epoch=100)
+    function = tf.function(
+        lambda: train_step.train_step(state, image, label_map)
+    )
     return lambda: tf.nest.map_structure(lambda t: t.numpy(), function())
 
 
-def _pipeline(run: config.Config):
-    from segan_tf import progress
-    from segan_tf.data import pipeline, sources
+def _pipeline(config: Config):
+    from segan_tf import console
+    from segan_tf.datasets import loading
+    from segan_tf.input import pipeline
 
-    pairs = sources.load_splits(run, progress=progress.quiet).train
+    pairs = loading.load_splits(config, progress=console.quiet).train
     batches = iter(
         pipeline.make_training_dataset(
-            sources.open_records(run, pairs, progress=progress.quiet),
-            batch_size=run.batch_size,
-            image_size=run.image_size,
+            loading.open_records(config, pairs, progress=console.quiet),
+            batch_size=config.batch_size,
+            image_size=config.image_size,
             first_step=0,
             last_step=10**6,
             seed=0,
@@ -128,9 +134,9 @@ def main(argv: list[str]) -> None:
     if FLAGS.worker:
         work(FLAGS.worker)
         return
-    from segan_tf.training import run_dir
+    from segan_tf import run_dir
 
-    print(run_dir.circumstances(sys.argv)["hardware"])
+    print(run_dir.describe_environment(sys.argv)["hardware"])
     for subject in SUBJECTS:
         measure(subject)
 

@@ -21,7 +21,8 @@ os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 
 from absl import app, flags
 
-from segan_tf import config
+from segan_tf.config import CRITIC_FORMS, Config
+from segan_tf.training.state import build_train_state
 
 FLAGS = flags.FLAGS
 flags.DEFINE_list("labels", ["1", "2", "3", "5", "8"], "Numbers of labels.")
@@ -35,12 +36,12 @@ _KILOBYTE = 1024  # ru_maxrss counts in kilobytes on Linux
 
 
 def make_step(form: str, count: int, seen: int):
-    """Builds a game and returns its train step on noise, traced and warm."""
+    """Builds a state and returns its train step on noise, traced and warm."""
     import tensorflow as tf
 
-    from segan_tf.training import distribution, steps
+    from segan_tf.training import train_step
 
-    run = config.Config(
+    config = Config(
         width=FLAGS.width,
         batch_size=FLAGS.batch_size,
         num_labels=count,
@@ -48,15 +49,17 @@ def make_step(form: str, count: int, seen: int):
         critic_labels_per_step=seen,
         dice_weight=1.0,
     )
-    size = (run.batch_size, run.image_size, run.image_size)
+    size = (config.batch_size, config.image_size, config.image_size)
     image = tf.random.stateless_normal((*size, 3), (1, 2))
     numbers = tf.random.stateless_uniform(size, (3, 4), 0, count + 1, tf.int32)
     label_map = tf.one_hot(numbers - 1, count)
-    game = distribution.build_game(run, steps_per_epoch=100)
-    function = tf.function(lambda: steps.train_step(game, image, label_map))
+    state = build_train_state(config, steps_per_epoch=100)
+    function = tf.function(
+        lambda: train_step.train_step(state, image, label_map)
+    )
     for _ in range(2):
         tf.nest.map_structure(lambda t: t.numpy(), function())
-    return game, function
+    return state, function
 
 
 def time_case(form: str, count: int, seen: int) -> dict:
@@ -65,7 +68,7 @@ def time_case(form: str, count: int, seen: int) -> dict:
 
     functions = [
         make_step(form, count, seen)[1],
-        make_step(config.Config.critic_form, 1, 0)[1],
+        make_step(Config.critic_form, 1, 0)[1],
     ]
     seconds = ([], [])
     for _ in range(FLAGS.rounds):
@@ -84,13 +87,13 @@ def time_case(form: str, count: int, seen: int) -> dict:
 
 def weigh_case(form: str, count: int, seen: int) -> dict:
     """Makes a case's steps alone and returns its peak memory and weights."""
-    game, function = make_step(form, count, seen)
+    state, function = make_step(form, count, seen)
     function()
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return {
         "peak_gb": peak * _KILOBYTE / 1e9,
-        "segmentor_params": game.segmentor.count_params(),
-        "critic_params": game.critic.count_params(),
+        "segmentor_params": state.segmentor.count_params(),
+        "critic_params": state.critic.count_params(),
     }
 
 
@@ -120,16 +123,17 @@ def main(argv: list[str]) -> None:
         measure = time_case if what == "time" else weigh_case
         print(json.dumps(measure(form, int(count), int(seen))))
         return
-    from segan_tf.training import run_dir
+    from segan_tf import run_dir
 
-    print(f"{run_dir.circumstances(sys.argv)['hardware']}; width {FLAGS.width}")
+    hardware = run_dir.describe_environment(sys.argv)["hardware"]
+    print(f"{hardware}; width {FLAGS.width}")
     print(
         "| critic | labels | step / one label's | min to max | step, s "
         "| peak memory, GB | weights of S, M | of C, M |"
     )
     print("|---" * 8 + "|")
     for count in map(int, FLAGS.labels):
-        cases = [(form, form, 0) for form in config.CRITIC_FORMS]
+        cases = [(form, form, 0) for form in CRITIC_FORMS]
         if count > 1:
             cases.append((_SAMPLED, "shared", 1))
         for name, form, seen in cases:

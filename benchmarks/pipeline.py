@@ -13,8 +13,10 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 from absl import app, flags
 
-from segan_tf import config, progress
-from segan_tf.data import pipeline, sources
+from segan_tf import console
+from segan_tf.config import AUGMENTATIONS, CACHES, Config
+from segan_tf.datasets import loading
+from segan_tf.input import pipeline
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("data_dir", "", "Folder of pairs.")
@@ -24,19 +26,19 @@ flags.DEFINE_integer("rounds", 5, "Timed rounds.", lower_bound=3)
 WARM_UP = 5  # batches
 
 
-def measure(run: config.Config, pairs) -> None:
+def measure(config: Config, pairs) -> None:
     """Prints min, median and max images/s of one cache and augmentation."""
-    records = sources.open_records(run, pairs, progress=progress.quiet)
+    records = loading.open_records(config, pairs, progress=console.quiet)
     count = WARM_UP + FLAGS.batches * FLAGS.rounds
     batches = iter(
         pipeline.make_training_dataset(
             records,
-            batch_size=run.batch_size,
-            image_size=run.image_size,
+            batch_size=config.batch_size,
+            image_size=config.image_size,
             first_step=0,
             last_step=count,
             seed=0,
-            strong=run.augment == "strong",
+            strong=config.augment == "strong",
         )
     )
     for _ in range(WARM_UP):
@@ -47,9 +49,9 @@ def measure(run: config.Config, pairs) -> None:
         for _ in range(FLAGS.batches):
             next(batches)
         seconds = time.perf_counter() - began
-        rates.append(FLAGS.batches * run.batch_size / seconds)
+        rates.append(FLAGS.batches * config.batch_size / seconds)
     print(
-        f"cache {run.cache:6s}  augment {run.augment:6s}  images/s: "
+        f"cache {config.cache:6s}  augment {config.augment:6s}  images/s: "
         f"min {min(rates):6.0f}  median {statistics.median(rates):6.0f}  "
         f"max {max(rates):6.0f}",
         flush=True,
@@ -60,16 +62,16 @@ def main(argv: list[str]) -> None:
     """Measures every cache with every augmentation."""
     del argv
     with tempfile.TemporaryDirectory() as folder:
-        for cache in config.CACHES:
-            for augment in config.AUGMENTATIONS:
-                run = config.Config(
+        for cache in CACHES:
+            for augment in AUGMENTATIONS:
+                config = Config(
                     data_dir=FLAGS.data_dir,
                     model_dir=folder,
                     cache=cache,
                     augment=augment,
                 )
-                divided = sources.load_splits(run, progress=progress.quiet)
-                measure(run, divided.train)
+                divided = loading.load_splits(config, progress=console.quiet)
+                measure(config, divided.train)
 
 
 if __name__ == "__main__":

@@ -18,45 +18,47 @@ os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 import tensorflow as tf
 from absl import app, flags
 
-from segan_tf import config
+from segan_tf import losses, run_dir
+from segan_tf.config import PRECISIONS, Config
 from segan_tf.models import critic as critic_lib
-from segan_tf.training import distribution, losses, run_dir, steps
+from segan_tf.training import train_step
+from segan_tf.training.state import TrainState, build_train_state
 
 FLAGS = flags.FLAGS
 flags.DEFINE_list("widths", ["16", "64"], "Widths to measure.")
 flags.DEFINE_integer("rounds", 7, "Timed steps of each kind.", lower_bound=3)
 flags.DEFINE_integer("batch_size", 30, "Images per step.", lower_bound=1)
 flags.DEFINE_bool("xla", False, "Compile both steps with XLA.")
-flags.DEFINE_enum("precision", "float32", config.PRECISIONS, "Arithmetic.")
+flags.DEFINE_enum("precision", "float32", PRECISIONS, "Arithmetic.")
 
 
-def two_pass_step(game: steps.Game, image, true_label_map) -> None:
+def two_pass_step(state: TrainState, image, true_label_map) -> None:
     """Makes a train step with a forward pass of S for each player."""
-    predicted = game.segmentor(image, training=True)
+    predicted = state.segmentor(image, training=True)
     _move(
-        game.critic_optimizer,
-        game.critic,
-        lambda: -_distance(game, image, predicted, true_label_map),
+        state.critic_optimizer,
+        state.critic,
+        lambda: -_distance(state, image, predicted, true_label_map),
     )
     _move(
-        game.segmentor_optimizer,
-        game.segmentor,
-        lambda: _segmentor_loss(game, image, true_label_map),
+        state.segmentor_optimizer,
+        state.segmentor,
+        lambda: _segmentor_loss(state, image, true_label_map),
     )
 
 
-def _segmentor_loss(game, image, true_label_map):
-    predicted = game.segmentor(image, training=True)
-    dice = losses.soft_dice_loss(predicted, true_label_map)
+def _segmentor_loss(state, image, true_label_map):
+    predicted = state.segmentor(image, training=True)
+    dice = losses.soft_dice_loss(true_label_map, predicted)
     return _distance(
-        game, image, predicted, true_label_map
-    ) + game.run.loss_weights["dice_loss"] * tf.reduce_mean(dice)
+        state, image, predicted, true_label_map
+    ) + state.config.loss_weights["dice_loss"] * tf.reduce_mean(dice)
 
 
-def _distance(game, image, predicted, true_label_map):
+def _distance(state, image, predicted, true_label_map):
     features = [
         critic_lib.compute_features(
-            game.critic, game.run.critic_form, image, label_map
+            state.critic, state.config.critic_form, image, label_map
         )
         for label_map in (predicted, true_label_map)
     ]
@@ -74,26 +76,26 @@ def _move(optimizer, model, loss_function) -> None:
 
 def measure(width: int) -> None:
     """Prints min, median and max images/s of both steps, and their ratio."""
-    run = config.Config(
+    config = Config(
         width=width,
         batch_size=FLAGS.batch_size,
         dice_weight=1.0,
         precision=FLAGS.precision,
     )
-    size = (run.batch_size, run.image_size, run.image_size)
+    size = (config.batch_size, config.image_size, config.image_size)
     image = tf.random.stateless_normal((*size, 3), (1, 2))
     label_map = tf.cast(
         tf.random.stateless_uniform((*size, 1), (3, 4)) > 0.5, tf.float32
     )
     timed = {}
     for name, step in (
-        ("one pass", steps.train_step),
+        ("one pass", train_step.train_step),
         ("two passes", two_pass_step),
     ):
-        game = distribution.build_game(run, steps_per_epoch=100)
-        # Bound now: the loop's next game must not take this one's place.
+        state = build_train_state(config, steps_per_epoch=100)
+        # Bound now: the loop's next state must not take this one's place.
         function = tf.function(
-            lambda step=step, game=game: step(game, image, label_map),
+            lambda step=step, state=state: step(state, image, label_map),
             jit_compile=FLAGS.xla,
         )
         function()  # traced
@@ -106,7 +108,7 @@ def measure(width: int) -> None:
             seconds.append(time.perf_counter() - began)
     medians = {}
     for name, (_, seconds) in timed.items():
-        rates = sorted(run.batch_size / s for s in seconds)
+        rates = sorted(config.batch_size / s for s in seconds)
         medians[name] = statistics.median(rates)
         print(
             f"width {width:3d}  {name:10s}  images/s: "
@@ -120,7 +122,7 @@ def measure(width: int) -> None:
 def main(argv: list[str]) -> None:
     """Measures every width."""
     del argv
-    facts = run_dir.circumstances(sys.argv)
+    facts = run_dir.describe_environment(sys.argv)
     print(f"{facts['hardware']}; tensorflow {tf.__version__}")
     for width in FLAGS.widths:
         measure(int(width))

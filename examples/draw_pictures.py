@@ -6,14 +6,15 @@ The generator's series 1 is not the one that training draws from by default.
 import os
 import sys
 
-from segan_tf.data import drawn_lesions, images
+from segan_tf.imaging import images
+from segan_tf.synthetic import lesions
 
 
 def main(folder: str, count: int = 8) -> None:
-    """Writes ``count`` pictures as PNG files into a folder."""
+    """Writes ``count`` images as PNG files into a folder."""
     os.makedirs(folder, exist_ok=True)
     for index in range(count):
-        picture = drawn_lesions.draw_lesion(index, seed=1).image
+        picture = lesions.draw_lesion(index, seed=1).image
         images.write_png(os.path.join(folder, f"new_{index}.png"), picture)
 
 

@@ -1,4 +1,4 @@
-"""Segments a folder of pictures on a server: python serving_client.py --help.
+"""Segments a folder of images on a server: python serving_client.py --help.
 
 Sends JPEG, PNG and BMP files as they are to TF Serving, by REST (nothing but
 Python is needed) or gRPC (needs tensorflow-serving-api), and writes a label
@@ -22,17 +22,17 @@ from collections.abc import Callable
 from concurrent import futures
 
 ENDINGS = (".jpg", ".jpeg", ".png", ".bmp")
-COLUMNS = ("picture", "label", "fraction", "mean_probability")
+COLUMNS = ("image", "label", "fraction", "mean_probability")
 FIRST_SECONDS = 0.5  # at most so long before the second attempt, ...
 MOST_SECONDS = 10.0  # ... and so long before any
 
 
 @dataclasses.dataclass(frozen=True)
 class Answer:
-    """What the server says about one picture.
+    """What the server says about one image.
 
     Attributes:
-      label_map: a PNG file of the picture's size.
+      label_map: a PNG file of the image's size.
       labels: (name, share of the pixels, mean probability there) of each.
     """
 
@@ -47,7 +47,7 @@ class ServerError(Exception):
       is_passing: the same request may well succeed a little later.
     """
 
-    def __init__(self, message: str, *, is_passing: bool):
+    def __init__(self, message: str, *, is_passing: bool) -> None:
         super().__init__(message)
         self.is_passing = is_passing
 
@@ -56,7 +56,7 @@ Segment = Callable[[bytes], Answer]
 
 
 def make_rest_client(server: str, model: str, timeout: float) -> Segment:
-    """Makes a function that segments a picture by REST."""
+    """Makes a function that segments an image by REST."""
     url = f"http://{server}/v1/models/{model}:predict"
 
     def segment(picture: bytes) -> Answer:
@@ -90,13 +90,13 @@ def make_rest_client(server: str, model: str, timeout: float) -> Segment:
 
 
 def make_grpc_client(server: str, model: str, timeout: float) -> Segment:
-    """Makes a function that segments a picture by gRPC."""
+    """Makes a function that segments an image by gRPC."""
     import grpc
     import tensorflow as tf
     from tensorflow_serving.apis import predict_pb2
     from tensorflow_serving.apis import prediction_service_pb2_grpc as services
 
-    # gRPC's limit of 4 MiB is not enough for a label map of a large picture.
+    # gRPC's limit of 4 MiB is not enough for a label map of a large image.
     options = [("grpc.max_receive_message_length", -1)]
     stub = services.PredictionServiceStub(
         grpc.insecure_channel(server, options)
@@ -163,7 +163,7 @@ def with_retries(segment: Segment, picture: bytes, attempts: int) -> Answer:
 def segment_folder(
     segment: Segment, paths: list[pathlib.Path], options: argparse.Namespace
 ) -> int:
-    """Segments pictures, a few at a time; one that fails stops no other.
+    """Segments images, a few at a time; one that fails stops no other.
 
     Returns:
       How many failed; each is named on stderr.
@@ -197,8 +197,8 @@ def segment_folder(
     return num_failed
 
 
-def find_pictures(folder: pathlib.Path) -> list[pathlib.Path]:
-    """Lists a folder's pictures, or ends with one line that says why not."""
+def find_images(folder: pathlib.Path) -> list[pathlib.Path]:
+    """Lists a folder's images, or ends with one line that says why not."""
     if not folder.is_dir():
         sys.exit(f"error: {folder} is not a folder")
     paths = sorted(
@@ -210,7 +210,7 @@ def find_pictures(folder: pathlib.Path) -> list[pathlib.Path]:
     for stem, count in stems.items():
         if count > 1:
             sys.exit(
-                f"error: {folder} has {count} pictures called {stem}, which "
+                f"error: {folder} has {count} images called {stem}, which "
                 "would write one label map; rename them"
             )
     return paths
@@ -220,14 +220,14 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     """Reads the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     add = parser.add_argument
-    add("folder", type=pathlib.Path, help="of JPEG, PNG and BMP pictures")
+    add("folder", type=pathlib.Path, help="of JPEG, PNG and BMP images")
     add("output_dir", type=pathlib.Path, help="for label maps and a table")
     add("--protocol", choices=("rest", "grpc"), default="rest")
     add("--server", help="host:port; default localhost, 8501 or 8500 for grpc")
     add("--model", default="segan", help="its name on the server")
     add("--timeout", type=float, default=30.0, help="seconds per attempt")
-    add("--attempts", type=int, default=5, help="per picture")
-    add("--concurrency", type=int, default=4, help="pictures under way at once")
+    add("--attempts", type=int, default=5, help="per image")
+    add("--concurrency", type=int, default=4, help="images under way at once")
     options = parser.parse_args(argv)
     for name in ("timeout", "attempts", "concurrency"):
         if getattr(options, name) <= 0:
@@ -236,9 +236,9 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Runs the client; returns 1 if a picture failed."""
+    """Runs the client; returns 1 if an image failed."""
     options = parse(argv)
-    paths = find_pictures(options.folder)
+    paths = find_images(options.folder)
     if options.protocol == "grpc":
         make, port = make_grpc_client, 8500
     else:

@@ -1,4 +1,4 @@
-"""Artefacts are written in a hidden folder beside their place, then renamed.
+"""Artifacts are written in a hidden folder beside their place, then renamed.
 
 A server that polls the folder, or a program that copies the file, so never
 sees half of one.

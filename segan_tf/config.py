@@ -1,269 +1,503 @@
-"""Every number of a run, with its source.
+"""Every setting, declared once: default, help, bounds, source, and use.
 
-"Reference" is SegAN (arXiv:1706.01805) applied to ISIC 2017 Part 1: 2000
-images, 500 of them drawn at random for testing. This file imports no
-TensorFlow, so flags are checked before anything slow starts.
+Flags, checks and the lists of names at the end are derived from the
+declarations. "The paper" is SegAN (arXiv:1706.01805) applied to ISIC 2017
+Part 1: 2000 images, 500 of them drawn at random for testing. This file imports
+no TensorFlow, so that flags are checked before anything slow starts.
 """
 
 import dataclasses
-import math
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, ClassVar
 
-DOWN_KERNEL = 4  # reference, Networks: 4x4 stride-2 convolutions
-UP_KERNEL = 3  # reference, Networks: 3x3 stride-1 convolutions
-LEVEL_MULTIPLES = (1, 2, 4, 8)  # reference, Networks: 64, 128, 256, 512
-# Each level halves the size.
-SIZE_MULTIPLES = {"segan": 2 ** len(LEVEL_MULTIPLES), "efficientnet_lite0": 32}
-LEAKY_SLOPE = 0.2  # SegAN, section 3
-BATCH_NORM_MOMENTUM = 0.9  # PyTorch's default in Keras' terms
-BATCH_NORM_EPSILON = 1e-5  # PyTorch's default
-ADAM_BETA_1 = 0.5  # reference, Training
-ADAM_BETA_2 = 0.999  # reference, Training
-LAMB_EPSILON = 1e-6  # tensorflow-addons' default
-# Means and standard deviations of ImageNet's training images in [0, 1], RGB:
-# what the published ImageNet encoders were trained with.
-IMAGE_MEAN = (0.485, 0.456, 0.406)
-IMAGE_STD = (0.229, 0.224, 0.225)
-CROP_SHARE = 0.5  # reference, Data: at random resized or cropped
-# --augment=strong: degrees to either side. Flips and transposes turn by
-# quarters already; more of a turn mirrors more border into the picture; ours.
-STRONG_ROTATION = 20
-STRONG_SHEAR = 5  # --augment=strong: degrees to either side; ours
-# --augment=strong: how far a knot of the elastic deformation moves, of a side.
-STRONG_ELASTIC = 0.01
-STRONG_SCALE = 1.25  # --augment=strong: size times 1/1.25 to 1.25; ours
-STRONG_COLOUR = 0.2  # --augment=strong: change of contrast etc.; ours
-WARMUP_EPOCHS = 1  # --schedule=cosine rises over so many; ours
-DICE_EPSILON = 1.0  # pixels; keeps the Dice loss of few pixels smooth
-LOG_EPSILON = 1e-7  # keeps log(p) finite; Keras' own
-TEST_SHARE = 4  # one pair in so many; reference, Data: 500 of the 2000
-VALIDATION_SHARE = 10  # one in so many of the rest; the reference has none
-WORKING_SCALE = 1.25  # side of the cached pairs, in image_size; a crop is
-# then 4/5 of the picture a side: still most of it, as in testing; ours
-EMPTY_SHARE = 1e-4  # of all pixels: below it a loop's maps are empty; ours
-BLIND_DISTANCE = 1e-5  # multi-scale L1 below it: the critic is blind; ours
-SATURATED_SHARE = 0.8  # of the critic's weights at the bound; ours
-LOOP_STEPS = 50  # at most so many steps between two looks at the losses
-LOOP_SECONDS = 10.0  # about how often losses are read and logged
-THRESHOLD = 0.5  # a pixel is lesion above it; reference, Metrics
-# Of a picture: three times the largest image of the ISIC archive (6748x4499);
-# as RGB it takes 300 MB. A header that claims more is a damaged file or an
-# attack, and is refused before anything is decoded.
-MAX_PIXELS = 100_000_000
-DECODED_AT_ONCE = 2  # pictures of a server's batch; bounds its memory; ours
-PRETRAINED = "pretrained"  # --model, --start_from: the released model
-SERVED_NAME = "segan"  # what a server calls the model
+from segan_tf import config_checks
+from segan_tf.config_checks import MAX_LABELS as MAX_LABELS
+from segan_tf.config_checks import QUANTIZATIONS
+from segan_tf.errors import UserError as UserError
+from segan_tf.models.segmentors import SEGMENTORS
 
-SEGMENTORS = tuple(SIZE_MULTIPLES)
-ENCODER_WEIGHTS = ("imagenet", "none")
-OPTIMIZERS = ("adam", "lamb")
-SCHEDULES = ("staircase", "cosine")
-AUGMENTATIONS = ("basic", "strong")
-CACHES = ("memory", "disk", "none")
-PRECISIONS = ("float32", "mixed_bfloat16")
 MODES = ("check", "train", "evaluate", "predict", "export")
 SPLITS = ("train", "validation", "test", "all")
-LABEL_KINDS = ("exclusive", "overlapping")
+LABEL_KINDS = ("multiclass", "multilabel")
 CRITIC_FORMS = ("stacked", "shared", "per_label")
-MOST_LABELS = 255  # one byte a pixel holds the numbers of the label maps
-QUANTIZATIONS = ("none", "float16", "dynamic", "int8")
-CALIBRATION_LEAST = 100  # different images; fewer leave ranges too narrow
+PRECISIONS = ("float32", "mixed_bfloat16")
+PRETRAINED = "pretrained"  # --model, --start_from: the released model
+# Different images; int8 ranges calibrated on fewer are too narrow.
+MIN_CALIBRATION_IMAGES = 100
+
+# Old names keep working, as flags and in files: old -> new.
+RENAMED_SETTINGS = {"flips": "tta"}
+RENAMED_VALUES = {
+    "label_kind": {"exclusive": "multiclass", "overlapping": "multilabel"}
+}
+
+_DATA_MODES = ("check", "train", "evaluate", "export")
+_MODEL_MODES = ("train", "evaluate", "predict", "export")
 
 
-class UserError(ValueError):
-    """A mistake the user can mend: one line with name, value and remedy."""
+def setting(
+    default: Any,
+    help_text: str,
+    *,
+    modes: Sequence[str] = ("train",),
+    minimum: float | None = None,
+    choices: Sequence[str] = (),
+    fixes: str = "",
+    needs: Mapping[str, Any] | None = None,
+) -> Any:
+    """Declares a setting.
+
+    Args:
+      default: its value where none is given.
+      help_text: for --help and the reference.
+      modes: in which it matters; elsewhere its flag is an error.
+      minimum: the least number allowed.
+      choices: the values allowed.
+      fixes: what changing it would change: "source" (which pairs there are),
+        "split" (how they are divided), "labels" (how they are read), "model"
+        (what the trained weights fit) or "weights" (their values). A resumed
+        run needs the same values of all of these.
+      needs: values that other settings must have for it to matter.
+    """
+    metadata = {
+        "help": help_text,
+        "modes": tuple(modes),
+        "minimum": minimum,
+        "choices": tuple(choices),
+        "fixes": fixes,
+        "needs": needs or {},
+    }
+    return dataclasses.field(default=default, metadata=metadata)
 
 
-@dataclasses.dataclass(frozen=True)
-class Config:
-    """What the flags say; one flag per field, with the same name.
+_DRAWN = {"data_dir": "", "image_dir": ""}
+_STAIRCASE = {"schedule": "staircase"}
+_CRITIC = {"adversarial": True}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class DataConfig:
+    """Where the pairs are from and how they are split and read."""
+
+    data_dir: str = setting(
+        "",
+        "Folder of pairs: ISIC 2016, 2017 or 2018 as downloaded, PH2, or "
+        "images/ with label_maps/ (or masks/). Without any folder, lesions are "
+        "drawn.",
+        modes=_DATA_MODES,
+        fixes="source",
+    )
+    image_dir: str = setting(
+        "",
+        "Folder of images; needs --label_map_dir.",
+        modes=_DATA_MODES,
+        fixes="source",
+    )
+    label_map_dir: str = setting(
+        "",
+        "Folder of label maps; needs --image_dir.",
+        modes=_DATA_MODES,
+        fixes="source",
+    )
+    num_drawn: int = setting(
+        400,
+        "Lesions to draw when no folder is given.",
+        modes=_DATA_MODES,
+        minimum=8,
+        fixes="source",
+        needs=_DRAWN,
+    )
+    num_test: int | None = setting(
+        None,
+        "Pairs drawn for testing when there is no official test split. "
+        "Default: a quarter, as in the paper.",
+        modes=_DATA_MODES,
+        minimum=0,
+        fixes="split",
+    )
+    num_validation: int | None = setting(
+        None,
+        "Pairs drawn from the training ones for validation when there is no "
+        "official validation split. Default: a tenth of them.",
+        modes=_DATA_MODES,
+        minimum=0,
+        fixes="split",
+    )
+    split_seed: int = setting(
+        0,
+        "Seed of the draws for testing and validation.",
+        modes=_DATA_MODES,
+        minimum=0,
+        fixes="split",
+    )
+    test_list: str = setting(
+        "",
+        "File with the ids to test on, one per line.",
+        modes=_DATA_MODES,
+        fixes="split",
+    )
+    groups: str = setting(
+        "",
+        "CSV file with the columns id and group, such as a patient: no group "
+        "is divided between splits.",
+        modes=_DATA_MODES,
+        fixes="split",
+    )
+    label_names: str = setting(
+        "",
+        "Names of the labels, separated by commas, or a labels.json that says "
+        "what each value or color of a label map means. Default: labels.json "
+        "in --data_dir, if there is one.",
+        modes=_DATA_MODES,
+        fixes="labels",
+    )
+    skip_bad_pairs: bool = setting(
+        False,
+        "Continue without the pairs that cannot be used.",
+        modes=_DATA_MODES,
+        fixes="labels",
+    )
+    augment: str = setting(
+        "basic",
+        "basic: resize or crop, and flips, as in the paper; strong: also "
+        "rotation, transpose, scale, shear, elastic deformation and color "
+        "jitter.",
+        choices=("basic", "strong"),
+        fixes="weights",
+    )
+    cache: str = setting(
+        "memory",
+        "Where decoded pairs are kept; none decodes in every epoch.",
+        choices=("memory", "disk", "none"),
+    )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ModelConfig:
+    """How the segmentor and the critic are built."""
+
+    segmentor: str = setting(
+        "segan",
+        "segan: the paper's; efficientnet_lite0: an encoder for phones with a "
+        "decoder, more accurate after far less training.",
+        modes=_MODEL_MODES,
+        choices=tuple(SEGMENTORS),
+        fixes="model",
+    )
+    image_size: int = setting(
+        128,  # the paper, Data
+        "Side of the segmentor's input in pixels.",
+        modes=_MODEL_MODES,
+        minimum=min(row.size_multiple for row in SEGMENTORS.values()),
+        fixes="model",
+    )
+    width: int = setting(
+        64,  # the paper, Networks
+        "Channels of the first level of the segmentor; in efficientnet_lite0, "
+        "of its decoder.",
+        modes=_MODEL_MODES,
+        minimum=1,
+        fixes="model",
+    )
+    num_labels: int = setting(
+        1,
+        "Labels to segment, background not counted.",
+        modes=MODES,
+        minimum=1,
+        fixes="model",
+    )
+    label_kind: str = setting(
+        "multiclass",
+        "multiclass: at most one label at a pixel (exclusive labels); "
+        "multilabel: any number (overlapping labels).",
+        modes=MODES,
+        choices=LABEL_KINDS,
+        fixes="model",
+    )
+    encoder_weights: str = setting(
+        "imagenet",
+        "What the encoder of efficientnet_lite0 starts from.",
+        choices=("imagenet", "none"),
+        fixes="weights",
+    )
+    critic_width: int = setting(
+        0,  # the paper, Networks: as wide as the segmentor
+        "Channels of the first level of the critic; 0: --width.",
+        minimum=0,
+        fixes="weights",
+        needs=_CRITIC,
+    )
+    critic_form: str = setting(
+        "stacked",  # the cheapest, see docs/method.md
+        "How the critic sees several labels: stacked, all masked images "
+        "stacked on channels; shared, one critic for the masked image of each "
+        "label; per_label, a critic for each.",
+        choices=CRITIC_FORMS,
+        fixes="weights",
+        needs=_CRITIC,
+    )
+    precision: str = setting(
+        "float32",
+        "Arithmetic of the convolutions.",
+        choices=PRECISIONS,
+        fixes="weights",
+    )
+
+    @property
+    def multiclass(self) -> bool:
+        """Whether at most one label holds at a pixel."""
+        return self.label_kind == "multiclass"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TrainingConfig:
+    """How the models are trained."""
+
+    model_dir: str = setting(
+        "runs/segan",
+        "Folder of the run: checkpoints, logs, results.",
+        modes=MODES,
+    )
+    start_from: str = setting(
+        "",
+        "Initialize the segmentor from this run, at any --image_size, or from "
+        "pretrained, the released model.",
+        fixes="weights",
+    )
+    epochs: int = setting(
+        100,  # the paper's 5000 end with a learning rate of 1e-63
+        "Epochs to train in all.",
+        minimum=1,
+    )
+    batch_size: int = setting(
+        30,  # the paper, Training
+        "Images per step, over all replicas.",
+        minimum=1,
+        fixes="weights",
+    )
+    optimizer: str = setting(
+        "adam",  # the paper, Training
+        "adam: the paper's; lamb: for batches of hundreds, over many GPUs.",
+        choices=("adam", "lamb"),
+        fixes="weights",
+    )
+    learning_rate: float = setting(
+        0.002,  # the paper, Training
+        "Learning rate of both optimizers.",
+        fixes="weights",
+    )
+    schedule: str = setting(
+        "staircase",  # the paper, Training
+        "Learning-rate schedule: staircase multiplies it by --decay_rate every "
+        "--decay_epochs; cosine decays it to 0 at the last epoch, with linear "
+        "warm-up over the first.",
+        choices=("staircase", "cosine"),
+        fixes="weights",
+    )
+    decay_epochs: int = setting(
+        25,  # the paper, Training
+        "Epochs after which the learning rate is reduced.",
+        minimum=1,
+        fixes="weights",
+        needs=_STAIRCASE,
+    )
+    decay_rate: float = setting(
+        0.5,  # SegAN's 2018 code; the paper does not say
+        "What the learning rate is multiplied by then.",
+        fixes="weights",
+        needs=_STAIRCASE,
+    )
+    ema: float = setting(
+        0.0,
+        "Decay, per step, of an exponential moving average of the segmentor's "
+        "weights, which is then evaluated and exported, such as 0.99; 0: the "
+        "weights as they are.",
+        fixes="weights",
+    )
+    l1_weight: float = setting(
+        1.0,  # the paper, Loss
+        "Weight of the multi-scale L1 in the segmentor's loss.",
+        minimum=0,
+        fixes="weights",
+        needs=_CRITIC,
+    )
+    dice_weight: float | None = setting(
+        None,
+        "Weight of a soft Dice term in the segmentor's loss. Default: 0 with "
+        "the critic, 1 without.",
+        minimum=0,
+        fixes="weights",
+    )
+    cross_entropy_weight: float | None = setting(
+        None,
+        "Weight of a cross-entropy term in the segmentor's loss. Default: 0 "
+        "with the critic, 1 without.",
+        minimum=0,
+        fixes="weights",
+    )
+    critic_clip: float = setting(
+        0.01,  # SegAN, section 3
+        "Bound of all trained weights of the critic; 0: none.",
+        minimum=0,
+        fixes="weights",
+        needs=_CRITIC,
+    )
+    critic_labels_per_step: int = setting(
+        0,
+        "Labels that the shared critic sees in a step, drawn at random; 0: "
+        "all of them.",
+        minimum=0,
+        fixes="weights",
+        needs=_CRITIC,
+    )
+    label_weights: tuple[float, ...] = setting(
+        (),
+        "Weight of each label in the losses, separated by commas; they are "
+        "scaled to a mean of 1. The stacked critic sees the labels together: "
+        "there they weigh the other terms alone. Default: all 1.",
+        fixes="weights",
+    )
+    adversarial: bool = setting(
+        True,
+        "Train against the critic; without it the segmentor is trained alone "
+        "with cross-entropy and Dice.",
+        fixes="weights",
+    )
+    xla: bool = setting(False, "Compile the train step with XLA.")
+    num_replicas: int = setting(
+        0, "GPUs to use; 0: all that are visible.", minimum=0
+    )
+    virtual_devices: int = setting(
+        0,
+        "Split the CPU into this many replicas, to try several.",
+        minimum=0,
+    )
+    seed: int = setting(
+        0,
+        "Seed of weights, data order and augmentation.",
+        minimum=0,
+        fixes="weights",
+    )
+    resume: bool = setting(
+        True, "Continue from the last checkpoint in --model_dir."
+    )
+    checkpoint_minutes: float = setting(
+        5.0, "Minutes between checkpoints within an epoch.", minimum=0
+    )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class PredictionConfig:
+    """How a trained model is evaluated and used."""
+
+    model: str = setting(
+        "",
+        "A model_dir, SavedModel or TFLite file, or pretrained, the released "
+        "model. Default: --model_dir, and to predict the released model. "
+        "export takes pretrained alone.",
+        modes=("evaluate", "predict", "export"),
+    )
+    split: str = setting(
+        "test",  # the paper, Metrics
+        "The pairs to evaluate or to verify exported models on.",
+        modes=("evaluate", "export"),
+        choices=SPLITS,
+    )
+    input: str = setting(
+        "", "An image or a folder of images.", modes=("predict",)
+    )
+    output_dir: str = setting(
+        "predictions", "Folder for label maps and overlays.", modes=("predict",)
+    )
+    tta: bool = setting(
+        False,
+        "Test-time augmentation: average over the image and its flips, at four "
+        "times the cost.",
+        modes=("evaluate", "predict"),
+    )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ExportConfig:
+    """What is exported."""
+
+    export_dir: str = setting(
+        "exported", "Folder for SavedModel and TFLite.", modes=("export",)
+    )
+    quantizations: tuple[str, ...] = setting(
+        QUANTIZATIONS,
+        "The TFLite models to write, separated by commas; int8 is calibrated "
+        "on images of the training split.",
+        modes=("export",),
+    )
+    calibration_images: int = setting(
+        2 * MIN_CALIBRATION_IMAGES,
+        "Images of the training split that int8 is calibrated on.",
+        modes=("export",),
+        minimum=MIN_CALIBRATION_IMAGES,
+    )
+    allow_parity_loss: bool = setting(
+        False,
+        "Export a model even if its parity check fails, and mark it.",
+        modes=("export",),
+    )
+    web: bool = setting(
+        False,
+        "Also bundle the page that segments images in the browser; needs npm.",
+        modes=("export",),
+    )
+
+
+SECTIONS = {
+    "Data": DataConfig,
+    "Model": ModelConfig,
+    "Training": TrainingConfig,
+    "Evaluation and prediction": PredictionConfig,
+    "Export": ExportConfig,
+}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Config(
+    ExportConfig, PredictionConfig, TrainingConfig, ModelConfig, DataConfig
+):
+    """All settings; each has a flag of the same name.
+
+    >>> config = Config(data_dir="isic2017", width=16, dice_weight=1.0)
+
+    Attributes:
+      given: names of the settings that were passed rather than left at their
+        defaults. Where a run is loaded, these replace what it recorded.
 
     Raises:
       UserError: a value is impossible; the message names the flag.
     """
 
-    # Data
-    data_dir: str = ""
-    image_dir: str = ""
-    label_map_dir: str = ""
-    num_drawn: int = 400  # drawn lesions, when no folder is given
-    num_test: int | None = None  # None: one in TEST_SHARE
-    num_validation: int | None = None  # None: one in VALIDATION_SHARE
-    split_seed: int = 0
-    test_list: str = ""
-    groups: str = ""
-    label_names: str = ""
-    skip_bad_pairs: bool = False
-    image_size: int = 128  # reference, Data
-    augment: str = "basic"  # reference, Data: resize or crop, and flips
-    cache: str = "memory"
+    given: ClassVar[frozenset[str]] = frozenset()
 
-    # Model
-    segmentor: str = "segan"
-    encoder_weights: str = "imagenet"  # segan's encoder has none
-    width: int = 64  # reference, Networks
-    critic_width: int = 0  # 0: width; reference, Networks
-    num_labels: int = 1
-    label_kind: str = "exclusive"
+    def __new__(cls, **settings: Any) -> "Config":
+        self = super().__new__(cls)
+        object.__setattr__(self, "given", frozenset(settings))
+        return self
 
-    # Training
-    model_dir: str = "runs/segan"
-    start_from: str = ""
-    epochs: int = 100  # the reference's 5000 end with a rate of 1e-63
-    batch_size: int = 30  # reference, Training
-    optimizer: str = "adam"  # reference, Training
-    learning_rate: float = 0.002  # reference, Training
-    schedule: str = "staircase"  # reference, Training
-    decay_epochs: int = 25  # reference, Training
-    decay_rate: float = 0.5  # SegAN's 2018 code; the reference is silent
-    ema: float = 0.0  # 0: S's weights as they are
-    l1_weight: float = 1.0  # reference, Loss
-    dice_weight: float | None = None  # None: 0 with the critic, 1 without
-    cross_entropy_weight: float | None = None  # None: as dice_weight
-    critic_clip: float = 0.01  # SegAN, section 3; 0 leaves the critic free
-    critic_form: str = "stacked"  # the cheapest, see docs/method.md
-    critic_labels_per_step: int = 0  # 0: all
-    label_weights: tuple[float, ...] = ()  # (): all 1
-    adversarial: bool = True
-    precision: str = "float32"
-    xla: bool = False
-    num_replicas: int = 0  # 0: every visible GPU, or one CPU
-    virtual_devices: int = 0  # splits one CPU, for trying several replicas
-    seed: int = 0
-    resume: bool = True
-    checkpoint_minutes: float = 5.0
-
-    # Evaluation, prediction, export
-    split: str = "test"
-    model: str = ""
-    input: str = ""
-    flips: bool = False
-    output_dir: str = "predictions"
-    export_dir: str = "exported"
-    quantizations: tuple[str, ...] = QUANTIZATIONS
-    calibration_images: int = 200  # twice CALIBRATION_LEAST; ours
-    allow_parity_loss: bool = False
-    web: bool = False
-
-    def __post_init__(self):
-        # Flags hand over lists of text, flags.json lists.
-        object.__setattr__(self, "label_weights", tuple(self.label_weights))
-        object.__setattr__(self, "quantizations", tuple(self.quantizations))
-        self._check_choices()
-        self._check_numbers()
-        self._check_labels()
-        self._check_folders()
-
-    def _check_choices(self):
-        for name, choices in (
-            ("segmentor", SEGMENTORS),
-            ("encoder_weights", ENCODER_WEIGHTS),
-            ("optimizer", OPTIMIZERS),
-            ("schedule", SCHEDULES),
-            ("augment", AUGMENTATIONS),
-            ("cache", CACHES),
-            ("precision", PRECISIONS),
-            ("split", SPLITS),
-            ("label_kind", LABEL_KINDS),
-            ("critic_form", CRITIC_FORMS),
-        ):
+    def __post_init__(self) -> None:
+        # Flags pass lists of text, flags.json lists.
+        for name in ("label_weights", "quantizations"):
+            object.__setattr__(self, name, tuple(getattr(self, name)))
+        for name, values in RENAMED_VALUES.items():
             value = getattr(self, name)
-            if value not in choices:
-                raise UserError(
-                    f"--{name} ({value}) must be one of {', '.join(choices)}."
-                )
+            object.__setattr__(self, name, values.get(value, value))
+        config_checks.check(self)
 
-        unknown = [q for q in self.quantizations if q not in QUANTIZATIONS]
-        if unknown or not self.quantizations:
-            raise UserError(
-                f"--quantizations ({','.join(self.quantizations)}) must be "
-                f"some of {','.join(QUANTIZATIONS)}."
-            )
+    def replace(self, **changes: Any) -> "Config":
+        """Returns a copy with changes, which count as given."""
+        return self.with_given(self.given | set(changes), **changes)
 
-    def _check_numbers(self):
-        for name, least in LEAST.items():
-            value = getattr(self, name)
-            if value is None:
-                continue
-            if not math.isfinite(value) or value < least:
-                raise UserError(
-                    f"--{name} ({value}) must be a number of at least {least}."
-                )
-        for name in ("learning_rate", "decay_rate"):
-            value = getattr(self, name)
-            if not math.isfinite(value) or not 0 < value <= 1:
-                raise UserError(
-                    f"--{name} ({value}) must be above 0 and at most 1."
-                )
-        if not 0 <= self.ema < 1:
-            raise UserError(f"--ema ({self.ema}) must be from 0 to below 1.")
-        if not any(self.loss_weights.values()):
-            raise UserError(
-                f"--l1_weight ({self.l1_weight}), --dice_weight and "
-                "--cross_entropy_weight leave the segmentor no loss; give one "
-                "of them a number above 0."
-            )
-        multiple = SIZE_MULTIPLES[self.segmentor]
-        if self.image_size % multiple:
-            below = self.image_size // multiple * multiple
-            raise UserError(
-                f"--image_size ({self.image_size}) must be a multiple of "
-                f"{multiple} for --segmentor={self.segmentor}; use "
-                f"{nearest(below, multiple)}."
-            )
-        if self.num_labels > MOST_LABELS:
-            raise UserError(
-                f"--num_labels ({self.num_labels}) must be at most "
-                f"{MOST_LABELS}."
-            )
-
-    def _check_labels(self):
-        self._check_label_weights()
-        sampled = self.critic_labels_per_step
-        if sampled > self.num_labels:
-            raise UserError(
-                f"--critic_labels_per_step ({sampled}) is more than the "
-                f"--num_labels ({self.num_labels}); use 0 for all."
-            )
-        if 0 < sampled < self.num_labels and self.critic_form != "shared":
-            raise UserError(
-                f"--critic_labels_per_step ({sampled}) needs "
-                f"--critic_form=shared, not {self.critic_form}."
-            )
-
-    def _check_label_weights(self):
-        given = self.label_weights
-        shown = ",".join(map(str, given))
-        try:
-            weights = tuple(float(weight) for weight in given)
-        except ValueError as error:
-            raise UserError(
-                f"--label_weights ({shown}) must be numbers, one a label."
-            ) from error
-        if given and len(given) != self.num_labels:
-            raise UserError(
-                f"--label_weights ({shown}) must be as many as --num_labels "
-                f"({self.num_labels})."
-            )
-        if not all(0 <= w < math.inf for w in weights) or (
-            given and not sum(weights)
-        ):
-            raise UserError(
-                f"--label_weights ({shown}) must be 0 or more, and not all 0."
-            )
-        object.__setattr__(self, "label_weights", weights)
-
-    def _check_folders(self):
-        if bool(self.image_dir) != bool(self.label_map_dir):
-            given = "image_dir" if self.image_dir else "label_map_dir"
-            other = "label_map_dir" if self.image_dir else "image_dir"
-            raise UserError(
-                f"--{given} ({getattr(self, given)}) needs --{other} beside it."
-            )
-        if self.data_dir and self.image_dir:
-            raise UserError(
-                f"--data_dir ({self.data_dir}) and --image_dir "
-                f"({self.image_dir}) exclude each other; give one."
-            )
+    def with_given(self, given: Collection[str], **changes: Any) -> "Config":
+        """Returns a copy with changes, of which these settings are given."""
+        copy = dataclasses.replace(self, **changes)
+        object.__setattr__(copy, "given", frozenset(given))
+        return copy
 
     @property
     def loss_weights(self) -> dict[str, float]:
@@ -279,82 +513,38 @@ class Config:
     @property
     def starts_from_imagenet(self) -> bool:
         """Whether a new run's encoder takes ImageNet weights."""
-        has_weights = self.segmentor != "segan" and not self.start_from
-        return has_weights and self.encoder_weights == "imagenet"
-
-    @property
-    def exclusive(self) -> bool:
-        """Whether at most one label holds at a pixel."""
-        return self.label_kind == "exclusive"
+        return (
+            bool(SEGMENTORS[self.segmentor].pretrained_encoder)
+            and not self.start_from
+            and self.encoder_weights == "imagenet"
+        )
 
 
-LEAST = {
-    "num_drawn": 8,
-    "num_test": 0,
-    "num_validation": 0,
-    "split_seed": 0,
-    "image_size": min(SIZE_MULTIPLES.values()),
-    "width": 1,
-    "critic_width": 0,
-    "num_labels": 1,
-    "critic_labels_per_step": 0,
-    "epochs": 1,
-    "batch_size": 1,
-    "decay_epochs": 1,
-    "l1_weight": 0,
-    "dice_weight": 0,
-    "cross_entropy_weight": 0,
-    "critic_clip": 0,
-    "num_replicas": 0,
-    "virtual_devices": 0,
-    "seed": 0,
-    "checkpoint_minutes": 0,
-    "calibration_images": CALIBRATION_LEAST,
-}
-
-# The fields that say where the pairs come from, ...
-SOURCE_FIELDS = ("data_dir", "image_dir", "label_map_dir", "num_drawn")
-# ... and how they are divided.
-DIVISION_FIELDS = (
-    "num_test",
-    "num_validation",
-    "split_seed",
-    "test_list",
-    "groups",
-)
-# Given anew, they say which pairs are of a split; else the run's record does.
-ANEW_FIELDS = (*SOURCE_FIELDS, *DIVISION_FIELDS)
-DATA_FIELDS = (*ANEW_FIELDS, "label_names", "skip_bad_pairs")
-# The fields that a trained model cannot change any more.
-MODEL_FIELDS = ("segmentor", "width", "num_labels", "label_kind", "image_size")
-# The fields that decide a run's weights: resuming needs the same values.
-RUN_FIELDS = (
-    *DATA_FIELDS,
-    *MODEL_FIELDS,
-    "encoder_weights",
-    "start_from",
-    "critic_width",
-    "augment",
-    "batch_size",
-    "optimizer",
-    "learning_rate",
-    "schedule",
-    "decay_epochs",
-    "decay_rate",
-    "ema",
-    "l1_weight",
-    "dice_weight",
-    "cross_entropy_weight",
-    "critic_clip",
-    "critic_form",
-    "critic_labels_per_step",
-    "label_weights",
-    "adversarial",
-    "precision",
-    "seed",
-)
+def names_that_fix(*kinds: str) -> tuple[str, ...]:
+    """Lists the settings that fix any of these; see `setting`."""
+    return tuple(
+        field.name
+        for field in dataclasses.fields(Config)
+        if field.metadata["fixes"] in kinds
+    )
 
 
-def nearest(below: int, step: int) -> str:
-    """Names the multiples of ``step`` around a refused value."""
-    return f"{below} or {below + step}" if below else str(step)
+SOURCE_FIELDS = names_that_fix("source")
+# Given for a trained run, they select its pairs again; else its record does.
+RESPLIT_FIELDS = names_that_fix("source", "split")
+DATA_FIELDS = names_that_fix("source", "split", "labels")
+# The settings that a trained model cannot change any more.
+MODEL_FIELDS = names_that_fix("model")
+# The settings that decide a run's weights: resuming needs the same values.
+RUN_FIELDS = names_that_fix("source", "split", "labels", "model", "weights")
+
+
+def renamed(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Gives settings of an older version their present names and values."""
+    now = {}
+    for name, value in settings.items():
+        name = RENAMED_SETTINGS.get(name, name)
+        if isinstance(value, str):
+            value = RENAMED_VALUES.get(name, {}).get(value, value)
+        now[name] = value
+    return now

@@ -18,10 +18,10 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     When writing fails, the temporary file goes and the old one stays.
 
     Args:
-        path: the file to write; its folder exists.
+      path: the file to write; its folder exists.
 
     Raises:
-        OSError: the folder is missing or read-only, or the disk is full.
+      OSError: the folder is missing or read-only, or the disk is full.
     """
     folder = os.path.dirname(os.fspath(path))
     # Not tempfile's: its files are readable by their owner alone, and a
@@ -42,7 +42,7 @@ def write_bytes(path: str | os.PathLike[str], data: bytes) -> None:
     """Writes a whole file, by `replacing`.
 
     Raises:
-        OSError: the folder is missing or read-only, or the disk is full.
+      OSError: the folder is missing or read-only, or the disk is full.
     """
     with replacing(path) as file:
         file.write(data)
@@ -52,7 +52,7 @@ def write_text(path: str | os.PathLike[str], text: str) -> None:
     """Writes text as UTF-8, its line ends as they are, by `write_bytes`.
 
     Raises:
-        OSError: the folder is missing or read-only, or the disk is full.
+      OSError: the folder is missing or read-only, or the disk is full.
     """
     write_bytes(path, text.encode("utf-8"))
 
@@ -65,8 +65,8 @@ def write_json(path: str | os.PathLike[str], obj: Any) -> None:
     the whole file for one.
 
     Raises:
-        OSError: the folder is missing or read-only, or the disk is full.
-        TypeError: the object holds something that JSON cannot say.
+      OSError: the folder is missing or read-only, or the disk is full.
+      TypeError: the object holds something that JSON cannot say.
     """
     text = json.dumps(
         _plain(obj), indent=2, ensure_ascii=False, allow_nan=False

@@ -6,12 +6,12 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from segan_tf import config
+from segan_tf import config, records
 
 FILE_NAME = "labels.json"
-# Okabe and Ito's palette, told apart with every common colour blindness, and
-# white; those first that differ most from skin and from grey.
-COLOURS = (
+# Okabe and Ito's palette, told apart with every common color blindness, and
+# white; those first that differ most from skin and from gray.
+COLORS = (
     (86, 180, 233),  # sky blue
     (230, 159, 0),  # orange
     (0, 158, 115),  # bluish green
@@ -23,8 +23,8 @@ COLOURS = (
 )
 
 _BACKGROUND = "background"
-_COLOUR = re.compile(r"#[0-9a-f]{6}", re.IGNORECASE)
-_LARGEST_VALUE = 65535  # of a 16-bit grey picture
+_COLOR = re.compile(r"#[0-9a-f]{6}", re.IGNORECASE)
+_LARGEST_VALUE = 65535  # of a 16-bit gray image
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,18 +33,18 @@ class Labels:
 
     Attributes:
       names: of the labels 1..k, in the order of the channels.
-      exclusive: at most one label holds at a pixel; else any number may.
+      multiclass: at most one label holds at a pixel; else any number may.
       marks: (value, label number) of everything a label map may hold, label
-        0 being the background; a value is a grey value or palette number or,
-        by_colour, 0xRRGGBB. Empty: label j has the value j, and a single
+        0 being the background; a value is a gray value or palette number or,
+        by_color, 0xRRGGBB. Empty: label j has the value j, and a single
         label any one value but 0.
-      by_colour: label maps mark their labels with colours.
+      by_color: label maps mark their labels with colors.
     """
 
     names: tuple[str, ...] = ("lesion",)
-    exclusive: bool = True
+    multiclass: bool = True
     marks: tuple[tuple[int, int], ...] = ()
-    by_colour: bool = False
+    by_color: bool = False
 
     @property
     def count(self) -> int:
@@ -54,8 +54,8 @@ class Labels:
     @property
     def label_kind(self) -> str:
         """One of config.LABEL_KINDS."""
-        exclusive, overlapping = config.LABEL_KINDS
-        return exclusive if self.exclusive else overlapping
+        multiclass, overlapping = config.LABEL_KINDS
+        return multiclass if self.multiclass else overlapping
 
     @property
     def slugs(self) -> tuple[str, ...]:
@@ -63,9 +63,9 @@ class Labels:
         return tuple(slug(name) for name in self.names)
 
     @property
-    def colours(self) -> tuple[tuple[int, int, int], ...]:
-        """An RGB colour for each label; they repeat after eight."""
-        return tuple(COLOURS[i % len(COLOURS)] for i in range(self.count))
+    def colors(self) -> tuple[tuple[int, int, int], ...]:
+        """An RGB color for each label; they repeat after eight."""
+        return tuple(COLORS[i % len(COLORS)] for i in range(self.count))
 
 
 LESION = Labels()  # the one label of the reference
@@ -84,29 +84,29 @@ def default_names(count: int) -> tuple[str, ...]:
 
 
 def make_labels(
-    names: Sequence[str], *, where: str, exclusive: bool = True
+    names: Sequence[str], *, where: str, multiclass: bool = True
 ) -> Labels:
     """Makes labels that are marked by their numbers.
 
     Args:
       names: of the labels 1..k.
       where: the flag or file they come from, for the error.
-      exclusive: at most one label holds at a pixel.
+      multiclass: at most one label holds at a pixel.
 
     Raises:
       UserError: there is no name, too many, or two that are alike.
     """
-    _refuse_names(names, where)
-    return Labels(tuple(names), exclusive)
+    _check_names(names, where)
+    return Labels(tuple(names), multiclass)
 
 
-def read_labels(path: str, *, exclusive: bool = True) -> Labels:
-    """Reads a labels.json: what each value or colour of a label map means.
+def read_labels(path: str, *, multiclass: bool = True) -> Labels:
+    """Reads a labels.json: what each value or color of a label map means.
 
-    ``{"1": "right ventricle", "2": "myocardium"}`` names grey values (or
-    palette numbers), ``{"#ff0000": "lesion"}`` colours. What is named null or
+    ``{"1": "right ventricle", "2": "myocardium"}`` names gray values (or
+    palette numbers), ``{"#ff0000": "lesion"}`` colors. What is named null or
     "background" is no label, and two marks of one name are one label. Values
-    and colours that are not named are errors, but 0 (or black, unless it is
+    and colors that are not named are errors, but 0 (or black, unless it is
     named) is always background.
 
     Raises:
@@ -115,16 +115,18 @@ def read_labels(path: str, *, exclusive: bool = True) -> Labels:
     try:
         with open(path, encoding="utf-8-sig") as file:
             named = json.load(file)
+        if isinstance(named, dict):
+            named = records.without_format(named, path)
     except OSError as error:
         raise config.UserError(
             f"{path} cannot be read ({error.strerror}); give a labels.json."
         ) from error
-    except ValueError as error:
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise config.UserError(
             f"{path} is not JSON ({error}); write "
             '{"1": "first name", "2": "second name"}.'
         ) from error
-    return _labels_of(named, path, exclusive)
+    return _labels_of(named, path, multiclass)
 
 
 def numbered(labels: Labels) -> dict[str, str]:
@@ -147,26 +149,27 @@ def described(description: Mapping[str, Any]) -> Labels:
       KeyError, TypeError: it is none.
     """
     names = tuple(description["label_names"])
-    return Labels(names, description["label_kind"] == config.LABEL_KINDS[0])
+    kind = config.renamed(description)["label_kind"]
+    return Labels(names, kind == config.LABEL_KINDS[0])
 
 
-def _labels_of(named: Any, path: str, exclusive: bool) -> Labels:
+def _labels_of(named: Any, path: str, multiclass: bool) -> Labels:
     if not isinstance(named, Mapping) or not all(
         name is None or isinstance(name, str) for name in named.values()
     ):
         raise config.UserError(
-            f"{path} must map values or colours to names, such as "
+            f"{path} must map values or colors to names, such as "
             '{"1": "first name", "2": "second name"}.'
         )
-    by_colour = any(mark.startswith("#") for mark in named)
+    by_color = any(mark.startswith("#") for mark in named)
     names: list[str] = []
     marks = {0: 0}
     for mark, name in named.items():
-        value = _value_of(mark, by_colour, path)
+        value = _value_of(mark, by_color, path)
         if name is None or name.strip().lower() == _BACKGROUND:
             marks[value] = 0
             continue
-        if value == 0 and not by_colour:
+        if value == 0 and not by_color:
             raise config.UserError(
                 f"{path} names 0 {name!r}, but 0 is the background; give the "
                 "label another value."
@@ -174,29 +177,29 @@ def _labels_of(named: Any, path: str, exclusive: bool) -> Labels:
         if name not in names:
             names.append(name)
         marks[value] = names.index(name) + 1
-    _refuse_names(names, path)
-    return Labels(tuple(names), exclusive, tuple(marks.items()), by_colour)
+    _check_names(names, path)
+    return Labels(tuple(names), multiclass, tuple(marks.items()), by_color)
 
 
-def _value_of(mark: str, by_colour: bool, path: str) -> int:
-    if by_colour and _COLOUR.fullmatch(mark):
+def _value_of(mark: str, by_color: bool, path: str) -> int:
+    if by_color and _COLOR.fullmatch(mark):
         return int(mark[1:], 16)
-    if not by_colour and mark.isdecimal() and int(mark) <= _LARGEST_VALUE:
+    if not by_color and mark.isdecimal() and int(mark) <= _LARGEST_VALUE:
         return int(mark)
     raise config.UserError(
         f"{path} names {mark!r}, which is "
         + (
-            "no colour; write all as #rrggbb."
-            if by_colour
-            else f"no value from 0 to {_LARGEST_VALUE}, nor a #rrggbb colour."
+            "no color; write all as #rrggbb."
+            if by_color
+            else f"no value from 0 to {_LARGEST_VALUE}, nor a #rrggbb color."
         )
     )
 
 
-def _refuse_names(names: Sequence[str], where: str) -> None:
-    if not 1 <= len(names) <= config.MOST_LABELS:
+def _check_names(names: Sequence[str], where: str) -> None:
+    if not 1 <= len(names) <= config.MAX_LABELS:
         raise config.UserError(
-            f"{where} names {len(names)} labels; 1 to {config.MOST_LABELS} are "
+            f"{where} names {len(names)} labels; 1 to {config.MAX_LABELS} are "
             "possible."
         )
     seen: dict[str, str] = {}

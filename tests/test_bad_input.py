@@ -9,7 +9,8 @@ import pytest
 import running
 from PIL import Image
 
-from segan_tf.data import drawn_lesions, images
+from segan_tf.imaging import images
+from segan_tf.synthetic import lesions
 
 TINY = ("--image_size=32", "--width=2", "--epochs=1", "--batch_size=4")
 GOOD = 12
@@ -20,7 +21,7 @@ def draw_pairs(folder, count=GOOD):
     for part in ("images", "masks"):
         (folder / part).mkdir(parents=True)
     for index in range(count):
-        drawing = drawn_lesions.draw_lesion(index, 2, size=(32, 48))
+        drawing = lesions.draw_lesion(index, 2, size=(32, 48))
         image = Image.fromarray(drawing.image)
         image.save(folder / "images" / f"good_{index}.jpg")
         images.write_png(
@@ -40,14 +41,14 @@ def add_pair(folder, name, image):
 
 def add_unusual_pictures(folder):
     """Adds what cameras and editors write besides plain RGB."""
-    grey = Image.linear_gradient("L").resize((48, 32))
-    rgb = Image.merge("RGB", (grey, grey, grey))
+    gray = Image.linear_gradient("L").resize((48, 32))
+    rgb = Image.merge("RGB", (gray, gray, gray))
     add_pair(folder, "cmyk.jpg", rgb.convert("CMYK"))
     add_pair(folder, "palette.png", rgb.quantize(16))
     transparent = rgb.copy()
-    transparent.putalpha(grey)
+    transparent.putalpha(gray)
     add_pair(folder, "alpha.png", transparent)
-    deep = np.asarray(grey).astype(np.uint16) * 257
+    deep = np.asarray(gray).astype(np.uint16) * 257
     add_pair(folder, "deep.png", Image.fromarray(deep))
 
 
@@ -64,8 +65,8 @@ def run_copy(model_dir, tmp_path):
 
 @pytest.fixture
 def picture(tmp_path):
-    """Returns one good picture."""
-    path = tmp_path / "picture.png"
+    """Returns one good image."""
+    path = tmp_path / "image.png"
     images.write_png(path, np.full((20, 30, 3), 128, np.uint8))
     return path
 
@@ -91,10 +92,10 @@ def test_a_missing_empty_or_strange_folder_of_data_is_named(mode, tmp_path):
 
 
 def test_a_missing_empty_or_pictureless_input_is_named(tmp_path):
-    (tmp_path / "notes.txt").write_text("no picture")
+    (tmp_path / "notes.txt").write_text("no image")
     for source, said in (
-        (tmp_path / "missing", "is neither a picture nor a folder; give one."),
-        (tmp_path, "holds no JPEG, PNG or BMP picture."),
+        (tmp_path / "missing", "is neither an image nor a folder; give one."),
+        (tmp_path, "holds no JPEG, PNG or BMP image."),
     ):
         error = running.error_of("--mode=predict", f"--input={source}")
         assert error == f"error: --input ({source}) {said}"
@@ -183,7 +184,7 @@ def test_unusual_pictures_are_predicted(export_dir, tmp_path):
         f"--output_dir={tmp_path}/out",
     )
     assert result.status == 0, result.err
-    assert "\n4 of 4 pictures have" in result.out
+    assert "\n4 of 4 images have" in result.out
     for name in ("cmyk", "palette", "alpha", "deep"):
         with Image.open(tmp_path / "out" / f"{name}_label_map.png") as written:
             assert written.size == (48, 32)

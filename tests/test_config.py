@@ -8,11 +8,12 @@ import sys
 import pytest
 import running
 
-from segan_tf import config
+from segan_tf import config, config_checks
+from segan_tf.training import optimizers
 
 
 @pytest.mark.parametrize(
-    "values, said",
+    ("values", "said"),
     [
         ({"segmentor": "unet"}, r"--segmentor \(unet\) must be one of segan, "),
         ({"augment": "wild"}, r"--augment \(wild\) .* one of basic, strong\."),
@@ -96,7 +97,7 @@ def test_an_impossible_value_is_refused_by_name(values, said):
         config.Config(**values)
 
 
-@pytest.mark.parametrize("name, least", config.LEAST.items())
+@pytest.mark.parametrize(("name", "least"), config.MINIMUM.items())
 def test_a_number_below_its_least_is_refused(name, least):
     # With another term, the multi-scale L1 may have no weight.
     config.Config(**{"dice_weight": 1, name: least})
@@ -107,7 +108,7 @@ def test_a_number_below_its_least_is_refused(name, least):
 
 
 def test_every_number_has_a_limit():
-    limited = {*config.LEAST, "learning_rate", "decay_rate", "ema"}
+    limited = {*config.MINIMUM, "learning_rate", "decay_rate", "ema"}
     numbers = {
         field.name
         for field in dataclasses.fields(config.Config)
@@ -125,12 +126,12 @@ def test_the_defaults_are_the_references_numbers():
     run = config.Config()
     assert (run.width, run.image_size, run.batch_size) == (64, 128, 30)
     assert (run.learning_rate, run.decay_epochs) == (0.002, 25)
-    assert (config.ADAM_BETA_1, config.ADAM_BETA_2) == (0.5, 0.999)
+    assert (optimizers.ADAM_BETA_1, optimizers.ADAM_BETA_2) == (0.5, 0.999)
     assert config.SIZE_MULTIPLES["segan"] == 2 * 2 * 2 * 2
 
 
 @pytest.mark.parametrize(
-    "values, weights",
+    ("values", "weights"),
     [
         ({}, (1, 0, 0)),
         ({"adversarial": False}, (0, 1, 1)),
@@ -170,16 +171,16 @@ def test_a_decay_outside_0_to_1_is_refused(ema):
 
 
 @pytest.mark.parametrize(
-    "below, step, named",
+    ("below", "step", "named"),
     [(96, 16, "96 or 112"), (0, 16, "16"), (4, 4, "4 or 8")],
 )
 def test_the_nearest_multiples_are_named_and_never_zero(below, step, named):
-    assert config.nearest(below, step) == named
+    assert config_checks.nearest(below, step) == named
 
 
 def test_the_lists_of_fields_name_fields_once():
     names = {field.name for field in dataclasses.fields(config.Config)}
-    for listed in (config.RUN_FIELDS, config.LEAST):
+    for listed in (config.RUN_FIELDS, config.MINIMUM):
         assert set(listed) <= names
         assert len(set(listed)) == len(listed)
 

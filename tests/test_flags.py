@@ -55,7 +55,7 @@ def test_a_choice_offers_what_the_config_takes():
     assert offered == CHOICES
 
 
-@pytest.mark.parametrize("name, least", config.LEAST.items())
+@pytest.mark.parametrize(("name", "least"), config.MINIMUM.items())
 def test_a_number_below_its_least_is_refused_when_parsed(name, least):
     assert OURS[name].parser.parse(str(least)) == least
     with pytest.raises(ValueError, match=f"{least - 1}.* is not"):
@@ -111,15 +111,15 @@ def test_help_needs_no_tensorflow(no_tensorflow, flag):
 
 
 @pytest.mark.parametrize(
-    "given, said",
+    ("given", "said"),
     [
         ([], "--mode is missing; give one of check, train, evaluate, predict"),
         (["--mode=trian"], "--mode=trian: value should be one of <check|train"),
         (["--moed=train"], "Unknown command line flag 'moed'. Did you mean: "),
-        (["--mode=train", "pictures"], "'pictures' is not a flag; flags are"),
+        (["--mode=train", "images"], "'images' is not a flag; flags are"),
         (["--batch_size=0"], "--batch_size=0: 0 is not a positive integer"),
         (["--epochs=ten"], "--epochs=ten: invalid literal for int()"),
-        (["--mode=predict"], "--input is missing; give a picture or a folder"),
+        (["--mode=predict"], "--input is missing; give an image or a folder"),
         (["--mode=export", "--quantizations=int4"], "(int4) must be some of"),
         (["--calibration_images=99"], "--calibration_images=99: 99 is not"),
         (["--flagfile=nowhere"], "Unable to open flagfile: "),

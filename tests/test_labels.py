@@ -1,4 +1,4 @@
-"""Tests of names, values and colours of labels."""
+"""Tests of names, values and colors of labels."""
 
 import json
 
@@ -19,23 +19,24 @@ def test_numbers_name_labels_in_the_order_of_the_file(tmp_path):
     assert found.names == ("myocardium", "right ventricle")
     assert dict(found.marks) == {0: 0, 2: 1, 1: 2}
     assert found.slugs == ("myocardium", "right_ventricle")
-    assert found.exclusive and not found.by_colour
+    assert found.multiclass
+    assert not found.by_color
 
 
 def test_null_and_background_are_no_labels_and_equal_names_are_one(tmp_path):
     found = read(
         tmp_path,
         {"0": "Background", "1": None, "2": "heart", "3": "heart"},
-        exclusive=False,
+        multiclass=False,
     )
     assert found.names == ("heart",)
     assert dict(found.marks) == {0: 0, 1: 0, 2: 1, 3: 1}
-    assert found.label_kind == "overlapping"
+    assert found.label_kind == "multilabel"
 
 
-def test_colours_name_labels_and_black_may_be_one(tmp_path):
+def test_colors_name_labels_and_black_may_be_one(tmp_path):
     found = read(tmp_path, {"#000000": "hair", "#FF0010": "lesion"})
-    assert found.by_colour
+    assert found.by_color
     assert dict(found.marks) == {0: 1, 0xFF0010: 2}
 
 
@@ -43,12 +44,12 @@ def test_colours_name_labels_and_black_may_be_one(tmp_path):
     ("named", "words"),
     [
         ("{", "is not JSON"),
-        (["lesion"], "must map values or colours to names"),
-        ({"1": 1}, "must map values or colours to names"),
+        (["lesion"], "must map values or colors to names"),
+        ({"1": 1}, "must map values or colors to names"),
         ({"one": "lesion"}, "names 'one', which is no value from 0 to 65535"),
         ({"70000": "lesion"}, "names '70000', which is no value"),
-        ({"#12": "lesion"}, "names '#12', which is no colour"),
-        ({"1": "a", "#ffffff": "b"}, "names '1', which is no colour"),
+        ({"#12": "lesion"}, "names '#12', which is no color"),
+        ({"1": "a", "#ffffff": "b"}, "names '1', which is no color"),
         ({"0": "lesion"}, "names 0 'lesion', but 0 is the background"),
         ({"1": None}, "names 0 labels; 1 to 255 are possible"),
         ({"1": "a b", "2": "A-b"}, "'a b' and 'A-b' are too much alike"),
@@ -72,9 +73,10 @@ def test_numbered_labels_are_read_back(tmp_path):
     assert dict(found.marks) == {0: 0, 1: 1, 2: 2}
 
 
-def test_colours_differ_up_to_eight_labels_and_then_repeat():
-    nine = labels.Labels(labels.default_names(9)).colours
-    assert len(set(nine[:8])) == 8 and nine[8] == nine[0]
+def test_colors_differ_up_to_eight_labels_and_then_repeat():
+    nine = labels.Labels(labels.default_names(9)).colors
+    assert len(set(nine[:8])) == 8
+    assert nine[8] == nine[0]
 
 
 def test_default_names():

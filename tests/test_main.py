@@ -14,10 +14,11 @@ import running
 from PIL import Image
 
 import main
-from export import parity
-from segan_tf import config, pretrained
-from segan_tf.data import drawn_lesions
-from segan_tf.evaluation import metrics
+from export.parity import gate
+from segan_tf import config
+from segan_tf.metrics import per_image
+from segan_tf.models import pretrained
+from segan_tf.synthetic import lesions
 
 
 def read_json(*path):
@@ -107,7 +108,7 @@ def test_export_hands_out_what_its_table_shows(exported):
     lines = result.out.splitlines()
     # 16 // 4 for testing.
     assert lines[0] == "compared on 4 images: the test split"
-    assert lines[1].startswith("artefact ")
+    assert lines[1].startswith("artifact ")
     assert [line.split()[0] for line in lines[2:]] == [
         "Keras",
         os.path.join("saved_model", "2"),
@@ -136,7 +137,7 @@ def test_export_scores_as_evaluate_does(exported, model_dir, tmp_path):
     for name in ("dice", "iou"):
         mean = scores[name]["mean"]
         assert record["keras"][name] == pytest.approx(mean, abs=1e-5)
-        served = record["artefacts"]["saved_model"][name]
+        served = record["artifacts"]["saved_model"][name]
         assert served == pytest.approx(mean, abs=1e-3)
 
 
@@ -201,15 +202,15 @@ def test_export_without_the_runs_data_says_that_dice_is_unknown(
         "path."
     )
     assert lines[1] == "compared on 4 images: 4 drawings"
-    row = read_json(tmp_path, "out", "parity.json")["artefacts"]["none"]
+    row = read_json(tmp_path, "out", "parity.json")["artifacts"]["none"]
     assert (row["dice"], row["iou"]) == (None, None)
     assert row["dice_to_keras"] == pytest.approx(1, abs=1e-3)
 
 
-def test_export_ends_with_1_when_an_artefact_is_refused(
+def test_export_ends_with_1_when_an_artifact_is_refused(
     model_dir, tmp_path, monkeypatch
 ):
-    monkeypatch.setitem(parity.DIFFERENCE_LIMITS, "float16", 1e-9)
+    monkeypatch.setitem(gate.DIFFERENCE_LIMITS, "float16", 1e-9)
     given = (
         "--mode=export",
         f"--model_dir={model_dir}",
@@ -348,7 +349,7 @@ def test_on_a_terminal_a_run_prints_its_own_lines_only(
     )
     assert result.out == (
         f"predicting with {export_dir}/segan_none.tflite\n"
-        f"16 of 16 pictures have a label map and an overlay in {tmp_path}/out\n"
+        f"16 of 16 images have a label map and an overlay in {tmp_path}/out\n"
     )
     # The bar alone: nothing of TensorFlow's.
     assert {
@@ -360,7 +361,7 @@ def test_on_a_terminal_a_run_prints_its_own_lines_only(
 @pytest.fixture
 def drawn_picture(tmp_path):
     """Writes a drawn lesion; returns its path and true label map."""
-    drawing = drawn_lesions.draw_lesion(0, 0)
+    drawing = lesions.draw_lesion(0, 0)
     path = tmp_path / "photo.png"
     Image.fromarray(drawing.image).save(path)
     return path, drawing.label_maps[..., 0]
@@ -376,7 +377,7 @@ def test_predict_needs_no_training(drawn_picture, tmp_path, monkeypatch):
     assert f"predicting with {pretrained.describe()}" in result.out
     with Image.open("out/photo_label_map.png") as picture:
         predicted = np.array(picture) > 0
-    assert metrics.dice(metrics.confusion(predicted, true)) > 0.8
+    assert per_image.dice(per_image.confusion(predicted, true)) > 0.8
 
 
 def test_a_model_dir_that_is_named_is_not_passed_over(drawn_picture, tmp_path):

@@ -6,8 +6,7 @@ import resource
 
 import pytest
 
-from segan_tf import config
-from segan_tf.training import run_dir
+from segan_tf import config, run_dir
 
 COMMAND = ["main.py", "--mode=train", "--width=2"]
 
@@ -136,13 +135,13 @@ def test_full_disk_asks_for_room_and_keeps_the_old_flags(tmp_path):
 def test_the_same_run_may_go_on_with_more_epochs(tmp_path):
     run = make_run(tmp_path, width=2, epochs=5, checkpoint_minutes=1.0)
     run_dir.write_flags(run, COMMAND)
-    run_dir.refuse_other_run(
+    run_dir.check_other_run(
         dataclasses.replace(run, epochs=9, checkpoint_minutes=2.0, xla=True)
     )
 
 
 @pytest.mark.parametrize(
-    "old, new, words",
+    ("old", "new", "words"),
     [
         (
             {"learning_rate": 0.002},
@@ -173,7 +172,7 @@ def test_another_run_is_refused_with_flag_and_both_values(
 ):
     run_dir.write_flags(make_run(tmp_path, **old), COMMAND)
     with pytest.raises(config.UserError, match=words):
-        run_dir.refuse_other_run(make_run(tmp_path, **new))
+        run_dir.check_other_run(make_run(tmp_path, **new))
 
 
 # Another value of each flag that decides the weights; there is one segmentor.
@@ -192,7 +191,7 @@ OTHER = {
     "optimizer": "lamb",
     "schedule": "cosine",
     "num_labels": 17,
-    "label_kind": "overlapping",
+    "label_kind": "multilabel",
     "critic_form": "shared",
     "critic_labels_per_step": 1,
     "label_weights": [2],
@@ -213,19 +212,17 @@ def test_every_flag_that_decides_the_weights_is_compared(tmp_path, name):
         record["flags"].update(image_dir="there", label_map_dir="there")
     (tmp_path / "flags.json").write_text(json.dumps(record))
     with pytest.raises(config.UserError, match="was trained with"):
-        run_dir.refuse_other_run(make_run(tmp_path))
+        run_dir.check_other_run(make_run(tmp_path))
 
 
 def test_a_cosine_cannot_be_made_longer(tmp_path):
     run = make_run(tmp_path)
     run_dir.write_flags(run, COMMAND)
-    run_dir.refuse_other_run(dataclasses.replace(run, epochs=run.epochs + 1))
+    run_dir.check_other_run(dataclasses.replace(run, epochs=run.epochs + 1))
     run = dataclasses.replace(run, schedule="cosine")
     run_dir.write_flags(run, COMMAND)
     with pytest.raises(config.UserError, match="--epochs .* was trained with"):
-        run_dir.refuse_other_run(
-            dataclasses.replace(run, epochs=run.epochs + 1)
-        )
+        run_dir.check_other_run(dataclasses.replace(run, epochs=run.epochs + 1))
 
 
 def test_a_start_must_have_the_same_weights_at_any_size(tmp_path):
@@ -234,12 +231,12 @@ def test_a_start_must_have_the_same_weights_at_any_size(tmp_path):
         make_run(tmp_path / "run"), start_from=start.model_dir, image_size=64
     )
     with pytest.raises(config.UserError, match="--start_from .* no trained"):
-        run_dir.refuse_other_start(run)
+        run_dir.check_other_start(run)
     run_dir.write_flags(start, COMMAND)
-    run_dir.refuse_other_start(run)
+    run_dir.check_other_start(run)
     wider = dataclasses.replace(run, width=run.width + 1)
     with pytest.raises(config.UserError, match=f"give --width={run.width}"):
-        run_dir.refuse_other_start(wider)
+        run_dir.check_other_start(wider)
 
 
 def test_every_compared_flag_is_tried():

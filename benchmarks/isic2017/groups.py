@@ -3,7 +3,7 @@
 Usage: python benchmarks/isic2017/groups.py PER_IMAGE_CSV IMAGES LABEL_MAPS
 Prints the two tables of docs/model_card.md. The tone is estimated as the
 individual typology angle, atan((L - 50) / b) of CIELAB in degrees (Chardon et
-al., 1991), at the median colour of the pixels off the lesion that are not a
+al., 1991), at the median color of the pixels off the lesion that are not a
 black frame: a rough estimate, since it takes light and camera for skin.
 """
 
@@ -16,7 +16,8 @@ import sys
 import numpy as np
 from PIL import Image, ImageCms
 
-from segan_tf.evaluation import statistics
+from segan_tf.evaluation import bootstrap
+import itertools
 
 SHARES = (0, 0.05, 0.1, 0.2, 0.4, 1)
 TONES = (
@@ -34,8 +35,8 @@ TO_LAB = ImageCms.buildTransform(
 
 def typology_angle(image: Image.Image, label_map: Image.Image) -> float:
     """Estimates the skin's tone around the lesion, in degrees."""
-    colours = np.array(image)
-    skin = colours[(np.array(label_map) == 0) & (colours.max(-1) > FRAME)]
+    colors = np.array(image)
+    skin = colors[(np.array(label_map) == 0) & (colors.max(-1) > FRAME)]
     if not skin.size:
         return math.nan
     median = np.uint8(np.median(skin, axis=0))[None, None]
@@ -56,7 +57,7 @@ def print_table(title: str, groups: dict[str, list[dict]]) -> None:
         dice, iou = (
             [float(row[metric]) for row in rows] for metric in ("dice", "iou")
         )
-        low, high = statistics.bootstrap_interval(dice, seed=0)
+        low, high = bootstrap.bootstrap_interval(dice, seed=0)
         print(
             f"| {name} | {len(rows)} | {np.mean(dice):.4f} | {low:.3f} to "
             f"{high:.3f} | {np.mean(iou):.4f} |"
@@ -67,7 +68,7 @@ def main(per_image: str, images: str, label_maps: str) -> None:
     with open(per_image, encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     by_share = {}
-    for low, high in zip(SHARES[:-1], SHARES[1:], strict=True):
+    for low, high in itertools.pairwise(SHARES):
         by_share[f"{low:.0%} to {high:.0%}"] = [
             row
             for row in rows
@@ -82,7 +83,7 @@ def main(per_image: str, images: str, label_maps: str) -> None:
         for name, low, high in TONES:
             if low < angle <= high:
                 by_tone[name].append(row)
-    print_table("lesion's share of the picture", by_share)
+    print_table("lesion's share of the image", by_share)
     print_table("skin tone, estimated", by_tone)
 
 

@@ -8,8 +8,8 @@ import json
 import os
 import sys
 
-from segan_tf import config, pretrained
-from segan_tf.training import checkpoints, run_dir
+from segan_tf import config, run_dir
+from segan_tf.models import pretrained, restore
 
 NAME = "EfficientNet-Lite0 SegAN, ISIC 2017 Part 1 training images"
 
@@ -27,7 +27,7 @@ def read_history(model_dir: str) -> list[dict]:
 
 def main(model_dir: str, export_dir: str) -> None:
     run = run_dir.read_flags(model_dir)
-    segmentor, step = checkpoints.load_segmentor(run)
+    segmentor, step = restore.load_segmentor(run)
     tflite = {}
     for quantization in pretrained.QUANTIZATIONS:
         path = os.path.join(export_dir, f"segan_{quantization}.tflite")

@@ -1,1 +1,1 @@
-"""Metrics, the evaluator, the report and prediction on pictures."""
+"""Metrics, the evaluator, the report and prediction on images."""

@@ -9,9 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from segan_tf import files
+from segan_tf import files, records
 from segan_tf import labels as labels_lib
-from segan_tf.evaluation import metrics, overlays, scores, statistics
+from segan_tf.evaluation import bootstrap, scores
+from segan_tf.imaging import overlays
+from segan_tf.metrics import per_image
 
 # From an id to its image uint8 [h, w, 3] and its predicted and true label
 # maps uint8 [h, w, labels].
@@ -39,20 +41,20 @@ def write_report(
     others are of the same evaluation.
 
     Args:
-        report_dir: made if it is not there.
-        scored: one score for each image.
-        labels: what was segmented.
-        metadata: what the numbers belong to: command, versions, checkpoint,
-            split, hardware, date.
-        load: called with the ids the gallery shows, and no others.
-        seed: of the bootstrap.
+      report_dir: made if it is not there.
+      scored: one score for each image.
+      labels: what was segmented.
+      metadata: what the numbers belong to: command, versions, checkpoint,
+        split, hardware, date.
+      load: called with the ids the gallery shows, and no others.
+      seed: of the bootstrap.
 
     Returns:
-        What results.json holds.
+      What results.json holds.
 
     Raises:
-        ValueError: there is no image.
-        OSError: the folder cannot be written.
+      ValueError: there is no image.
+      OSError: the folder cannot be written.
     """
     results = build_results(scored, labels=labels, metadata=metadata, seed=seed)
     rows = [score.row for score in scored]
@@ -64,7 +66,7 @@ def write_report(
             rows, title=_gallery_title(results), labels=labels, load=load
         ),
     )
-    files.write_json(os.path.join(report_dir, "results.json"), results)
+    records.write(os.path.join(report_dir, "results.json"), results)
     return results
 
 
@@ -78,29 +80,29 @@ def build_results(
     """Sums an evaluation up.
 
     Args:
-        scored: see `write_report`.
-        labels: see `write_report`.
-        metadata: see `write_report`.
-        seed: of the bootstrap.
+      scored: see `write_report`.
+      labels: see `write_report`.
+      metadata: see `write_report`.
+      seed: of the bootstrap.
 
     Returns:
-        run (the metadata), image_count, interval (how it was made), metrics
-        (by name: mean, median, low, high, count, undefined) and pooled (dice
-        and iou over all pixels together, not comparable with the means). Of
-        several labels these are of the means over the labels, and labels
-        holds the same of each label, with dice and iou over the images that
-        have it (present); confusion_matrix counts the pixels of exclusive
-        labels, rows true, columns predicted, background first.
+      run (the metadata), image_count, interval (how it was made), metrics
+      (by name: mean, median, low, high, count, undefined) and pooled (dice
+      and iou over all pixels together, not comparable with the means). Of
+      several labels these are of the means over the labels, and labels
+      holds the same of each label, with dice and iou over the images that
+      have it (present); confusion_matrix counts the pixels of multiclass
+      labels, rows true, columns predicted, background first.
 
     Raises:
-        ValueError: there is no image.
+      ValueError: there is no image.
     """
     if not scored:
         raise ValueError("no images to report")
     rows = [score.row for score in scored]
-    columns = [{name: row[name] for name in metrics.NAMES} for row in rows]
+    columns = [{name: row[name] for name in per_image.NAMES} for row in rows]
     pooled = [
-        metrics.pooled(score.confusions[label] for score in scored)
+        per_image.pooled(score.confusions[label] for score in scored)
         for label in range(labels.count)
     ]
     results = {
@@ -108,11 +110,11 @@ def build_results(
         "image_count": len(rows),
         "interval": {
             "method": "percentile bootstrap of the mean over images",
-            "level": statistics.LEVEL,
-            "resamples": statistics.RESAMPLES,
+            "level": bootstrap.LEVEL,
+            "resamples": bootstrap.RESAMPLES,
             "seed": seed,
         },
-        "metrics": statistics.summarise(columns, seed=seed),
+        "metrics": bootstrap.summarize(columns, seed=seed),
         "pooled": {
             name: float(np.mean([of_label[name] for of_label in pooled]))
             for name in pooled[0]
@@ -125,7 +127,7 @@ def build_results(
                 labels.names, labels.slugs, pooled, strict=True
             )
         }
-        if labels.exclusive:
+        if labels.multiclass:
             results["confusion_matrix"] = {
                 "names": ["background", *labels.names],
                 "pixels": sum(
@@ -139,9 +141,9 @@ def _label_results(rows: Sequence[scores.Row], slug: str, seed: int) -> dict:
     """Sums up one of several labels."""
     present = [row for row in rows if row[f"{slug}_fraction_true"] > 0]
     return {
-        "metrics": statistics.summarise(
+        "metrics": bootstrap.summarize(
             [
-                {name: row[f"{name}_{slug}"] for name in metrics.NAMES}
+                {name: row[f"{name}_{slug}"] for name in per_image.NAMES}
                 for row in rows
             ],
             seed=seed,
@@ -167,17 +169,17 @@ def build_gallery(
 ) -> bytes:
     """Draws the best, the median and the worst images by Dice.
 
-    One label is drawn true and predicted in one picture; several in two, in
-    the labels' colours.
+    One label is drawn true and predicted in one image; several in two, in
+    the labels' colors.
 
     Args:
-        rows: see `write_report`.
-        title: stands on top.
-        labels: what was segmented.
-        load: called with the ids that are shown, one after the other.
+      rows: see `write_report`.
+      title: stands on top.
+      labels: what was segmented.
+      load: called with the ids that are shown, one after the other.
 
     Returns:
-        A PNG file.
+      A PNG file.
     """
     several = labels.count > 1
     groups = _gallery_groups(
@@ -194,7 +196,7 @@ def build_gallery(
         columns=len(groups[0][1]) * (2 if several else 1),
         tile_px=_GALLERY_TILE_PX,
         title=title,
-        legend=tuple(zip(labels.names, labels.colours, strict=True))
+        legend=tuple(zip(labels.names, labels.colors, strict=True))
         if several
         else overlays.LEGEND,
         row_titles=[name for name, _ in groups],
@@ -217,7 +219,7 @@ def _gallery_tiles(
         return [(drawn, f"{row['id']}\n{scored}")]
     drawn = [
         overlays.tile_labels(
-            image, label_map, labels.colours, tile_px=_GALLERY_TILE_PX
+            image, label_map, labels.colors, tile_px=_GALLERY_TILE_PX
         )
         for label_map in (true, predicted)
     ]
@@ -231,11 +233,11 @@ def format_table(results: Mapping[str, Any]) -> str:
     """Formats results for the terminal.
 
     Args:
-        results: of `build_results`, or read from results.json.
+      results: of `build_results`, or read from results.json.
 
     Returns:
-        A line per metric: its name, mean, interval and median; then what
-        was left out and the pooled numbers.
+      A line per metric: its name, mean, interval and median; then what
+      was left out and the pooled numbers.
     """
     level = f"{100 * results['interval']['level']:g} % interval"
     lines = [f"{'metric':<20} {'mean':>9}   {level:^20} {'median':>9}"]

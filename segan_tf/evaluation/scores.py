@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from segan_tf import labels as labels_lib
-from segan_tf.evaluation import metrics
+from segan_tf.metrics import per_image
 
 Row = Mapping[str, Any]
 
@@ -17,16 +17,16 @@ class Score:
     """What was measured on one image.
 
     Attributes:
-        row: its id, the metrics of `metrics.NAMES` (means over the labels),
-            of several labels each metric of each, as <metric>_<label>, and
-            <label>_fraction_true and <label>_fraction_predicted.
-        confusions: one for each label.
-        confusion_matrix: of exclusive labels, see `metrics.confusion_matrix`;
-            else None.
+      row: its id, the metrics of `per_image.NAMES` (means over the labels),
+        of several labels each metric of each, as <metric>_<label>, and
+        <label>_fraction_true and <label>_fraction_predicted.
+      confusions: one for each label.
+      confusion_matrix: of multiclass labels, see `per_image.confusion_matrix`;
+        else None.
     """
 
     row: Row
-    confusions: tuple[metrics.Confusion, ...]
+    confusions: tuple[per_image.Confusion, ...]
     confusion_matrix: np.ndarray | None
 
 
@@ -39,28 +39,28 @@ def score_image(
     """Measures one image by every metric.
 
     Args:
-        name: the image's id.
-        predicted: uint8 [h, w, labels], 0 or 1.
-        true: uint8 [h, w, labels], 0 or 1, of the same size.
-        labels: their names, and whether they are exclusive.
+      name: the image's id.
+      predicted: uint8 [h, w, labels], 0 or 1.
+      true: uint8 [h, w, labels], 0 or 1, of the same size.
+      labels: their names, and whether they are multiclass.
 
     Raises:
-        ValueError: the sizes differ, or a value is neither 0 nor 1.
+      ValueError: the sizes differ, or a value is neither 0 nor 1.
     """
-    of_labels = metrics.label_metrics(predicted, true)
-    row = {"id": name, **metrics.mean_over_labels(of_labels)}
+    of_labels = per_image.label_metrics(predicted, true)
+    row = {"id": name, **per_image.mean_over_labels(of_labels)}
     if labels.count > 1:
-        for metric in metrics.NAMES:
+        for metric in per_image.NAMES:
             for slug, values in zip(labels.slugs, of_labels, strict=True):
                 row[f"{metric}_{slug}"] = values[metric]
     for label, slug in enumerate(labels.slugs):
         row[f"{slug}_fraction_true"] = float(true[..., label].mean())
         row[f"{slug}_fraction_predicted"] = float(predicted[..., label].mean())
     confusions = [
-        metrics.confusion(predicted[..., label], true[..., label])
+        per_image.confusion(predicted[..., label], true[..., label])
         for label in range(labels.count)
     ]
     matrix = None
-    if labels.exclusive:
-        matrix = metrics.confusion_matrix(predicted, true)
+    if labels.multiclass:
+        matrix = per_image.confusion_matrix(predicted, true)
     return Score(row, tuple(confusions), matrix)

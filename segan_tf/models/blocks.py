@@ -1,7 +1,7 @@
 """The blocks that the segmentor and the critic are made of.
 
 Each block is a function x -> x that names its layers ``<name>_<part>``. Batch
-normalisation takes momentum 0.9 and epsilon 1e-5, SegAN's numbers (PyTorch's
+normalization takes momentum 0.9 and epsilon 1e-5, SegAN's numbers (PyTorch's
 defaults) in Keras' terms; Keras' own would be 0.99 and 1e-3.
 """
 
@@ -11,7 +11,12 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from segan_tf import config
+DOWN_KERNEL = 4  # reference, Networks: 4x4 stride-2 convolutions
+UP_KERNEL = 3  # reference, Networks: 3x3 stride-1 convolutions
+LEVEL_MULTIPLES = (1, 2, 4, 8)  # reference, Networks: 64, 128, 256, 512
+LEAKY_SLOPE = 0.2  # SegAN, section 3
+BATCH_NORM_MOMENTUM = 0.9  # PyTorch's default in Keras' terms
+BATCH_NORM_EPSILON = 1e-5  # PyTorch's default
 
 
 def down(
@@ -19,7 +24,7 @@ def down(
     channels: int,
     *,
     name: str,
-    normalised: bool = True,
+    normalized: bool = True,
     synchronized: bool = False,
     constraint: keras.constraints.Constraint | None = None,
     dtype: str = "float32",
@@ -30,7 +35,7 @@ def down(
       x: dtype [batch, height, width, any].
       channels: channels of the result.
       name: first part of the layers' names.
-      normalised: False leaves batch normalisation out (the first level).
+      normalized: False leaves batch normalization out (the first level).
       synchronized: batch statistics over all replicas.
       constraint: applied to every trained weight after every step.
       dtype: Keras dtype policy of the layers.
@@ -40,16 +45,16 @@ def down(
     """
     x = keras.layers.Conv2D(
         channels,
-        config.DOWN_KERNEL,
+        DOWN_KERNEL,
         strides=2,
         padding="same",
-        use_bias=not normalised,
+        use_bias=not normalized,
         kernel_constraint=constraint,
         bias_constraint=constraint,
         name=f"{name}_conv",
         dtype=dtype,
     )(x)
-    if normalised:
+    if normalized:
         x = batch_norm(
             x,
             name=name,
@@ -58,7 +63,7 @@ def down(
             dtype=dtype,
         )
     return keras.layers.LeakyReLU(
-        config.LEAKY_SLOPE, name=f"{name}_leaky", dtype=dtype
+        LEAKY_SLOPE, name=f"{name}_leaky", dtype=dtype
     )(x)
 
 
@@ -90,7 +95,7 @@ def up(
     )(x)
     x = keras.layers.Conv2D(
         channels,
-        config.UP_KERNEL,
+        UP_KERNEL,
         padding="same",
         use_bias=False,
         name=f"{name}_conv",
@@ -102,7 +107,7 @@ def up(
 
 
 def label_map(
-    logits: keras.KerasTensor, *, exclusive: bool, name: str
+    logits: keras.KerasTensor, *, multiclass: bool, name: str
 ) -> keras.KerasTensor:
     """Turns logits into the probability of each label, in float32.
 
@@ -113,14 +118,14 @@ def label_map(
 
     Args:
       logits: dtype [batch, height, width, labels].
-      exclusive: at most one label holds at a pixel.
+      multiclass: at most one label holds at a pixel.
       name: of the layer.
 
     Returns:
-      float32 [batch, height, width, labels] in [0, 1]; of exclusive labels
+      float32 [batch, height, width, labels] in [0, 1]; of multiclass labels
       the sum over the labels is at most 1, the rest is background.
     """
-    if exclusive and logits.shape[-1] > 1:
+    if multiclass and logits.shape[-1] > 1:
         return ExclusiveLabels(name=name, dtype="float32")(logits)
     return keras.layers.Activation("sigmoid", name=name, dtype="float32")(
         logits
@@ -150,8 +155,8 @@ class ResizeConv(keras.layers.Conv2D):
     time at width 16 and a seventh at width 64.
     """
 
-    def __init__(self, filters: int, **kwargs):
-        super().__init__(filters, config.UP_KERNEL, padding="same", **kwargs)
+    def __init__(self, filters: int, **kwargs) -> None:
+        super().__init__(filters, UP_KERNEL, padding="same", **kwargs)
 
     def call(self, x: tf.Tensor) -> tf.Tensor:
         """Maps dtype [b, h, w, c] to dtype [b, 2 h, 2 w, filters]."""
@@ -174,11 +179,9 @@ def _shift_and_sum(maps: tf.Tensor):
     The gradient is written out because TensorFlow's own, nine
     zero-filled tensors of the full size, takes longer than the convolution.
     """
-    labels = maps.shape[-1] // config.UP_KERNEL**2
+    labels = maps.shape[-1] // UP_KERNEL**2
     shifts = [
-        (row, column)
-        for row in range(config.UP_KERNEL)
-        for column in range(config.UP_KERNEL)
+        (row, column) for row in range(UP_KERNEL) for column in range(UP_KERNEL)
     ]
 
     def shifted(x: tf.Tensor, row: int, column: int) -> tf.Tensor:
@@ -202,7 +205,7 @@ def _shift_and_sum(maps: tf.Tensor):
     return total, gradient
 
 
-_WINDOW = (config.UP_KERNEL, config.UP_KERNEL)
+_WINDOW = (UP_KERNEL, UP_KERNEL)
 _EDGE = ((0, 0), (1, 1), (1, 1), (0, 0))
 
 
@@ -212,11 +215,11 @@ def batch_norm(
     name: str,
     synchronized: bool = False,
     constraint: keras.constraints.Constraint | None = None,
-    momentum: float = config.BATCH_NORM_MOMENTUM,
-    epsilon: float = config.BATCH_NORM_EPSILON,
+    momentum: float = BATCH_NORM_MOMENTUM,
+    epsilon: float = BATCH_NORM_EPSILON,
     dtype: str = "float32",
 ) -> keras.KerasTensor:
-    """Normalises the batch, by default with SegAN's momentum and epsilon."""
+    """Normalizes the batch, by default with SegAN's momentum and epsilon."""
     return keras.layers.BatchNormalization(
         momentum=momentum,
         epsilon=epsilon,

@@ -15,19 +15,18 @@ from collections.abc import Sequence
 import keras
 import tensorflow as tf
 
-from segan_tf import config
 from segan_tf.models import blocks
 
 
 class Clip(keras.constraints.Constraint):
-    """Bounds every weight to [-limit, limit] after the optimiser's step.
+    """Bounds every weight to [-limit, limit] after the optimizer's step.
 
     Without a bound the critic's loss can run to infinity (SegAN, section 3).
-    The scale and offset of batch normalisation are bounded too, as in the
+    The scale and offset of batch normalization are bounded too, as in the
     2018 code: they alone can make the features, and so the loss, grow.
     """
 
-    def __init__(self, limit: float):
+    def __init__(self, limit: float) -> None:
         self.limit = limit
 
     def __call__(self, w: tf.Tensor) -> tf.Tensor:
@@ -78,12 +77,12 @@ def build_critic(
         ]
     features = []
     for x, name in zip(inputs, names, strict=True):
-        for level, multiple in enumerate(config.LEVEL_MULTIPLES, start=1):
+        for level, multiple in enumerate(blocks.LEVEL_MULTIPLES, start=1):
             x = blocks.down(
                 x,
                 width * multiple,
                 name=f"{name}scale{level}",
-                normalised=level > 1,
+                normalized=level > 1,
                 synchronized=synchronized,
                 constraint=Clip(clip) if clip else None,
                 dtype=dtype,
@@ -95,7 +94,7 @@ def build_critic(
 class MaskedImageOfLabel(keras.layers.Layer):
     """Takes one label's masked image out of the stack of all."""
 
-    def __init__(self, label: int, **kwargs):
+    def __init__(self, label: int, **kwargs) -> None:
         super().__init__(**kwargs)
         self._label = label
 
@@ -115,7 +114,7 @@ def compute_features(
     Args:
       critic: from `build_critic`, of the same form.
       form: one of config.CRITIC_FORMS.
-      image: float32 [batch, height, width, 3], normalised.
+      image: float32 [batch, height, width, 3], normalized.
       label_map: float32 [batch, height, width, labels] in [0, 1].
 
     Returns:
@@ -130,7 +129,7 @@ def compute_features(
     features = critic(mask_image(image, label_map), training=True)
     if form == "stacked":
         return [f[:, None] for f in features]
-    scales = len(config.LEVEL_MULTIPLES)
+    scales = len(blocks.LEVEL_MULTIPLES)
     return [tf.stack(features[i::scales], axis=1) for i in range(scales)]
 
 
@@ -138,8 +137,8 @@ def mask_image(image: tf.Tensor, label_map: tf.Tensor) -> tf.Tensor:
     """Masks the image by each label: x o y in the reference.
 
     Args:
-      image: float32 [batch, height, width, 3], normalised, so that a masked
-        pixel (0) takes the mean colour.
+      image: float32 [batch, height, width, 3], normalized, so that a masked
+        pixel (0) takes the mean color.
       label_map: float32 [batch, height, width, labels] in [0, 1].
 
     Returns:

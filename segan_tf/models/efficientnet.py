@@ -1,17 +1,15 @@
 """A segmentor for phones: EfficientNet-Lite0 as encoder, and a decoder.
 
 Lite0 (Apache-2.0, TensorFlow's EfficientNet-Lite, after arXiv:1905.11946) has
-no squeeze-and-excitation and ReLU6 in place of swish, so that it quantises to
+no squeeze-and-excitation and ReLU6 in place of swish, so that it quantizes to
 int8 and runs whole on a phone. Its levels have 1/2 to 1/32 of the image's size.
 """
 
 from __future__ import annotations
 
 import keras
-import numpy as np
 
-from segan_tf import config
-from segan_tf.models import blocks
+from segan_tf.models import blocks, imagenet_weights
 
 # EfficientNet-Lite's own, for the weights that come from ImageNet.
 _MOMENTUM = 0.99
@@ -41,7 +39,7 @@ def build_efficientnet_lite0(
     image_size: int = 128,
     width: int = 64,
     num_labels: int = 1,
-    exclusive: bool = True,
+    multiclass: bool = True,
     synchronized: bool = False,
     dtype: str = "float32",
 ) -> keras.Model:
@@ -55,12 +53,12 @@ def build_efficientnet_lite0(
       image_size: pixels a side, a multiple of 32.
       width: channels of the decoder's first level; the encoder has its own.
       num_labels: channels of the label map, background not counted.
-      exclusive: at most one label holds at a pixel.
+      multiclass: at most one label holds at a pixel.
       synchronized: batch statistics over all replicas.
       dtype: Keras dtype policy; the label map is float32 under each.
 
     Returns:
-      A functional model ``segmentor``, as `segmentor.build_segan` gives it;
+      A functional model ``segmentor``, as `segan.build_segan` gives it;
       its encoder's weights are random, see `load_imagenet_weights`.
     """
     image = keras.Input((image_size, image_size, 3), name="image")
@@ -77,25 +75,26 @@ def build_efficientnet_lite0(
             [x, skips[level - 1]]
         )
         channels = max(1, width * eighths // 8)
-        x = make.conv(x, channels, config.UP_KERNEL, name=name)
+        x = make.conv(x, channels, blocks.UP_KERNEL, name=name)
         x = blocks.batch_norm(
             x, name=name, synchronized=synchronized, dtype=dtype
         )
         x = make.relu6(x, name=name)
     x = blocks.ResizeConv(num_labels, name="logits", dtype=dtype)(x)
-    label_map = blocks.label_map(x, exclusive=exclusive, name="label_map")
+    label_map = blocks.label_map(x, multiclass=multiclass, name="label_map")
     return keras.Model(image, label_map, name="segmentor")
 
 
-def load_imagenet_weights(
-    segmentor: keras.Model, weights: dict[str, np.ndarray]
-) -> None:
+def load_imagenet_weights(segmentor: keras.Model) -> None:
     """Gives the encoder its ImageNet weights; the decoder keeps its own.
 
     Args:
       segmentor: from `build_efficientnet_lite0`.
-      weights: from `imagenet_weights.read_imagenet_weights`.
+
+    Raises:
+      UserError: the package with the weights is missing or damaged.
     """
+    weights = imagenet_weights.read_imagenet_weights()
     for name, source in _sources():
         layer = segmentor.get_layer(name)
         if isinstance(layer, keras.layers.BatchNormalization):
@@ -136,7 +135,7 @@ def _blocks():
 class _Layers:
     """Makes the encoder's layers, which share statistics and dtype."""
 
-    def __init__(self, synchronized: bool, dtype: str):
+    def __init__(self, synchronized: bool, dtype: str) -> None:
         self._synchronized = synchronized
         self._dtype = dtype
 

@@ -32,7 +32,7 @@ def read_imagenet_weights() -> dict[str, np.ndarray]:
 
     Returns:
       PyTorch's name -> array: kernels float32 [out, in, height, width], the
-      four vectors of each batch normalisation float32 [channels].
+      four vectors of each batch normalization float32 [channels].
 
     Raises:
       UserError: the package is missing, or its file is not the known one.

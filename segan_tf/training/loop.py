@@ -9,17 +9,24 @@ import time
 import numpy as np
 import tensorflow as tf
 
-from segan_tf import config, editions, pretrained, progress
+from segan_tf import compat, console, run_dir
 from segan_tf import labels as labels_lib
-from segan_tf.data import cache, pipeline, preprocessing
+from segan_tf.config import PRETRAINED, Config
+from segan_tf.imaging import preprocessing
+from segan_tf.input import cached_dataset, pipeline
+from segan_tf.metrics import batch as batch_metrics
+from segan_tf.models import pretrained, restore
 from segan_tf.training import (
     checkpoints,
     distribution,
-    panels,
-    run_dir,
-    steps,
-    watch,
+    monitor,
+    summaries,
+    train_step,
 )
+from segan_tf.training.state import build_train_state
+
+LOOP_STEPS = 50  # at most so many steps between two looks at the losses
+LOOP_SECONDS = 10.0  # about how often losses are read and logged
 
 STOPPED = 128 + signal.SIGTERM  # exit status of a run that was told to stop
 
@@ -29,17 +36,17 @@ class Trainer:
 
     def __init__(
         self,
-        run: config.Config,
+        config: Config,
         *,
-        training: cache.Records,
-        validation: cache.Records,
+        training: cached_dataset.CachedDataset,
+        validation: cached_dataset.CachedDataset,
         strategy: tf.distribute.Strategy,
         labels: labels_lib.Labels = labels_lib.LESION,
-    ):
+    ) -> None:
         """Builds the models and takes up the last checkpoint.
 
         Args:
-          run: the configuration.
+          config: the configuration.
           training: records to train on.
           validation: records for the choice of the best checkpoint; may be
             empty.
@@ -51,38 +58,38 @@ class Trainer:
             this run's, the model_dir cannot be written, or
             tensorflow-addons are needed and missing.
         """
-        self._run = run
+        self._config = config
         self._labels = labels
         self._strategy = strategy
         self._training = training
         self._validation = validation
         replicas = strategy.num_replicas_in_sync
-        distribution.check_batch_size(run.batch_size, replicas)
-        distribution.check_xla(run.xla, replicas)
-        if run.augment == "strong":
-            editions.find_addons()  # refuses now, not within a graph
+        distribution.check_batch_size(config.batch_size, replicas)
+        distribution.check_xla(config.xla, replicas)
+        if config.augment == "strong":
+            compat.find_addons()  # refuses now, not within a graph
         self._steps_per_epoch = pipeline.steps_per_epoch(
-            training.count, run.batch_size
+            training.count, config.batch_size
         )
-        if not run.resume:
-            checkpoints.clear(run.model_dir)
+        if not config.resume:
+            checkpoints.clear(config.model_dir)
         with strategy.scope():
-            self.game = distribution.build_game(
-                run,
+            self.state = build_train_state(
+                config,
                 steps_per_epoch=self._steps_per_epoch,
                 num_replicas=replicas,
             )
             self._checkpoints = checkpoints.Checkpoints(
-                run.model_dir, self.game
+                config.model_dir, self.state
             )
             self.step = self._checkpoints.restore()
-            if run.start_from and not self.step:
+            if config.start_from and not self.step:
                 self._start_from()
         self._first_step = self.step
-        self._last_step = run.epochs * self._steps_per_epoch
-        self._log = run_dir.Log(run.model_dir, first_step=self.step)
-        self._panels = panels.Panels(run.model_dir)
-        self._watch = watch.Watch(run.critic_clip)
+        self._last_step = config.epochs * self._steps_per_epoch
+        self._log = run_dir.Log(config.model_dir, first_step=self.step)
+        self._panels = summaries.SummaryWriter(config.model_dir)
+        self._watch = monitor.TrainingMonitor(config.critic_clip)
         self._distributed_step = self._make_distributed_step()
         self._segment = tf.function(self._segment_batch, reduce_retracing=True)
         self._stop = False
@@ -100,14 +107,14 @@ class Trainer:
           SystemExit: the run was told to stop; it is saved.
         """
         if self.step >= self._last_step:
-            progress.say(
-                f"{self._run.model_dir} has all {self._run.epochs} epochs; "
-                "raise --epochs to go on."
+            console.say(
+                f"{self._config.model_dir} has all {self._config.epochs} "
+                "epochs; raise --epochs to continue."
             )
             return {}
         if self.step:
-            progress.say(f"resuming at step {self.step} of {self._last_step}")
-        run_dir.forget_training(self._run.model_dir)
+            console.say(f"resuming at step {self.step} of {self._last_step}")
+        run_dir.forget_training(self._config.model_dir)
         began = time.monotonic()
         with _Signals(self._ask_to_stop), self._bar() as bar:
             batches = iter(self._make_batches())
@@ -118,34 +125,36 @@ class Trainer:
                 elif self._stop or self._checkpoint_is_due():
                     self._save()
                 if self._stop and self.step < self._last_step:
-                    progress.say(
+                    console.say(
                         f"stopped and saved at step {self.step}; the same "
                         "command goes on from there."
                     )
                     raise SystemExit(STOPPED)
-        return self._summarise(time.monotonic() - began)
+        return self._summarize(time.monotonic() - began)
 
     def _start_from(self) -> None:
         """Begins with the weights of a segmentor that is trained already."""
-        if self._run.start_from == config.PRETRAINED:
-            run_dir.refuse_other_segmentor(self._run, pretrained.read_config())
+        if self._config.start_from == PRETRAINED:
+            run_dir.check_other_segmentor(
+                self._config, pretrained.read_config()
+            )
             start = pretrained.load()
         else:
-            run_dir.refuse_other_start(self._run)
-            saved = run_dir.read_flags(self._run.start_from)
-            start, _ = checkpoints.load_segmentor(saved)
-        for model in filter(None, (self.game.segmentor, self.game.averaged)):
+            run_dir.check_other_start(self._config)
+            saved = run_dir.read_flags(self._config.start_from)
+            start, _ = restore.load_segmentor(saved)
+        for model in filter(None, (self.state.segmentor, self.state.ema_model)):
             model.set_weights(start.get_weights())
 
     def _run_loop(self, batches, bar) -> None:
         """Makes steps until it is time to look at the losses, then does."""
         first, began, rows = self.step, time.monotonic(), []
         epoch_end = (first // self._steps_per_epoch + 1) * self._steps_per_epoch
-        while self.step < epoch_end and len(rows) < config.LOOP_STEPS:
+        while self.step < epoch_end and len(rows) < LOOP_STEPS:
             rows.append(self._distributed_step(*next(batches)))
             self.step += 1
-            bar.update(self._run.batch_size)
-            late = time.monotonic() - began > config.LOOP_SECONDS
+            bar.update(self._config.batch_size)
+            late = time.monotonic() - began > LOOP_SECONDS
             if self._stop or late:
                 break
         logs = {
@@ -153,11 +162,11 @@ class Trainer:
             for name in rows[0]
         }
         seconds = time.monotonic() - began
-        watch.refuse_not_finite(first, logs)
+        monitor.check_not_finite(first, logs)
         # The losses are of the weights before each step: a checkpoint of
         # weights gone bad in the last one would end the run for good.
-        for model in filter(None, (self.game.segmentor, self.game.critic)):
-            watch.refuse_not_finite_weights(self.step, model)
+        for model in filter(None, (self.state.segmentor, self.state.critic)):
+            monitor.check_not_finite_weights(self.step, model)
         self._report_loop(logs, seconds, bar)
 
     def _report_loop(self, logs, seconds, bar) -> None:
@@ -168,11 +177,11 @@ class Trainer:
         for scale, distance in enumerate(distances, start=1):
             means[f"distance_scale{scale}"] = float(distance)
         means.update(self._by_label("dice", label_dice))
-        if self.game.critic is not None:
-            means["clipped_share"] = watch.clipped_share(
-                self.game.critic, self._run.critic_clip
+        if self.state.critic is not None:
+            means["clipped_share"] = monitor.clipped_share(
+                self.state.critic, self._config.critic_clip
             )
-        count = len(logs["segmentor_loss"]) * self._run.batch_size
+        count = len(logs["segmentor_loss"]) * self._config.batch_size
         means["images_per_second"] = count / seconds
         self._log.write(kind="loop", step=self.step, epoch=self._epoch, **means)
         self._panels.write_scalars("train", means, step=self.step)
@@ -181,10 +190,10 @@ class Trainer:
             {name: f"{means[name]:.4f}" for name in shown if name in means}
         )
         for warning in self._watch.observe(means):
-            progress.say(f"warning: step {self.step}: {warning}")
+            console.say(f"warning: step {self.step}: {warning}")
 
     def _end_epoch(self, bar) -> None:
-        line = f"epoch {self._epoch}/{self._run.epochs}"
+        line = f"epoch {self._epoch}/{self._config.epochs}"
         if self._validation.count:
             label_dice = self._validate()
             dice = float(label_dice.mean())
@@ -199,9 +208,9 @@ class Trainer:
             )
             self._panels.write_scalars("validation", dices, step=self.step)
         self._save()
-        progress.say(line)
-        coming = min(self._epoch + 1, self._run.epochs)
-        bar.set_description(f"epoch {coming}/{self._run.epochs}")
+        console.say(line)
+        coming = min(self._epoch + 1, self._config.epochs)
+        bar.set_description(f"epoch {coming}/{self._config.epochs}")
 
     def _by_label(self, name: str, values: np.ndarray) -> dict[str, float]:
         """Names a value of each label; one label has the mean alone."""
@@ -213,9 +222,9 @@ class Trainer:
         }
 
     def _segment_batch(self, image: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        predicted = self.game.result(image, training=False)
+        predicted = self.state.eval_model(image, training=False)
         return predicted, preprocessing.decide_label_map(
-            predicted, exclusive=self._run.exclusive
+            predicted, multiclass=self._config.multiclass
         )
 
     def _validate(self) -> np.ndarray:
@@ -226,23 +235,27 @@ class Trainer:
         checkpoint that never predicts it.
         """
         dices, counted, confusion = [], [], 0
-        counts_pixels = self._labels.count > 1 and self._labels.exclusive
+        counts_pixels = self._labels.count > 1 and self._labels.multiclass
         dataset = pipeline.make_evaluation_dataset(
             self._validation,
-            batch_size=self._run.batch_size,
-            image_size=self._run.image_size,
+            batch_size=self._config.batch_size,
+            image_size=self._config.image_size,
         )
         for image, true_label_map in dataset:
             predicted, decided = self._segment(image)
             if not dices:
-                self._panels.write_pictures(
+                self._panels.write_images(
                     image, true_label_map, predicted, step=self.step
                 )
-            dices.extend(steps.hard_dice(decided, true_label_map).numpy())
+            dices.extend(
+                batch_metrics.hard_dice(decided, true_label_map).numpy()
+            )
             either = tf.maximum(decided, true_label_map)
             counted.extend(tf.reduce_max(either, axis=(1, 2)).numpy())
             if counts_pixels:
-                confusion += steps.confusion_matrix(decided, true_label_map)
+                confusion += batch_metrics.confusion_matrix(
+                    decided, true_label_map
+                )
         if counts_pixels:
             self._panels.write_confusion(
                 confusion.numpy(), self._labels, step=self.step
@@ -253,17 +266,17 @@ class Trainer:
 
     def _make_distributed_step(self):
         def replica_step(image, true_label_map):
-            return steps.train_step(self.game, image, true_label_map)
+            return train_step.train_step(self.state, image, true_label_map)
 
-        if self._run.xla:
+        if self._config.xla:
             replica_step = tf.function(replica_step, jit_compile=True)
         strategy = self._strategy
 
         @tf.function
         def distributed_step(image, true_label_map):
             logs = strategy.run(replica_step, args=(image, true_label_map))
-            if self.game.averaged is not None:
-                steps.average_weights(self.game)
+            if self.state.ema_model is not None:
+                train_step.update_ema(self.state)
             return {
                 name: strategy.reduce("SUM", value, axis=None)
                 for name, value in logs.items()
@@ -274,23 +287,23 @@ class Trainer:
     def _make_batches(self):
         dataset = pipeline.make_training_dataset(
             self._training,
-            batch_size=self._run.batch_size,
-            image_size=self._run.image_size,
+            batch_size=self._config.batch_size,
+            image_size=self._config.image_size,
             first_step=self.step,
             last_step=self._last_step,
-            seed=self._run.seed,
-            strong=self._run.augment == "strong",
+            seed=self._config.seed,
+            strong=self._config.augment == "strong",
         )
         return self._strategy.experimental_distribute_dataset(dataset)
 
     def _bar(self):
-        size = self._run.batch_size
-        return progress.bar(
+        size = self._config.batch_size
+        return console.bar(
             total=self._last_step * size,
             initial=self.step * size,
             unit="img",
             desc=f"epoch {self.step // self._steps_per_epoch + 1}"
-            f"/{self._run.epochs}",
+            f"/{self._config.epochs}",
         )
 
     @property
@@ -300,7 +313,7 @@ class Trainer:
 
     def _checkpoint_is_due(self) -> bool:
         minutes = (time.monotonic() - self._saved_at) / 60
-        return minutes >= self._run.checkpoint_minutes
+        return minutes >= self._config.checkpoint_minutes
 
     def _save(self) -> None:
         self._checkpoints.save_last(self.step)
@@ -309,8 +322,8 @@ class Trainer:
     def _ask_to_stop(self) -> None:
         self._stop = True
 
-    def _summarise(self, seconds: float) -> dict:
-        images = (self.step - self._first_step) * self._run.batch_size
+    def _summarize(self, seconds: float) -> dict:
+        images = (self.step - self._first_step) * self._config.batch_size
         usage = resource.getrusage(resource.RUSAGE_SELF)
         # Linux counts kilobytes, macOS bytes.
         unit = 1 if sys.platform == "darwin" else 1024
@@ -321,14 +334,14 @@ class Trainer:
             "images_per_second": round(images / seconds, 1),
             "peak_memory_gb": round(usage.ru_maxrss * unit / 1e9, 2),
         }
-        run_dir.write_training(self._run.model_dir, summary)
+        run_dir.write_training(self._config.model_dir, summary)
         return summary
 
 
 class _Signals(collections.UserDict):
     """Calls a function on SIGTERM and SIGINT instead of dying at once."""
 
-    def __init__(self, function):
+    def __init__(self, function) -> None:
         super().__init__()
         self._function = function
 

@@ -1,0 +1,97 @@
+"""Exports a trained segmentor for servers, phones and browsers."""
+
+import dataclasses
+from typing import Any
+
+from segan_tf import labels as labels_lib
+from segan_tf import run_dir, startup
+from segan_tf.config import PRETRAINED, Config, UserError
+
+
+@dataclasses.dataclass(frozen=True)
+class ParityReport:
+    """How the exported models compare with the Keras model.
+
+    Attributes:
+      record: what parity.json holds.
+      failures: a line for each model that was withheld, and why.
+      page: the folder of the web page; "" where none was bundled.
+    """
+
+    record: dict[str, Any]
+    failures: list[str]
+    page: str = ""
+
+    def summary(self) -> str:
+        """Formats the record as a table for the terminal."""
+        from .parity import table
+
+        return table.format_table(self.record)
+
+
+def export(config: Config) -> ParityReport:
+    """Exports SavedModel and TFLite models of a run or the released model.
+
+    Each is compared with the Keras model first; one that differs by more than
+    its tolerance is withheld.
+
+    Args:
+      config: the settings that are given replace those of the run in
+        ``model_dir``; ``model`` may be "pretrained", the released model.
+
+    Raises:
+      UserError: there is no model, or export_dir or the data cannot be used.
+    """
+    released = config.model == PRETRAINED
+    if config.model and not released:
+        raise UserError(
+            f"--model ({config.model}) can only be {PRETRAINED} in "
+            "--mode=export; give a run with --model_dir."
+        )
+    if not released:
+        config = run_dir.merge(run_dir.read_flags(config.model_dir), config)
+    if config.web:
+        from .web import runtime
+
+        # Before minutes of work: npm or the network may be missing.
+        runtime.fetch(config.export_dir)
+    startup.import_tensorflow()
+    from .parity import gate, parity_dataset, table
+    from .serving import saved_model
+
+    segmentor, step, labels, config = _load(config)
+    # Before the data are read, which may take a minute.
+    saved_model.check_existing_version(config.export_dir, step)
+    record = gate.export_all(
+        segmentor,
+        export_dir=config.export_dir,
+        version=step,
+        labels=labels,
+        quantizations=config.quantizations,
+        dataset=parity_dataset.load_parity_dataset(config),
+        allow_parity_loss=config.allow_parity_loss,
+    )
+    page = ""
+    if config.web:
+        from .web import bundle
+
+        page = bundle.bundle_page(config.export_dir)
+    return ParityReport(record, table.failures(record), page)
+
+
+def _load(
+    config: Config,
+) -> tuple[Any, int, labels_lib.Labels, Config]:
+    """Loads segmentor, version and labels; completes the configuration."""
+    from segan_tf.models import pretrained, restore
+
+    if config.model != PRETRAINED:
+        segmentor, step = restore.load_segmentor(config)
+        return segmentor, step, run_dir.read_labels(config), config
+    completed = config.with_given(config.given, **pretrained.read_model())
+    return (
+        pretrained.load(),
+        pretrained.VERSION,
+        pretrained.read_labels(),
+        completed,
+    )

@@ -1,0 +1,1 @@
+"""Verifies every exported model against the Keras model."""

@@ -1,0 +1,145 @@
+"""The images that exported models are calibrated with and judged by."""
+
+import dataclasses
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import TypeVar
+
+import numpy as np
+
+from segan_tf import console, run_dir
+from segan_tf.config import RESPLIT_FIELDS, Config, UserError
+from segan_tf.datasets import label_maps, loading, pairs
+from segan_tf.imaging import images, preprocessing
+from segan_tf.metrics import per_image
+from segan_tf.synthetic import lesions
+
+_Read = TypeVar("_Read")
+
+# At most so many pairs are scored, spread over the split: the paper's
+# test split is that large, and scoring takes minutes.
+MOST_SCORED = 500
+DRAWN = 4  # images, for what needs no pair of the run
+
+
+def measure(predicted: np.ndarray, true: np.ndarray) -> dict[str, float]:
+    """Measures Dice and IoU of an image, as means over the labels.
+
+    Args:
+      predicted: uint8 [height, width, labels] in {0, 1}.
+      true: the same.
+    """
+    counts = [
+        per_image.confusion(predicted[..., i], true[..., i])
+        for i in range(true.shape[-1])
+    ]
+    return {
+        "dice": float(np.mean([per_image.dice(count) for count in counts])),
+        "iou": float(np.mean([per_image.iou(count) for count in counts])),
+    }
+
+
+@dataclasses.dataclass(frozen=True)
+class ParityDataset:
+    """What exported models are calibrated with and compared on.
+
+    Attributes:
+      images: a few uint8 [height, width, 3] RGB, for what needs a batch.
+      pairs: (image, true label map) of the split, the label map uint8 [height,
+        width, labels] in {0, 1}, or None where it is unknown; read as they
+        are gone through, once.
+      source: where the pairs are from.
+      calibration_images: of the training split, as the segmentor is fed them:
+        uint8 [image_size, image_size, 3].
+      measure: (predicted, true), both uint8 [height, width, labels] in
+        {0, 1} -> at least "dice" and "iou".
+    """
+
+    images: Sequence[np.ndarray]
+    pairs: Iterable[tuple[np.ndarray, np.ndarray | None]]
+    source: str
+    calibration_images: Sequence[np.ndarray] = ()
+    measure: Callable[[np.ndarray, np.ndarray], Mapping[str, float]] = measure
+
+
+def load_parity_dataset(config: Config) -> ParityDataset:
+    """Finds what int8 is calibrated with and what all are compared on.
+
+    The run's own data may be gone where a model is exported. Drawings then
+    stand in, whose label maps in the run's sense nobody knows; that is said.
+
+    Args:
+      config: the configuration of the run, with the settings given now: the
+        data that those name must exist.
+
+    Raises:
+      UserError: they are not; or a pair cannot be read and `skip_bad_pairs`
+        is not set.
+    """
+    examples = [lesions.draw_lesion(number, 0).image for number in range(DRAWN)]
+    split_again = run_dir.gives(config, RESPLIT_FIELDS)
+    try:
+        labels = loading.load_labels(config)
+        divided = loading.find_splits(config, labels, split_again=split_again)
+        chosen = loading.choose_pairs(config, divided)
+    except UserError as error:
+        if split_again or "split" in config.given:
+            raise
+        console.say(f"Dice cannot be measured: {error}")
+        return ParityDataset(
+            images=examples,
+            pairs=[(image, None) for image in examples],
+            source=f"{DRAWN} drawings",
+        )
+    calibration_images: list[np.ndarray] = []
+    if "int8" in config.quantizations:
+        calibration_images = _read_calibration_images(config, divided.train)
+    pairs_read = _read_all(
+        config,
+        _spread(chosen, MOST_SCORED),
+        lambda pair: label_maps.read_pair(pair, labels),
+        description="comparing",
+    )
+    return ParityDataset(
+        images=examples,
+        pairs=pairs_read,
+        source=f"the {config.split} split",
+        calibration_images=calibration_images,
+    )
+
+
+def _read_calibration_images(
+    config: Config, training: Sequence[pairs.Pair]
+) -> list[np.ndarray]:
+    size = config.image_size
+
+    def read(pair: pairs.Pair) -> np.ndarray:
+        image = images.read_image(pair.image_path)
+        resized = preprocessing.resize_image(image, size, size).numpy()
+        return np.uint8(np.rint(resized))
+
+    chosen = _spread(training, config.calibration_images)
+    return list(_read_all(config, chosen, read, description="calibrating"))
+
+
+def _read_all(
+    config: Config,
+    chosen: Sequence[pairs.Pair],
+    read: Callable[[pairs.Pair], _Read],
+    *,
+    description: str,
+) -> Iterator[_Read]:
+    for pair in console.bar(chosen, desc=description, unit="image"):
+        try:
+            found = read(pair)
+        except UserError as error:
+            loading.report_problems(config, [str(error)], say=console.say)
+            continue
+        yield found
+
+
+def _spread(of_split: Sequence[pairs.Pair], count: int) -> Sequence[pairs.Pair]:
+    """Takes every n-th, so that all of a split's sources are there."""
+    if len(of_split) <= count:
+        return of_split
+    places = np.linspace(0, len(of_split) - 1, count).round().astype(int)
+    return [of_split[place] for place in places]

@@ -1,0 +1,173 @@
+"""What a server computes: from the bytes of images to those of label maps.
+
+Decoding, turning, resizing, normalizing, deciding and encoding are all in the
+graph, so a client cannot get them wrong.
+"""
+
+import keras
+import tensorflow as tf
+
+from segan_tf import config, labels
+from segan_tf.imaging import preprocessing
+
+from . import image_decoding
+
+DECODED_AT_ONCE = 2  # images of a server's batch; bounds its memory; ours
+
+IMAGE_BYTES = "image_bytes"
+IMAGES = "images"
+PROBABILITY_MAP = "probability_map"
+LABEL_MAP_BYTES = "label_map_bytes"
+LABEL_FRACTIONS = "label_fractions"
+MEAN_PROBABILITY = "mean_probability"
+LABEL_NAMES = "label_names"
+LESION_FRACTION = "lesion_fraction"
+# One bit of a gray value each.
+MAX_MULTILABEL = 8
+
+_FULL = 255
+
+
+def segment_image_bytes(
+    segmentor: keras.Model, image_bytes: tf.Tensor, labels: labels.Labels
+) -> dict[str, tf.Tensor]:
+    """Finds the label map of every image, at the image's own size.
+
+    Args:
+      segmentor: float32 [batch, size, size, 3], normalized -> float32 [batch,
+        size, size, labels] in [0, 1].
+      image_bytes: string [batch]; JPEG, PNG or BMP files of any sizes.
+      labels: of the segmentor's channels.
+
+    Returns:
+      label_map_bytes: string [batch], gray PNG files, see `gray_weights`.
+      label_fractions: float32 [batch, labels], the share of the image's
+        pixels where a label holds.
+      mean_probability: float32 [batch, labels], or [batch] for one label: the
+        mean of the label's probability where it holds, 0 if it holds nowhere.
+      label_names: string [batch, labels].
+      lesion_fraction: float32 [batch], of a model that knows lesions only.
+
+    Raises:
+      InvalidArgumentError: when it runs: an image cannot be decoded.
+    """
+    _, height, width, _ = segmentor.input_shape
+
+    def read(position_and_bytes):
+        position, content = position_and_bytes
+        image = image_decoding.read_image(content, position, name=IMAGE_BYTES)
+        resized = preprocessing.resize_image(image, height, width)
+        return resized, tf.shape(image)[:2]
+
+    # Few at once: a batch of large images would otherwise need the memory of
+    # all of them together.
+    images, sizes = tf.map_fn(
+        read,
+        (tf.range(tf.size(image_bytes)), image_bytes),
+        parallel_iterations=DECODED_AT_ONCE,
+        fn_output_signature=(
+            tf.TensorSpec((height, width, 3), tf.float32),
+            tf.TensorSpec((2,), tf.int32),
+        ),
+    )
+    probability_maps = segmentor(
+        preprocessing.normalize(images), training=False
+    )
+    label_maps, fractions, means = tf.map_fn(
+        lambda map_and_size: _describe(*map_and_size, labels),
+        (probability_maps, sizes),
+        parallel_iterations=DECODED_AT_ONCE,
+        fn_output_signature=(
+            tf.TensorSpec((), tf.string),
+            tf.TensorSpec((labels.count,), tf.float32),
+            tf.TensorSpec((labels.count,), tf.float32),
+        ),
+    )
+    answer = {
+        LABEL_MAP_BYTES: label_maps,
+        LABEL_FRACTIONS: fractions,
+        MEAN_PROBABILITY: means if labels.count > 1 else means[:, 0],
+        LABEL_NAMES: _label_names(labels, tf.size(image_bytes)),
+    }
+    if labels.names == ("lesion",):
+        answer[LESION_FRACTION] = fractions[:, 0]
+    return answer
+
+
+def segment_images(
+    segmentor: keras.Model, images: tf.Tensor, labels: labels.Labels
+) -> dict[str, tf.Tensor]:
+    """Finds the probability maps of images of one size, at that size.
+
+    Args:
+      segmentor: as for `segment_image_bytes`.
+      images: uint8 [batch, height, width, 3], RGB.
+      labels: of the segmentor's channels.
+
+    Returns:
+      probability_map: float32 [batch, height, width, labels] in [0, 1].
+      label_names: string [batch, labels].
+    """
+    batch, height, width, _ = tf.unstack(tf.shape(images))
+    _, *size, _ = segmentor.input_shape
+    resized = preprocessing.resize_image(images, *size)
+    probability_map = segmentor(
+        preprocessing.normalize(resized), training=False
+    )
+    return {
+        PROBABILITY_MAP: preprocessing.resize_probability_map(
+            probability_map, height, width
+        ),
+        LABEL_NAMES: _label_names(labels, batch),
+    }
+
+
+def gray_weights(labels: labels.Labels) -> list[int]:
+    """Says what each label adds to a pixel's gray value where it holds.
+
+    255 for a single label; the label's number, 1 to k, for multiclass ones,
+    which are alone where they hold; a bit, 1, 2, 4 to 128, for multilabel
+    ones: a pixel of 5 has the first and the third label.
+
+    Raises:
+      UserError: there are more multilabel labels than bits.
+    """
+    if labels.count == 1:
+        return [_FULL]
+    if labels.multiclass:
+        return list(range(1, labels.count + 1))
+    if labels.count > MAX_MULTILABEL:
+        raise config.UserError(
+            f"the SavedModel's label maps hold at most {MAX_MULTILABEL} "
+            f"multilabel labels, a bit each, not {labels.count}; train them "
+            "as multiclass ones, or as two models."
+        )
+    return [1 << i for i in range(labels.count)]
+
+
+def _describe(
+    probability_map: tf.Tensor, size: tf.Tensor, labels: labels.Labels
+) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    probability_map = preprocessing.resize_probability_map(
+        probability_map, size[0], size[1]
+    )
+    label_map = preprocessing.decide_label_map(
+        probability_map, multiclass=labels.multiclass
+    )
+    gray = tf.reduce_sum(
+        label_map * tf.constant(gray_weights(labels), tf.float32),
+        axis=-1,
+        keepdims=True,
+    )
+    # Counted as integers: float32 stops counting at 2 ** 24 pixels.
+    areas = tf.cast(tf.math.count_nonzero(label_map, axis=(0, 1)), tf.float32)
+    sums = tf.reduce_sum(probability_map * label_map, axis=(0, 1))
+    return (
+        tf.io.encode_png(tf.cast(gray, tf.uint8)),
+        areas / tf.cast(size[0] * size[1], tf.float32),
+        tf.math.divide_no_nan(sums, areas),
+    )
+
+
+def _label_names(labels: labels.Labels, batch: tf.Tensor) -> tf.Tensor:
+    return tf.tile(tf.constant([labels.names]), (batch, 1))

@@ -1,0 +1,144 @@
+"""The SavedModel for servers: images in, label maps or probabilities out."""
+
+import os
+from collections.abc import Callable, Mapping
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from segan_tf import config, console, files
+from segan_tf import labels as labels_lib
+
+from .. import staging
+from . import graph, warmup
+
+SERVED_NAME = "segan"  # what a server calls the model
+
+SIGNATURE = "serving_default"
+PROBABILITIES = "probabilities"
+LABELS_PATH = os.path.join("assets.extra", "labels.json")
+
+_GRAY = 128
+
+# A function of one tensor, and what that tensor is and is called.
+Endpoint = tuple[Callable[[tf.Tensor], dict[str, tf.Tensor]], tf.TensorSpec]
+
+
+def export_saved_model(
+    segmentor: keras.Model,
+    export_dir: str,
+    version: int,
+    *,
+    labels: labels_lib.Labels,
+) -> str:
+    """Writes `<export_dir>/saved_model/<version>/` as TF Serving expects it.
+
+    Its signature `serving_default` takes `image_bytes`, JPEG, PNG or BMP files
+    of any sizes, and gives `label_map_bytes`, PNG files of the same sizes;
+    `probabilities` takes `images`, decoded ones of one size, and gives
+    `probability_map`. What else they give is told in graph.py. Beside
+    the model lie warm-up requests and labels.json.
+
+    Args:
+      segmentor: float32 [batch, size, size, 3], normalized -> float32 [batch,
+        size, size, labels] in [0, 1].
+      export_dir: made if missing.
+      version: a non-negative integer; TF Serving serves the highest.
+      labels: of the segmentor's channels.
+
+    Returns:
+      The path of the version.
+
+    Raises:
+      UserError: the version exists, `export_dir` cannot be written, or there
+        are more multilabel labels than a label map holds.
+    """
+    check_existing_version(export_dir, version)
+    path = version_path(export_dir, version)
+    graph.gray_weights(labels)  # refuses before any work
+
+    def segment_image_bytes(image_bytes):
+        return graph.segment_image_bytes(segmentor, image_bytes, labels)
+
+    def segment_images(images):
+        return graph.segment_images(segmentor, images, labels)
+
+    endpoints = {
+        SIGNATURE: (
+            segment_image_bytes,
+            tf.TensorSpec((None,), tf.string, graph.IMAGE_BYTES),
+        ),
+        PROBABILITIES: (
+            segment_images,
+            tf.TensorSpec((None, None, None, 3), tf.uint8, graph.IMAGES),
+        ),
+    }
+    with staging.hidden_folder(os.path.dirname(path)) as folder:
+        unfinished = os.path.join(folder, "model")
+        write_archive(segmentor, unfinished, endpoints)
+        warmup.write_requests(
+            unfinished, SERVED_NAME, _warmup_requests(segmentor)
+        )
+        _write_labels(unfinished, labels)
+        os.rename(unfinished, path)
+    return path
+
+
+def version_path(export_dir: str, version: int) -> str:
+    """Names the folder of a version."""
+    return os.path.join(export_dir, "saved_model", str(version))
+
+
+def check_existing_version(export_dir: str, version: int) -> None:
+    """Refuses to write over a version, which a server may have in use.
+
+    Raises:
+      UserError: the version exists.
+    """
+    path = version_path(export_dir, version)
+    if os.path.lexists(path):
+        raise config.UserError(
+            f"--export_dir ({export_dir}): version {version} exists already"
+            f" at {path}; remove it or choose another folder"
+        )
+
+
+def write_archive(
+    segmentor: keras.Model, path: str, endpoints: Mapping[str, Endpoint]
+) -> None:
+    """Writes a SavedModel with these signatures and the segmentor's weights.
+
+    Through Keras' ExportArchive: tf.saved_model.save of a Keras 3 model
+    reloads in Python, but the C++ loader does not find its variables, and
+    the TFLite converter leaves them out without a word.
+
+    Args:
+      segmentor: whose weights the functions use.
+      path: the folder to make.
+      endpoints: by the signature's name, the function and its input, named as
+        clients name it. The function's dict gives the outputs their names; a
+        bare tensor would be called output_0.
+    """
+    archive = keras.export.ExportArchive()
+    archive.track(segmentor)
+    for name, (function, input_spec) in endpoints.items():
+        archive.add_endpoint(name, function, input_signature=[input_spec])
+    with console.capture_output():
+        archive.write_out(path)
+
+
+def _warmup_requests(segmentor: keras.Model) -> dict:
+    images = np.full((1, *segmentor.input_shape[1:]), _GRAY, np.uint8)
+    jpeg = tf.io.encode_jpeg(images[0]).numpy()
+    return {
+        SIGNATURE: {graph.IMAGE_BYTES: np.array([jpeg], dtype=object)},
+        PROBABILITIES: {graph.IMAGES: images},
+    }
+
+
+def _write_labels(saved_model_dir: str, labels: labels_lib.Labels) -> None:
+    files.write_json(
+        os.path.join(saved_model_dir, LABELS_PATH),
+        labels_lib.description(labels),
+    )

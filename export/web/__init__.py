@@ -1,0 +1,1 @@
+"""The web page that segments images on the device."""

@@ -1,0 +1,84 @@
+"""Bundles the page that segments images wholly in the browser."""
+
+import hashlib
+import json
+import os
+import shutil
+
+from segan_tf import config, files
+
+from .. import staging
+from . import runtime
+
+PAGE_NAME = "web"
+CONTRACT_NAME = "model.json"
+# The smallest and fastest first.
+QUANTIZATIONS = ("int8", "float16", "none", "dynamic")
+
+_SOURCE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "page")
+_RUNTIME_NAME = "runtime"
+
+
+def bundle_page(export_dir: str) -> str:
+    """Writes `<export_dir>/web/`: page, runtime and model, ready to be served.
+
+    Any static server serves it; it asks for nothing outside of its folder. The
+    model is the first of QUANTIZATIONS that `export_dir` holds. The folder is
+    written beside and renamed; one from before is replaced.
+
+    Args:
+      export_dir: holds segan_<quantization>.tflite and the contract beside it,
+        segan_<quantization>.json.
+
+    Returns:
+      The path of the folder.
+
+    Raises:
+      UserError: there is no model, its contract is another one's, the runtime
+        cannot be fetched, or the folder cannot be written.
+    """
+    model_path, contract = _find_model(export_dir)
+    runtime.fetch(export_dir)
+    path = os.path.join(export_dir, PAGE_NAME)
+    with staging.hidden_folder(export_dir) as folder:
+        page = shutil.copytree(_SOURCE, os.path.join(folder, PAGE_NAME))
+        runtime.unpack(export_dir, os.path.join(page, _RUNTIME_NAME))
+        shutil.copy(model_path, page)
+        files.write_json(os.path.join(page, CONTRACT_NAME), contract)
+        if os.path.lexists(path):
+            # Into the hidden folder, which goes when the block ends.
+            os.rename(path, os.path.join(folder, "replaced"))
+        os.rename(page, path)
+    return path
+
+
+def _find_model(export_dir: str) -> tuple[str, dict]:
+    """Returns the path of the model to bundle, and its contract."""
+    for quantization in QUANTIZATIONS:
+        stem = os.path.join(export_dir, f"segan_{quantization}")
+        if os.path.isfile(f"{stem}.tflite") and os.path.isfile(f"{stem}.json"):
+            return f"{stem}.tflite", _read_contract(stem)
+    raise config.UserError(
+        f"--web: --export_dir ({export_dir}) holds no segan_<quantization>"
+        ".tflite with its .json beside it; export with --mode=export first."
+    )
+
+
+def _read_contract(stem: str) -> dict:
+    try:
+        with open(f"{stem}.json", encoding="utf-8") as file:
+            contract = json.load(file)
+        named, stated = contract["model"], contract["sha256"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise config.UserError(
+            f"--web: {stem}.json cannot be understood "
+            f"({type(error).__name__}: {error}); export the model again."
+        ) from error
+    with open(f"{stem}.tflite", "rb") as file:
+        actual = hashlib.sha256(file.read()).hexdigest()
+    if (named, stated) != (os.path.basename(f"{stem}.tflite"), actual):
+        raise config.UserError(
+            f"--web: {stem}.json describes another model than {stem}.tflite "
+            "(name or SHA-256 differ); export the model again."
+        )
+    return contract

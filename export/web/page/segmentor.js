@@ -1,0 +1,109 @@
+/** Loads the model beside this page, and runs it with LiteRT.js. */
+
+import { Tensor, loadAndCompile, loadLiteRt } from "@litertjs/core";
+
+const CONTRACT = "model.json";
+const RUNTIME = new URL("runtime/wasm/", import.meta.url).href;
+
+/**
+ * A model that is ready to run.
+ *
+ * `isVerified` tells whether its bytes were held against the contract's hash.
+ */
+class Segmentor {
+  constructor(contract, compiled, isVerified) {
+    this.contract = contract;
+    this.isVerified = isVerified;
+    this.compiled = compiled;
+  }
+
+  /** The size of the picture that the model takes. */
+  get inputSize() {
+    const [, height, width] = this.contract.input.shape;
+    return { width, height };
+  }
+
+  /**
+   * Segments a picture of the model's own size.
+   *
+   * @param {Float32Array} image [height, width, 3] RGB, 0 to 255
+   * @returns {Promise<{data: Float32Array, width: number, height: number,
+   *   count: number}>} the probability map [height, width, count]
+   */
+  async segment(image) {
+    const { signature, input, output } = this.contract;
+    const tensor = new Tensor(inDtype(image, input.dtype), input.shape);
+    const answers = await this.compiled.run(signature, { [input.name]: tensor });
+    const values = await answers[output.name].data();
+    const data = dequantized(values, output);
+    tensor.delete();
+    Object.values(answers).forEach((answer) => answer.delete());
+    const [, height, width, count] = output.shape;
+    return { data, width, height, count };
+  }
+}
+
+/**
+ * Loads contract, runtime and model, and runs the model once, since a first
+ * run is slower than the others.
+ *
+ * @returns {Promise<Segmentor>}
+ * @throws {Error} a file is missing, or the model is not the contract's
+ */
+export async function loadSegmentor() {
+  const contract = await (await fetched(CONTRACT)).json();
+  const [content] = await Promise.all([
+    fetched(contract.model).then((response) => response.arrayBuffer()),
+    loadLiteRt(RUNTIME),
+  ]);
+  const isVerified = await verified(content, contract);
+  const compiled = await loadAndCompile(new Uint8Array(content), {
+    accelerator: "wasm",
+  });
+  const segmentor = new Segmentor(contract, compiled, isVerified);
+  const { width, height } = segmentor.inputSize;
+  await segmentor.segment(new Float32Array(width * height * 3));
+  return segmentor;
+}
+
+async function fetched(name) {
+  const response = await fetch(name);
+  if (!response.ok) {
+    throw new Error(`${name} is missing beside this page; bundle it again.`);
+  }
+  return response;
+}
+
+/**
+ * Holds the model's bytes against the hash in its contract.
+ *
+ * @returns {Promise<boolean>} false where the browser cannot hash: it does so
+ *   only for pages that came by https or from this machine itself
+ * @throws {Error} it is another model
+ */
+async function verified(content, contract) {
+  if (!globalThis.crypto?.subtle) return false;
+  const digest = await crypto.subtle.digest("SHA-256", content);
+  const hexadecimal = Array.from(new Uint8Array(digest), (byte) =>
+    byte.toString(16).padStart(2, "0"),
+  ).join("");
+  if (hexadecimal !== contract.sha256) {
+    throw new Error(
+      `${contract.model} is not the model that ${CONTRACT} describes (its ` +
+        "SHA-256 differs); bundle the page again.",
+    );
+  }
+  return true;
+}
+
+function inDtype(image, dtype) {
+  if (dtype === "float32") return image;
+  // Rounded, and kept within 0 and 255, by the array itself.
+  return new Uint8Array(Uint8ClampedArray.from(image).buffer);
+}
+
+/** Turns the model's answer into probabilities. */
+function dequantized(values, { dtype, scale, zero_point: zeroPoint }) {
+  if (dtype === "float32") return Float32Array.from(values);
+  return Float32Array.from(values, (value) => scale * (value - zeroPoint));
+}

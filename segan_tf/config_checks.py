@@ -1,0 +1,196 @@
+"""Checks the values of a `config.Config`, before anything slow starts."""
+
+import dataclasses
+import math
+from typing import TYPE_CHECKING
+
+from segan_tf.errors import UserError
+from segan_tf.models.segmentors import SEGMENTORS
+
+if TYPE_CHECKING:
+    from segan_tf.config import Config
+
+QUANTIZATIONS = ("none", "float16", "dynamic", "int8")
+MAX_LABELS = 255  # label maps hold the labels' numbers in one byte a pixel
+
+
+def check(config: "Config") -> None:
+    """Checks every value, alone and with the others.
+
+    Raises:
+      UserError: a value is impossible; names the flag and what is possible.
+    """
+    for field in dataclasses.fields(config):
+        _check_field(field, getattr(config, field.name))
+    _check_quantizations(config)
+    _check_numbers(config)
+    _check_image_size(config)
+    _check_label_weights(config)
+    _check_labels_per_step(config)
+    _check_folders(config)
+
+
+def check_mode(config: "Config", mode: str) -> None:
+    """Checks that every given setting matters in a mode.
+
+    Raises:
+      UserError: one does not; names it.
+    """
+    for field in dataclasses.fields(config):
+        if field.name not in config.given:
+            continue
+        modes = field.metadata["modes"]
+        if mode not in modes:
+            raise UserError(
+                f"--{field.name} has no effect with --mode={mode}, only with "
+                f"{' or '.join(modes)}; leave it out."
+            )
+        for other, value in field.metadata["needs"].items():
+            if mode == "train" and getattr(config, other) != value:
+                raise UserError(
+                    f"--{field.name} has no effect with "
+                    f"{_shown(other, getattr(config, other))}; leave one out."
+                )
+    _check_idle_encoder_weights(config)
+    if "calibration_images" in config.given:
+        if "int8" not in config.quantizations:
+            raise UserError(
+                "--calibration_images has no effect without int8 in "
+                f"--quantizations ({','.join(config.quantizations)}); leave it "
+                "out."
+            )
+
+
+def _shown(name: str, value: object) -> str:
+    if isinstance(value, bool):
+        return f"--{name}" if value else f"--no{name}"
+    return f"--{name}={value}"
+
+
+def _check_idle_encoder_weights(config: "Config") -> None:
+    if "encoder_weights" not in config.given:
+        return
+    if not SEGMENTORS[config.segmentor].pretrained_encoder:
+        raise UserError(
+            "--encoder_weights has no effect with "
+            f"--segmentor={config.segmentor}; leave it out."
+        )
+    if config.start_from:
+        raise UserError(
+            "--encoder_weights has no effect with "
+            f"--start_from={config.start_from}; leave one out."
+        )
+
+
+def _check_field(field: dataclasses.Field, value: object) -> None:
+    choices = field.metadata["choices"]
+    if choices and value not in choices:
+        raise UserError(
+            f"--{field.name} ({value}) must be one of {', '.join(choices)}."
+        )
+    minimum = field.metadata["minimum"]
+    if minimum is None or value is None:
+        return
+    if not isinstance(value, int | float) or not (
+        math.isfinite(value) and value >= minimum
+    ):
+        raise UserError(
+            f"--{field.name} ({value}) must be a number of at least {minimum}."
+        )
+
+
+def _check_quantizations(config: "Config") -> None:
+    unknown = [q for q in config.quantizations if q not in QUANTIZATIONS]
+    if unknown or not config.quantizations:
+        raise UserError(
+            f"--quantizations ({','.join(config.quantizations)}) must be some "
+            f"of {','.join(QUANTIZATIONS)}."
+        )
+
+
+def _check_numbers(config: "Config") -> None:
+    for name in ("learning_rate", "decay_rate"):
+        value = getattr(config, name)
+        if not math.isfinite(value) or not 0 < value <= 1:
+            raise UserError(
+                f"--{name} ({value}) must be above 0 and at most 1."
+            )
+    if not 0 <= config.ema < 1:
+        raise UserError(f"--ema ({config.ema}) must be from 0 to below 1.")
+    if not any(config.loss_weights.values()):
+        raise UserError(
+            f"--l1_weight ({config.l1_weight}), --dice_weight and "
+            "--cross_entropy_weight leave the segmentor no loss; give one of "
+            "them a number above 0."
+        )
+
+
+def _check_image_size(config: "Config") -> None:
+    multiple = SEGMENTORS[config.segmentor].size_multiple
+    if config.image_size % multiple:
+        below = config.image_size // multiple * multiple
+        raise UserError(
+            f"--image_size ({config.image_size}) must be a multiple of "
+            f"{multiple} for --segmentor={config.segmentor}; use "
+            f"{nearest(below, multiple)}."
+        )
+
+
+def _check_label_weights(config: "Config") -> None:
+    given = config.label_weights
+    shown = ",".join(map(str, given))
+    try:
+        weights = tuple(float(weight) for weight in given)
+    except ValueError as error:
+        raise UserError(
+            f"--label_weights ({shown}) must be numbers, one for each label."
+        ) from error
+    if given and len(given) != config.num_labels:
+        raise UserError(
+            f"--label_weights ({shown}) must be as many as --num_labels "
+            f"({config.num_labels})."
+        )
+    if not all(0 <= w < math.inf for w in weights) or (
+        given and not sum(weights)
+    ):
+        raise UserError(
+            f"--label_weights ({shown}) must be 0 or more, and not all 0."
+        )
+    object.__setattr__(config, "label_weights", weights)
+
+
+def _check_labels_per_step(config: "Config") -> None:
+    if config.num_labels > MAX_LABELS:
+        raise UserError(
+            f"--num_labels ({config.num_labels}) must be at most {MAX_LABELS}."
+        )
+    sampled = config.critic_labels_per_step
+    if sampled > config.num_labels:
+        raise UserError(
+            f"--critic_labels_per_step ({sampled}) is more than the "
+            f"--num_labels ({config.num_labels}); use 0 for all."
+        )
+    if 0 < sampled < config.num_labels and config.critic_form != "shared":
+        raise UserError(
+            f"--critic_labels_per_step ({sampled}) needs "
+            f"--critic_form=shared, not {config.critic_form}."
+        )
+
+
+def _check_folders(config: "Config") -> None:
+    if bool(config.image_dir) != bool(config.label_map_dir):
+        given = "image_dir" if config.image_dir else "label_map_dir"
+        other = "label_map_dir" if config.image_dir else "image_dir"
+        raise UserError(
+            f"--{given} ({getattr(config, given)}) needs --{other} too."
+        )
+    if config.data_dir and config.image_dir:
+        raise UserError(
+            f"--data_dir ({config.data_dir}) and --image_dir "
+            f"({config.image_dir}) exclude each other; give one."
+        )
+
+
+def nearest(below: int, step: int) -> str:
+    """Names the multiples of ``step`` around a refused value."""
+    return f"{below} or {below + step}" if below else str(step)

@@ -1,1 +1,0 @@
-"""Finding, checking, reading and streaming pairs of image and label map."""

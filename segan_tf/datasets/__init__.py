@@ -1,0 +1,1 @@
+"""Finding, checking, reading and splitting image and label map pairs."""

@@ -1,0 +1,79 @@
+"""Groups of pairs, such as a patient's, that no split may divide."""
+
+import csv
+from collections.abc import Mapping, Sequence, Set
+
+from segan_tf import config
+
+
+def read_groups(path: str, known: Set[str]) -> dict[str, str]:
+    """Reads the group of every id from a CSV file with columns id and group.
+
+    Args:
+      path: of the file; ids of no pair are passed over.
+      known: the ids of the pairs.
+
+    Raises:
+      config.UserError: the file cannot be read, or an id has no group or
+        two.
+    """
+    try:
+        with open(path, encoding="utf-8-sig", newline="") as stream:
+            rows = list(csv.DictReader(stream))
+    except OSError as error:
+        raise config.UserError(
+            f"--groups ({path}) cannot be read ({error.strerror}); check the "
+            "path."
+        ) from error
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise config.UserError(
+            f"--groups ({path}) is not a CSV file; give the columns id and "
+            "group."
+        ) from error
+    group_of: dict[str, str] = {}
+    for row in rows:
+        name, group = row.get("id"), row.get("group")
+        if not name or not group:
+            raise config.UserError(
+                f"--groups ({path}) must have the columns id and group, both "
+                f"filled in every row, but has {dict(row)}."
+            )
+        if group_of.setdefault(name, group) != group:
+            raise config.UserError(
+                f"--groups ({path}) puts {name} into {group_of[name]} and "
+                f"{group}; an id belongs to one group."
+            )
+    missing = sorted(known - set(group_of))
+    if missing:
+        raise config.UserError(
+            f"--groups ({path}) names no group for {len(missing)} of the "
+            f"pairs, such as {missing[0]}; add a row for each."
+        )
+    return group_of
+
+
+def check_divided_groups(
+    names: Mapping[str, Sequence[str]],
+    group_of: Mapping[str, str],
+    path: str | None,
+) -> None:
+    """Refuses splits that share a group: what was learned would be tested.
+
+    Args:
+      names: the ids of each split.
+      group_of: the group of each id.
+      path: of the file, for the error.
+
+    Raises:
+      config.UserError: names the group and its two splits.
+    """
+    split_of: dict[str, str] = {}
+    for split, ids in names.items():
+        for group in sorted({group_of[name] for name in ids}):
+            other = split_of.setdefault(group, split)
+            if other != split:
+                raise config.UserError(
+                    f"--groups ({path}): {group} stands in the {other} and "
+                    f"the {split} split; put all of its pairs into one, with "
+                    "--test_list or --num_test."
+                )

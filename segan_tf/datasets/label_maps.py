@@ -1,0 +1,234 @@
+"""Reads label maps as zeros and ones, whatever marks the labels in them."""
+
+import os
+from collections.abc import Sequence
+
+import numpy as np
+from PIL import Image
+
+from segan_tf import config
+from segan_tf import labels as labels_lib
+from segan_tf.datasets import pairs
+from segan_tf.imaging import images
+
+# How many of a label map's wrong values an error shows.
+SHOWN_VALUES = 5
+_COLOR_CODE = np.array([256 * 256, 256, 1], np.int32)  # RGB -> 0xRRGGBB
+
+
+def label_map_size(pair: pairs.Pair) -> tuple[int, int]:
+    """Reads the (width, height) of a pair's label map from the headers.
+
+    Raises:
+      config.UserError: a file cannot be read, or those of the labels
+        differ in size.
+    """
+    sizes = [images.image_size_of(path) for path in pair.label_map_paths]
+    _check_other_sizes(pair, sizes)
+    return sizes[0]
+
+
+def read_label_map(pair: pairs.Pair, labels: labels_lib.Labels) -> np.ndarray:
+    """Reads a pair's label map, from one file or from one for each label.
+
+    Returns:
+      uint8 [height, width, labels] in {0, 1}.
+
+    Raises:
+      config.UserError: a file cannot be read, those of the labels differ
+        in size, or multiclass labels overlap.
+    """
+    if len(pair.label_map_paths) == 1:
+        return read_label_file(pair.label_map_paths[0], labels)
+    maps = [read_label_file(path) for path in pair.label_map_paths]
+    _check_other_sizes(pair, [a_map.shape[1::-1] for a_map in maps])
+    label_map = np.concatenate(maps, axis=-1)
+    overlap = int(np.count_nonzero(label_map.sum(axis=-1) > 1))
+    if labels.multiclass and overlap:
+        raise config.UserError(
+            f"{', '.join(pair.label_map_paths)} overlap in {overlap} pixels; "
+            "mend them, or give --label_kind=multilabel."
+        )
+    return label_map
+
+
+def values_found(
+    pair: pairs.Pair, labels: labels_lib.Labels
+) -> tuple[str, ...]:
+    """Names every value, or color, that a pair's label map holds.
+
+    Raises:
+      config.UserError: as `read_label_map`.
+    """
+    by_color = labels.by_color
+    found = set()
+    for path in pair.label_map_paths:
+        values = read_label_values(path, by_color=by_color)
+        found.update(name_values(values, by_color=by_color))
+    return tuple(sorted(found))
+
+
+def read_pair(
+    pair: pairs.Pair, labels: labels_lib.Labels
+) -> tuple[np.ndarray, np.ndarray]:
+    """Reads an image and its label map.
+
+    Returns:
+      uint8 [height, width, 3] RGB, and uint8 [height, width, labels] in
+      {0, 1}.
+
+    Raises:
+      config.UserError: as `read_label_map`, or the two differ in size.
+    """
+    image = images.read_image(pair.image_path)
+    label_map = read_label_map(pair, labels)
+    problem = size_problem(pair, image.shape[1::-1], label_map.shape[1::-1])
+    if problem:
+        raise config.UserError(problem)
+    return image, label_map
+
+
+def size_problem(
+    pair: pairs.Pair, image_size: tuple[int, int], map_size: tuple[int, int]
+) -> str:
+    """Says that image and label map differ in size, or returns ""."""
+    if image_size == map_size:
+        return ""
+    return (
+        f"{pair.image_path} is {image_size[0]}x{image_size[1]} pixels but its "
+        f"label map {pair.label_map_paths[0]} is {map_size[0]}x{map_size[1]}; "
+        "they must be of one size."
+    )
+
+
+def _check_other_sizes(
+    pair: pairs.Pair, sizes: Sequence[tuple[int, int]]
+) -> None:
+    """Refuses label maps of one image that differ in size."""
+    for path, size in zip(pair.label_map_paths, sizes, strict=True):
+        if size != sizes[0]:
+            raise config.UserError(
+                f"{path} is {size[0]}x{size[1]} pixels but "
+                f"{pair.label_map_paths[0]} is {sizes[0][0]}x{sizes[0][1]}; "
+                "the label maps of an image must be of one size."
+            )
+
+
+def read_label_file(
+    path: str | os.PathLike,
+    labels: labels_lib.Labels = labels_lib.LESION,
+) -> np.ndarray:
+    """Reads a label map.
+
+    For one label the image holds 0 and one other value, whichever; one
+    value alone is an empty (0) or a full map. For k labels it holds the
+    label's number, 0 to k, where 0 is no label. `labels.marks` can say
+    otherwise. A palette map is read by its colors if all of them are gray,
+    else by its palette numbers. What is transparent counts as 0.
+
+    Returns:
+      uint8 [height, width, labels.count] in {0, 1}; the last axis is one
+      map for each label 1 to k.
+
+    Raises:
+      config.UserError: as for `read_image`, or other values than these.
+    """
+    values = read_label_values(path, by_color=labels.by_color)
+    if not labels.marks and labels.count == 1:
+        if not np.all((values == 0) | (values == values.max())):
+            raise _wrong_values(path, values, labels)
+        return (values > 0).astype(np.uint8)[:, :, None]
+    marks = labels.marks or [(i, i) for i in range(labels.count + 1)]
+    label_map = np.zeros((*values.shape, labels.count), np.uint8)
+    unknown = np.ones(values.shape, bool)
+    for value, label in marks:
+        here = values == value
+        unknown &= ~here
+        if label:
+            label_map[..., label - 1] |= here
+    if unknown.any():
+        raise _wrong_values(path, values, labels)
+    return label_map
+
+
+def read_label_values(
+    path: str | os.PathLike, *, by_color: bool = False
+) -> np.ndarray:
+    """Reads what a label map holds, before it is taken for labels.
+
+    Args:
+      path: of the image.
+      by_color: gives colors, 0xRRGGBB, instead of values.
+
+    Returns:
+      int32 [height, width].
+
+    Raises:
+      config.UserError: as for `read_image`, or colors instead of values.
+    """
+    image = images.decode(path)
+    if not by_color:
+        return _label_values(path, image)
+    return (
+        np.asarray(images.over(image, "black")).astype(np.int32) @ _COLOR_CODE
+    )
+
+
+def name_values(values: np.ndarray, *, by_color: bool) -> list[str]:
+    """Names the values, or colors, in a label map, each once, in order."""
+    found = np.unique(values).tolist()
+    return [f"#{value:06x}" if by_color else str(value) for value in found]
+
+
+def _wrong_values(
+    path: str | os.PathLike, values: np.ndarray, labels: labels_lib.Labels
+) -> config.UserError:
+    """Says which values a label map holds and how to save it instead."""
+    if labels.marks:
+        marks = np.array([mark for mark, _ in labels.marks])
+        # Those that are not named alone: an image may hold thousands.
+        values = values[~np.isin(values, marks)]
+        named = _some(name_values(marks, by_color=labels.by_color))
+        wanted = f"{labels_lib.FILE_NAME} names {named} alone"
+        remedy = "name it there, or null for background"
+    elif labels.count == 1:
+        wanted = "a label map for one label must be two-valued"
+        remedy = (
+            "save it as PNG with 0 and 255, or give --num_labels if these are "
+            "several labels"
+        )
+    else:
+        wanted = f"--num_labels ({labels.count}) allows 0 to {labels.count}"
+        remedy = "save it as PNG with the numbers of the labels"
+    what = "colors" if labels.by_color else "values"
+    found = _some(name_values(values, by_color=labels.by_color))
+    return config.UserError(
+        f"{path} holds the {what} {found}; {wanted}; {remedy}."
+    )
+
+
+def _some(names: list[str]) -> str:
+    """Lists the first names and counts the rest."""
+    shown = ", ".join(names[:SHOWN_VALUES])
+    if len(names) > SHOWN_VALUES:
+        shown += f" and {len(names) - SHOWN_VALUES} more"
+    return shown
+
+
+def _label_values(path: str | os.PathLike, image: Image.Image) -> np.ndarray:
+    """Returns a label map's values as integers [height, width]."""
+    if image.mode in ("1", "L") or image.mode.startswith("I"):
+        return np.asarray(image).astype(np.int32)
+    if image.mode == "P":
+        palette = np.reshape(image.getpalette("RGB"), (-1, 3))
+        if np.any(palette != palette[:, :1]):
+            return np.asarray(image).astype(np.int32)
+    rgb = np.asarray(images.over(image, "black")).astype(np.int32)
+    if np.any(rgb != rgb[:, :, :1]):
+        found = name_values(rgb @ _COLOR_CODE, by_color=True)
+        raise config.UserError(
+            f"{path} holds the colors {_some(found)}; say in a "
+            f"{labels_lib.FILE_NAME} which label each color is, or save it as "
+            "PNG with the numbers of the labels."
+        )
+    return rgb[:, :, 0]

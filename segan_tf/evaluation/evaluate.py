@@ -1,0 +1,191 @@
+"""Scores a model on a split, at the images' own size."""
+
+import dataclasses
+import datetime
+import os
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from segan_tf import console, run_dir, startup
+from segan_tf import labels as labels_lib
+from segan_tf.config import DATA_FIELDS, RESPLIT_FIELDS, Config, UserError
+from segan_tf.datasets import label_maps, loading, pairs, splits
+from segan_tf.evaluation import report, scores
+
+if TYPE_CHECKING:
+    from segan_tf.inference.predictor import Predictor
+
+
+@dataclasses.dataclass(frozen=True)
+class Evaluation:
+    """What an evaluation found, and where its files are.
+
+    Attributes:
+      results: what results.json holds, see `report.build_results`.
+      report_dir: holds results.json, per_image.csv and gallery.png.
+    """
+
+    results: dict[str, Any]
+    report_dir: str
+
+    def summary(self) -> str:
+        """Formats the results as a table for the terminal."""
+        return (
+            f"{report.format_table(self.results)}\nresults, per_image.csv and "
+            f"gallery.png are in {self.report_dir}"
+        )
+
+
+def evaluate(config: Config, *, command: Sequence[str] = ()) -> Evaluation:
+    """Scores a model on a split and writes results.json, CSV and gallery.
+
+    The model is ``model``, else the run in ``model_dir``; the report goes to
+    ``<model_dir>/evaluation_<split>``. The pairs are those that the run
+    recorded, unless the configuration gives others.
+
+    Args:
+      config: the settings that are given replace those of the run.
+      command: recorded in results.json.
+
+    Raises:
+      UserError: there is no model, no pair to score, or a pair is unreadable
+        and ``skip_bad_pairs`` is not set.
+    """
+    alone = config.model and not run_dir.has_flags(config.model_dir)
+    split_again = alone or run_dir.gives(config, RESPLIT_FIELDS)
+    if not alone:
+        config = run_dir.merge(run_dir.read_flags(config.model_dir), config)
+    labels = loading.load_labels(config)
+    divided = loading.find_splits(config, labels, split_again=split_again)
+    chosen = loading.choose_pairs(config, divided)
+    if split_again:
+        _warn_of_trained_ids(config, chosen)
+    startup.import_tensorflow()
+    from segan_tf.inference.predictor import Predictor
+
+    predictor = Predictor(config.model or config.model_dir, tta=config.tta)
+    _check_other_labels(config, labels, predictor.labels)
+    began = time.monotonic()
+    scored, unreadable = _score_all(config, predictor, labels, chosen)
+    metadata = {
+        **run_dir.describe_environment(command),
+        "date": datetime.date.today().isoformat(),
+        "model": predictor.description,
+        "split": config.split,
+        "tta": config.tta,
+        "data": {name: getattr(config, name) for name in DATA_FIELDS},
+        "unreadable": unreadable,
+        "seconds": round(time.monotonic() - began, 1),
+        "training": run_dir.read_training(config.model_dir),
+    }
+    return _write_report(config, predictor, labels, chosen, scored, metadata)
+
+
+def _write_report(
+    config: Config,
+    predictor: "Predictor",
+    labels: labels_lib.Labels,
+    chosen: Sequence[pairs.Pair],
+    scored: Sequence[scores.Score],
+    metadata: dict[str, Any],
+) -> Evaluation:
+    by_id = {pair.id: pair for pair in chosen}
+
+    def load(name: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        image, true = label_maps.read_pair(by_id[name], labels)
+        return image, predictor.label_map(image), true
+
+    report_dir = os.path.join(config.model_dir, f"evaluation_{config.split}")
+    try:
+        results = report.write_report(
+            report_dir,
+            scored,
+            labels=predictor.labels,
+            metadata=metadata,
+            load=load,
+        )
+    except OSError as error:
+        raise UserError(
+            f"--model_dir ({config.model_dir}) cannot take the report "
+            f"({error.strerror}); give a folder that can be written."
+        ) from error
+    return Evaluation(results, report_dir)
+
+
+def _score_all(
+    config: Config,
+    predictor: "Predictor",
+    labels: labels_lib.Labels,
+    chosen: Sequence[pairs.Pair],
+) -> tuple[list[scores.Score], list[str]]:
+    """Scores every pair; one that cannot be read does not hide the others."""
+    scored: list[scores.Score] = []
+    problems: dict[str, str] = {}
+    for pair in console.bar(chosen, desc="evaluating", unit="image"):
+        try:
+            scored.append(score_pair(predictor, pair, labels))
+        except UserError as error:
+            problems[pair.id] = str(error)
+    loading.report_problems(config, list(problems.values()), say=console.say)
+    loading.check_nothing(config, scored)
+    return scored, list(problems)
+
+
+def score_pair(
+    predictor: "Predictor",
+    pair: pairs.Pair,
+    labels: labels_lib.Labels,
+) -> scores.Score:
+    """Measures one pair by every metric, at the image's own size.
+
+    Args:
+      predictor: what predicts its label map.
+      pair: the image and its true label map.
+      labels: how the true label map marks the labels.
+
+    Raises:
+      UserError: a file cannot be read, or the sizes differ.
+    """
+    image, true = label_maps.read_pair(pair, labels)
+    predicted = predictor.label_map(image)
+    return scores.score_image(pair.id, predicted, true, predictor.labels)
+
+
+def _check_other_labels(
+    config: Config,
+    of_data: labels_lib.Labels,
+    of_model: labels_lib.Labels,
+) -> None:
+    """Refuses to score a model by label maps of other labels.
+
+    Raises:
+      UserError: their names differ, or their number or kind.
+    """
+    default = labels_lib.default_names(of_data.count)
+    named_alike = of_data.names in (of_model.names, default)
+    counts_differ = of_data.count != of_model.count
+    # The kind is moot for one label.
+    kinds_differ = of_data.multiclass != of_model.multiclass
+    if counts_differ or not named_alike or (of_data.count > 1 and kinds_differ):
+        raise UserError(
+            f"--model ({config.model or config.model_dir}) has the "
+            f"{of_model.label_kind} labels {', '.join(of_model.names)}, the "
+            f"label maps the {of_data.label_kind} {', '.join(of_data.names)}; "
+            "give the model's with --label_names."
+        )
+
+
+def _warn_of_trained_ids(config: Config, chosen: list[pairs.Pair]) -> None:
+    if not os.path.exists(os.path.join(config.model_dir, splits.FILE_NAME)):
+        return  # a model_dir that was handed on without its splits
+    trained = set(splits.read_split_ids(config.model_dir).get("train", ()))
+    count = sum(pair.id in trained for pair in chosen)
+    if count:
+        console.say(
+            f"warning: {count} of the {len(chosen)} pairs have ids that the "
+            "model was trained on; if they are the same images, the figures "
+            "are too good"
+        )

@@ -1,0 +1,1 @@
+"""Prediction with a Keras model, a SavedModel or a TFLite model."""

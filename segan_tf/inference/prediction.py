@@ -1,0 +1,198 @@
+"""Label maps, overlays and a table of the images of a folder."""
+
+import csv
+import dataclasses
+import io
+import os
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from segan_tf import console, files, run_dir, startup
+from segan_tf import labels as labels_lib
+from segan_tf.config import PRETRAINED, Config, UserError
+from segan_tf.imaging import contact_sheet, images, overlays
+
+if TYPE_CHECKING:
+    from segan_tf.inference.predictor import Predictor
+
+_LEGEND_TILE_PX = 300  # gives the legend the size it has in a gallery
+
+
+@dataclasses.dataclass(frozen=True)
+class PredictionSummary:
+    """What became of the images that were to be segmented.
+
+    Attributes:
+      output_dir: where the label maps are.
+      predicted: how many have a label map.
+      skipped: path -> why it has none.
+    """
+
+    output_dir: str
+    predicted: int
+    skipped: dict[str, str]
+
+
+def predict(config: Config) -> PredictionSummary:
+    """Segments the images of ``input`` and writes to ``output_dir``.
+
+    Raises:
+      UserError: there is no image, or model or output_dir cannot be used.
+    """
+    if not config.input:
+        raise UserError(
+            "--input is missing; give an image or a folder of images."
+        )
+    paths = images.find_images(config.input)
+    model = choose_model(config)
+    if run_dir.has_flags(model):
+        run_dir.check_same_model(run_dir.read_flags(model), config)
+    return predict_images(
+        paths, model=model, output_dir=config.output_dir, tta=config.tta
+    )
+
+
+def choose_model(config: Config) -> str:
+    """Takes the named model, else the run in model_dir, else the released."""
+    if config.model:
+        return config.model
+    if "model_dir" in config.given or run_dir.has_flags(config.model_dir):
+        return config.model_dir
+    return PRETRAINED
+
+
+def predict_images(
+    paths: Sequence[str], *, model: str, output_dir: str, tta: bool = False
+) -> PredictionSummary:
+    """Writes label map and overlay of every image, and a CSV of them all.
+
+    Label maps have the image's own size. ``<id>_label_map.png`` holds 0 or
+    255 for one label and the labels' numbers, in color, for multiclass ones;
+    multilabel ones have ``<id>_<label>.png`` each, 0 or 255.
+
+    Args:
+      paths: the images, of one folder.
+      model: see `predictor.Predictor`.
+      output_dir: made if missing.
+      tta: see `predictor.average_flips`.
+
+    Returns:
+      How many were segmented, and which were not.
+
+    Raises:
+      UserError: the model or output_dir cannot be used, or two images have
+        the same id.
+    """
+    _check_equal_ids(paths)
+    _check_input_folder(paths, output_dir)
+    startup.import_tensorflow()
+    from segan_tf.inference.predictor import Predictor
+
+    predictor = Predictor(model, tta=tta)
+    console.say(f"predicting with {predictor.description}")
+    try:
+        os.makedirs(output_dir, exist_ok=True)
+        rows: list[dict] = []
+        skipped = {}
+        for path in console.bar(paths, desc="predicting", unit="image"):
+            try:
+                image = images.read_image(path)
+            except UserError as error:
+                skipped[path] = str(error)
+                console.say(f"skipped: {error}")
+                continue
+            rows.append(_write_prediction(predictor, path, image, output_dir))
+        _write_csv(os.path.join(output_dir, "predictions.csv"), rows)
+        if predictor.labels.count > 1:
+            _write_legend(predictor.labels, output_dir)
+    except OSError as error:
+        raise UserError(
+            f"--output_dir ({output_dir}) cannot be written "
+            f"({error.strerror}); give a folder that can."
+        ) from error
+    return PredictionSummary(output_dir, len(rows), skipped)
+
+
+def _write_prediction(
+    predictor: "Predictor", path: str, image: np.ndarray, output_dir: str
+) -> dict:
+    name = images.image_id(path)
+    labels = predictor.labels
+    probability_map = predictor.probability_map(image)
+    label_map = predictor.decide(probability_map)
+    stem = os.path.join(output_dir, name)
+    _write_label_map(stem, label_map, labels)
+    if labels.count == 1:
+        overlay = overlays.overlay(image, label_map[..., 0])
+    else:
+        overlay = overlays.overlay_labels(image, label_map, labels.colors)
+    images.write_png(f"{stem}_overlay.png", overlay)
+    row = {"id": name, "width": image.shape[1], "height": image.shape[0]}
+    for label, slug in enumerate(labels.slugs):
+        inside = probability_map[..., label][label_map[..., label] > 0]
+        fraction = inside.size / label_map[..., label].size
+        row[f"{slug}_area_px"] = inside.size
+        row[f"{slug}_fraction"] = f"{fraction:.6f}"
+        row[f"{slug}_mean_probability"] = (
+            f"{inside.mean():.6f}" if inside.size else ""
+        )
+    return row
+
+
+def _write_label_map(
+    stem: str, label_map: np.ndarray, labels: labels_lib.Labels
+) -> None:
+    """Writes uint8 [h, w, labels] in {0, 1} as one PNG, or one a label."""
+    if labels.count == 1:
+        images.write_png(f"{stem}_label_map.png", label_map * 255)
+    elif labels.multiclass:
+        numbers = label_map @ np.arange(1, labels.count + 1, dtype=np.uint8)
+        images.write_index_png(f"{stem}_label_map.png", numbers, labels.colors)
+    else:
+        for label, slug in enumerate(labels.slugs):
+            images.write_png(f"{stem}_{slug}.png", label_map[..., label] * 255)
+
+
+def _write_legend(labels: labels_lib.Labels, output_dir: str) -> None:
+    """Writes which color is which label."""
+    legend = contact_sheet.sheet(
+        [],
+        columns=1,
+        tile_px=_LEGEND_TILE_PX,
+        title="",
+        legend=tuple(zip(labels.names, labels.colors, strict=True)),
+    )
+    images.write_png(os.path.join(output_dir, "legend.png"), np.array(legend))
+
+
+def _write_csv(path: str, rows: list[dict]) -> None:
+    text = io.StringIO()
+    columns = list(rows[0]) if rows else ["id"]
+    writer = csv.DictWriter(text, columns, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    files.write_text(path, text.getvalue())
+
+
+def _check_input_folder(paths: Sequence[str], output_dir: str) -> None:
+    """Refuses to write where a label map of that name may be an input."""
+    folder = os.path.dirname(paths[0]) or os.curdir
+    if os.path.exists(output_dir) and os.path.samefile(folder, output_dir):
+        raise UserError(
+            f"--output_dir ({output_dir}) is the folder of the images; give "
+            "another, so that nothing there is written over."
+        )
+
+
+def _check_equal_ids(paths: Sequence[str]) -> None:
+    """Refuses two images whose outputs would overwrite each other."""
+    by_id: dict[str, str] = {}
+    for path in paths:
+        other = by_id.setdefault(images.image_id(path), path)
+        if other != path:
+            raise UserError(
+                f"--input: {other} and {path} would write the same "
+                f"{images.image_id(path)}_label_map.png; rename one."
+            )

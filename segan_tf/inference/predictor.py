@@ -1,0 +1,141 @@
+"""Segments images of any size with any kind of trained model.
+
+Everything between an image and its label map happens here and below: resizing
+to the model's size, normalizing, the model, resizing back, and the decision.
+"""
+
+import dataclasses
+import os
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import numpy as np
+from PIL import Image
+
+from segan_tf import labels as labels_lib
+from segan_tf.config import PRETRAINED
+from segan_tf.imaging import images, preprocessing
+from segan_tf.inference import backends
+
+if TYPE_CHECKING:
+    import keras
+
+# The views of test-time augmentation: no flip, either, both.
+_FLIPPED_AXES = ((), (0,), (1,), (0, 1))
+
+
+@dataclasses.dataclass(frozen=True)
+class Prediction:
+    """What a model finds in one image, at the image's own size.
+
+    Attributes:
+      probability_map: float32 [height, width, labels] in [0, 1].
+      label_map: uint8 [height, width, labels] in {0, 1}.
+    """
+
+    probability_map: np.ndarray
+    label_map: np.ndarray
+
+
+class Predictor:
+    """Segments images of any size.
+
+    >>> predictor = Predictor.from_pretrained()
+    >>> prediction = predictor("lesion.jpg")
+    >>> prediction.label_map.shape
+    (1024, 1536, 1)
+
+    Attributes:
+      labels: what the channels of the maps are.
+      description: the file or release that was loaded, for the log.
+    """
+
+    def __init__(
+        self,
+        model: "str | os.PathLike[str] | keras.Model",
+        *,
+        labels: labels_lib.Labels | None = None,
+        tta: bool = False,
+    ) -> None:
+        """Loads a model.
+
+        Args:
+          model: a model_dir, a SavedModel folder, a TFLite file, "pretrained"
+            for the released model, or a Keras segmentor: float32 [batch, size,
+            size, 3], normalized -> float32 [batch, size, size, labels].
+          labels: of a Keras segmentor's channels; lesion by default.
+          tta: average over the image and its flips (test-time augmentation),
+            at four times the cost.
+
+        Raises:
+          UserError: the path is none of these, or the model is damaged.
+        """
+        backend = backends.open_backend(model, labels=labels)
+        self.labels = backend.labels
+        self.description = backend.description
+        self._probability_map = backend.probability_map
+        if tta:
+            self._probability_map = average_flips(backend.probability_map)
+
+    @classmethod
+    def from_pretrained(cls, *, tta: bool = False) -> "Predictor":
+        """Loads the released model for skin lesions, see docs/model_card.md."""
+        return cls(PRETRAINED, tta=tta)
+
+    def __call__(
+        self, image: "np.ndarray | Image.Image | str | os.PathLike[str]"
+    ) -> Prediction:
+        """Segments one image.
+
+        Args:
+          image: uint8 [height, width, 3] RGB, a PIL image, or the path of a
+            JPEG, PNG or BMP file; turned upright by its EXIF orientation.
+
+        Returns:
+          The probability map and the label map, of the image's own size.
+
+        Raises:
+          TypeError: it is an array of another dtype or shape.
+          UserError: the file cannot be read.
+        """
+        probability_map = self.probability_map(images.as_rgb(image))
+        return Prediction(probability_map, self.decide(probability_map))
+
+    def predict(
+        self, image: "np.ndarray | Image.Image | str | os.PathLike[str]"
+    ) -> Prediction:
+        """Segments one image, as calling the predictor does."""
+        return self(image)
+
+    def probability_map(self, image: np.ndarray) -> np.ndarray:
+        """Maps uint8 [h, w, 3] RGB to float32 [h, w, labels] in [0, 1]."""
+        return self._probability_map(image)
+
+    def label_map(self, image: np.ndarray) -> np.ndarray:
+        """Maps uint8 [h, w, 3] RGB to uint8 [h, w, labels] in {0, 1}."""
+        return self.decide(self.probability_map(image))
+
+    def decide(self, probability_map: np.ndarray) -> np.ndarray:
+        """Maps float32 [h, w, labels] to uint8 of that shape in {0, 1}."""
+        decided = preprocessing.decide_label_map(
+            probability_map, multiclass=self.labels.multiclass
+        )
+        return decided.numpy().astype(np.uint8)
+
+
+def average_flips(
+    probability_map: Callable[[np.ndarray], np.ndarray],
+) -> Callable[[np.ndarray], np.ndarray]:
+    """Averages over the image and its flips, each flipped back.
+
+    A lesion has no upright, so all four are equally good views of it.
+    """
+
+    def averaged(image: np.ndarray) -> np.ndarray:
+        views = []
+        for axes in _FLIPPED_AXES:
+            view = np.ascontiguousarray(np.flip(image, axes))
+            views.append(np.flip(probability_map(view), axes))
+        return np.mean(views, axis=0)
+
+    return averaged

@@ -1,0 +1,104 @@
+"""A TFLite model of this program, opened and run in LiteRT.
+
+This file imports no TensorFlow, so that what the model takes on a device can
+be measured in a process without it.
+"""
+
+import json
+import os
+import zipfile
+
+import numpy as np
+from ai_edge_litert import interpreter as litert
+
+from segan_tf import console, labels
+
+SIGNATURE = "serving_default"
+INPUT = "image"
+OUTPUT = "probability_map"
+# In the file itself, whose end is a zip archive: what is fed and what comes
+# back. The JSON file beside the model repeats it, with the model's hash.
+CONTRACT_NAME = "contract.json"
+
+_LARGEST_PIXEL_VALUE = 255
+
+
+class TFLiteModel:
+    """A model that takes plain pixels and gives probabilities.
+
+    >>> model = TFLiteModel("segan_int8.tflite")
+    >>> probability_map = model.segment(image)
+
+    Attributes:
+      interpreter: LiteRT's.
+      contract: what the file says of itself.
+      labels: of the channels of the probability map.
+      size: (height, width) of its images.
+    """
+
+    def __init__(
+        self, path: str | os.PathLike[str], *, num_threads: int | None = None
+    ) -> None:
+        """Opens a file.
+
+        Args:
+          path: of the file.
+          num_threads: for the operators; LiteRT's own choice by default.
+
+        Raises:
+          ValueError: it is damaged or no model of this program; says why in
+            one line.
+        """
+        try:
+            with console.capture_output():  # LiteRT tells of its delegate
+                # It verifies every offset in the file.
+                self.interpreter = litert.Interpreter(
+                    model_path=os.fspath(path), num_threads=num_threads
+                )
+                self.interpreter.allocate_tensors()
+            self._run = self.interpreter.get_signature_runner(SIGNATURE)
+        except (ValueError, KeyError, RuntimeError) as error:
+            raise ValueError(_first_line(error)) from error
+        self._input = _named("input", INPUT, self._run.get_input_details())
+        self._output = _named("output", OUTPUT, self._run.get_output_details())
+        self.contract = _read_contract(path)
+        self.labels = _labels_of(self.contract)
+        _, *self.size, _ = self._input["shape"].tolist()
+
+    def segment(self, image: np.ndarray) -> np.ndarray:
+        """Maps an image to its probability map.
+
+        Args:
+          image: float32 or uint8 [1, height, width, 3], RGB, 0..255.
+
+        Returns:
+          float32 [1, height, width, labels] in [0, 1].
+        """
+        if self._input["dtype"] == np.uint8:
+            image = np.clip(np.rint(image), 0, _LARGEST_PIXEL_VALUE)
+        return self._run(**{INPUT: image.astype(self._input["dtype"])})[OUTPUT]
+
+
+def _named(what: str, name: str, details: dict) -> dict:
+    if list(details) != [name]:
+        raise ValueError(f"its {what} is {', '.join(details)}, not {name}")
+    return details[name]
+
+
+def _read_contract(path: str | os.PathLike[str]) -> dict:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return json.loads(archive.read(CONTRACT_NAME))
+    except (zipfile.BadZipFile, KeyError, ValueError) as error:
+        raise ValueError(f"it holds no {CONTRACT_NAME}") from error
+
+
+def _labels_of(contract: dict) -> labels.Labels:
+    try:
+        return labels.described(contract)
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"its {CONTRACT_NAME} names no labels") from error
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]

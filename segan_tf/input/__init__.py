@@ -1,0 +1,1 @@
+"""The training input: cached pairs, augmentation and batches."""

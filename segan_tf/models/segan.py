@@ -1,0 +1,65 @@
+"""The segmentor S: a fully convolutional encoder-decoder."""
+
+import keras
+
+from segan_tf.models import blocks
+
+
+def build_segan(
+    *,
+    image_size: int = 128,
+    width: int = 64,
+    num_labels: int = 1,
+    multiclass: bool = True,
+    synchronized: bool = False,
+    dtype: str = "float32",
+) -> keras.Model:
+    """Builds the reference's segmentor.
+
+    Four 4x4 stride-2 convolutions (width x 1, 2, 4, 8), then resize x2 + 3x3
+    convolutions (width x 4, 2, 1, labels) with a skip connection at every
+    level that has a partner of its size; a sigmoid at the end, the only one, or
+    a softmax for several multiclass labels.
+
+    Args:
+      image_size: pixels a side, a multiple of 16.
+      width: channels of the first level (64 in the reference).
+      num_labels: channels of the label map, background not counted.
+      multiclass: at most one label holds at a pixel.
+      synchronized: batch statistics over all replicas.
+      dtype: Keras dtype policy; the last layer is float32 under each.
+
+    Returns:
+      A functional model ``segmentor``: image float32 [batch, image_size,
+      image_size, 3], normalized -> predicted_label_map float32 [batch,
+      image_size, image_size, num_labels] in [0, 1].
+    """
+    image = keras.Input((image_size, image_size, 3), name="image")
+
+    # Encoder
+    x, levels = image, []
+    for level, multiple in enumerate(blocks.LEVEL_MULTIPLES, start=1):
+        x = blocks.down(
+            x,
+            width * multiple,
+            name=f"down{level}",
+            normalized=level > 1,
+            synchronized=synchronized,
+            dtype=dtype,
+        )
+        levels.append(x)
+
+    # Decoder
+    for level in range(len(levels) - 1, 0, -1):
+        x = blocks.up(
+            x,
+            levels[level - 1],
+            width * blocks.LEVEL_MULTIPLES[level - 1],
+            name=f"up{level}",
+            synchronized=synchronized,
+            dtype=dtype,
+        )
+    x = blocks.ResizeConv(num_labels, name="logits", dtype=dtype)(x)
+
+    label_map = blocks.label_map(x, multiclass=multiclass, name="label_map")
+    return keras.Model(image, label_map, name="segmentor")

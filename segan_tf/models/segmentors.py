@@ -1,0 +1,57 @@
+"""The table of segmentors: how each is built, and what it needs.
+
+Imports no TensorFlow, so that flags are checked before anything slow starts.
+A new segmentor is a file with its builder and a row here.
+"""
+
+import dataclasses
+import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import keras
+
+
+@dataclasses.dataclass(frozen=True)
+class Segmentor:
+    """A row of the table.
+
+    Attributes:
+      module: where the builder is, `segan_tf.models.<module>`.
+      builder: name of the function, called as `segan.build_segan` is.
+      size_multiple: image_size must be a multiple of it, in pixels.
+      pretrained_encoder: name of the function in `module` that gives a new
+        model its ImageNet weights; "" where none are published.
+    """
+
+    module: str
+    builder: str
+    size_multiple: int
+    pretrained_encoder: str = ""
+
+    def build(self, **settings: object) -> "keras.Model":
+        """Builds the model with random weights."""
+        return self._function(self.builder)(**settings)
+
+    def load_imagenet_weights(self, model: "keras.Model") -> None:
+        """Replaces the encoder's random weights with ImageNet's.
+
+        Raises:
+          UserError: the package with the weights is missing or damaged.
+        """
+        self._function(self.pretrained_encoder)(model)
+
+    def _function(self, name: str):
+        module = importlib.import_module(f"segan_tf.models.{self.module}")
+        return getattr(module, name)
+
+
+SEGMENTORS = {
+    "segan": Segmentor("segan", "build_segan", size_multiple=16),
+    "efficientnet_lite0": Segmentor(
+        "efficientnet",
+        "build_efficientnet_lite0",
+        size_multiple=32,
+        pretrained_encoder="load_imagenet_weights",
+    ),
+}

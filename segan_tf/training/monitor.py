@@ -1,0 +1,114 @@
+"""Watches the adversarial game: what goes wrong in it is said in words."""
+
+import dataclasses
+
+import keras
+import numpy as np
+
+from segan_tf import config
+from segan_tf.models import weights
+
+# then 4/5 of the image a side: still most of it, as in testing; ours
+EMPTY_SHARE = 1e-4  # of all pixels: below it a loop's maps are empty; ours
+BLIND_DISTANCE = 1e-5  # multi-scale L1 below it: the critic is blind; ours
+SATURATED_SHARE = 0.8  # of the critic's weights at the bound; ours
+
+_REMEDY = (
+    "the last good checkpoint is kept. Start another --model_dir with a lower "
+    "--learning_rate or --critic_clip."
+)
+
+
+class Diverged(config.UserError):
+    """A loss is no longer a finite number."""
+
+
+def check_not_finite(first_step: int, logs: dict[str, np.ndarray]) -> None:
+    """Stops the run at the first loss that is not a finite number.
+
+    Args:
+      first_step: step of the first row.
+      logs: name -> float32 [steps] or [steps, scales].
+
+    Raises:
+      Diverged: names the step, the loss and what to do.
+    """
+    for row in range(len(next(iter(logs.values())))):
+        for name, values in logs.items():
+            if not np.all(np.isfinite(values[row])):
+                value = np.asarray(values[row]).ravel()
+                bad = value[~np.isfinite(value)][0]
+                raise Diverged(
+                    f"step {first_step + row}: {name} is {bad}; {_REMEDY}"
+                )
+
+
+def check_not_finite_weights(step: int, model: keras.Model) -> None:
+    """Stops the run before weights that are no finite numbers are saved.
+
+    Raises:
+      Diverged: names the step, the weights and what to do.
+    """
+    for name, variable in weights.named_weights(model).items():
+        if not np.all(np.isfinite(variable.numpy())):
+            raise Diverged(
+                f"step {step}: {name} of the {model.name} is not "
+                f"finite any more; {_REMEDY}"
+            )
+
+
+def clipped_share(critic: keras.Model, clip: float) -> float:
+    """Measures which share of the critic's trained weights is at the bound."""
+    if not clip:
+        return 0.0
+    values = np.concatenate(
+        [np.ravel(variable.numpy()) for variable in critic.trainable_variables]
+    )
+    return float(np.mean(np.abs(values) >= np.float32(clip)))
+
+
+@dataclasses.dataclass
+class TrainingMonitor:
+    """Warns when the critic saturates or S collapses, once an episode."""
+
+    critic_clip: float
+    _told: set[str] = dataclasses.field(default_factory=set)
+
+    def observe(self, logs: dict[str, float]) -> list[str]:
+        """Looks at the means of a loop.
+
+        Args:
+          logs: ``predicted_share`` and, with a critic, ``multi_scale_l1`` and
+            ``clipped_share``.
+
+        Returns:
+          New warnings, a line each.
+        """
+        found = {}
+        share = logs["predicted_share"]
+        if share < EMPTY_SHARE:
+            found["empty"] = (
+                f"the segmentor predicts empty label maps (share {share:.5f})."
+                " If it goes on, lower --learning_rate or set --dice_weight=1."
+            )
+        if share > 1 - EMPTY_SHARE:
+            found["full"] = (
+                f"the segmentor predicts full label maps (share {share:.5f})."
+                " If it goes on, lower --learning_rate or set --dice_weight=1."
+            )
+        distance = logs.get("multi_scale_l1")
+        if distance is not None and distance < BLIND_DISTANCE:
+            found["blind"] = (
+                f"the critic sees no difference (multi-scale L1 {distance:.1e})"
+                ": the segmentor learns nothing from it. Raise --critic_clip."
+            )
+        clipped = logs.get("clipped_share", 0.0)
+        if clipped > SATURATED_SHARE:
+            found["saturated"] = (
+                f"the critic saturates: {clipped:.0%} of its weights "
+                f"are at the bound {self.critic_clip}. Raise --critic_clip or "
+                "lower --learning_rate."
+            )
+        new = [text for name, text in found.items() if name not in self._told]
+        self._told = set(found)
+        return new

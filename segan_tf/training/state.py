@@ -1,0 +1,88 @@
+"""What training changes: both models, their optimizers, the EMA."""
+
+import dataclasses
+
+import keras
+
+from segan_tf.config import Config
+from segan_tf.models import critic as critic_lib
+from segan_tf.models import restore
+from segan_tf.models.segmentors import SEGMENTORS
+from segan_tf.training import optimizers
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainState:
+    """The models and what moves them.
+
+    Attributes:
+      config: global batch size, form of the critic, weights of the labels and
+        of the loss terms.
+      segmentor: S, normalized image -> predicted label map.
+      segmentor_optimizer: moves S.
+      critic: C, masked image -> features of every scale; None trains S alone.
+      critic_optimizer: moves C.
+      ema_model: S with the exponential moving average of its weights; None if
+        the run keeps none.
+    """
+
+    config: Config
+    segmentor: keras.Model
+    segmentor_optimizer: keras.optimizers.Optimizer
+    critic: keras.Model | None = None
+    critic_optimizer: keras.optimizers.Optimizer | None = None
+    ema_model: keras.Model | None = None
+
+    @property
+    def eval_model(self) -> keras.Model:
+        """The segmentor that is evaluated and exported."""
+        return self.ema_model or self.segmentor
+
+    @property
+    def label_weights(self) -> tuple[float, ...]:
+        """The label weights, scaled to a mean of 1; () if all are 1."""
+        weights = self.config.label_weights
+        return tuple(w * len(weights) / sum(weights) for w in weights)
+
+
+def build_train_state(
+    config: Config, *, steps_per_epoch: int, num_replicas: int = 1
+) -> TrainState:
+    """Builds S, C and their optimizers; call it in the strategy's scope.
+
+    Batch statistics are taken over all replicas, so that the number of
+    replicas does not change what is learned.
+    """
+    keras.utils.set_random_seed(config.seed)
+    synchronized = num_replicas > 1
+    segmentor = restore.build_segmentor(config, synchronized=synchronized)
+    if config.starts_from_imagenet:
+        SEGMENTORS[config.segmentor].load_imagenet_weights(segmentor)
+    ema_model = None
+    if config.ema:
+        ema_model = restore.build_segmentor(config, synchronized=synchronized)
+        ema_model.set_weights(segmentor.get_weights())
+    critic = critic_optimizer = None
+    if config.adversarial:
+        critic = critic_lib.build_critic(
+            image_size=config.image_size,
+            width=config.critic_width or config.width,
+            num_labels=config.num_labels,
+            form=config.critic_form,
+            clip=config.critic_clip,
+            synchronized=synchronized,
+            dtype=config.precision,
+        )
+        critic_optimizer = optimizers.build_optimizer(
+            config, steps_per_epoch, critic
+        )
+    return TrainState(
+        config=config,
+        segmentor=segmentor,
+        segmentor_optimizer=optimizers.build_optimizer(
+            config, steps_per_epoch, segmentor
+        ),
+        critic=critic,
+        critic_optimizer=critic_optimizer,
+        ema_model=ema_model,
+    )

@@ -1,0 +1,115 @@
+"""Trains a run from a configuration, or resumes it."""
+
+import os
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from segan_tf import console, run_dir, startup
+from segan_tf import labels as labels_lib
+from segan_tf.config import Config, UserError
+from segan_tf.datasets import loading, splits
+from segan_tf.models import imagenet_weights
+
+if TYPE_CHECKING:
+    from segan_tf.training import loop
+
+
+def train(config: Config, *, command: Sequence[str] = ()) -> dict[str, Any]:
+    """Trains, or resumes, the run in ``model_dir``.
+
+    Args:
+      config: all settings of the run.
+      command: recorded in flags.json.
+
+    Returns:
+      first_step and last_step, train_seconds, images_per_second and
+      peak_memory_gb; empty if the run has all its epochs already.
+
+    Raises:
+      UserError: a setting, a pair or the folder cannot be used, or a loss is
+        not finite.
+      SystemExit: SIGTERM or SIGINT stopped the run; it is saved.
+    """
+    _create_model_dir(config)
+    resumes = config.resume and run_dir.has_flags(config.model_dir)
+    if resumes:
+        run_dir.check_other_run(config)
+    run_dir.check_other_start(config)
+    if config.starts_from_imagenet and not resumes:
+        imagenet_weights.find_file()  # before the data are read
+    labels = loading.load_labels(config)
+    divided = loading.load_splits(
+        config, labels, progress=console.bar, say=console.say
+    )
+    if resumes:
+        _check_other_pairs(config, divided)
+    console.say(
+        f"{len(divided.train)} pairs for training, {len(divided.validation)} "
+        f"for validation, {len(divided.test)} for testing; "
+        f"{labels.count} label{'s' * (labels.count > 1)}: "
+        f"{', '.join(labels.names)}"
+    )
+    trainer = _make_trainer(config, divided, labels)
+    # Not before everything is accepted: a refused command must neither change
+    # what a trained model is read by nor block the next command.
+    splits.write_splits(divided, config.model_dir)
+    run_dir.write_labels(labels, config.model_dir)
+    run_dir.write_flags(config, command)
+    return trainer.train()
+
+
+def _make_trainer(
+    config: Config, divided: splits.Splits, labels: labels_lib.Labels
+) -> "loop.Trainer":
+    startup.import_tensorflow()
+    from segan_tf.input import cached_dataset
+    from segan_tf.training import distribution, loop
+
+    strategy = distribution.create_strategy(
+        num_replicas=config.num_replicas, virtual_devices=config.virtual_devices
+    )
+    # Before the pairs are decoded, which may take minutes.
+    distribution.check_batch_size(
+        config.batch_size, strategy.num_replicas_in_sync
+    )
+    training, validation = (
+        cached_dataset.open_split(
+            config, part, labels, progress=console.bar, say=console.say
+        )
+        for part in (divided.train, divided.validation)
+    )
+    return loop.Trainer(
+        config,
+        training=training,
+        validation=validation,
+        strategy=strategy,
+        labels=labels,
+    )
+
+
+def _create_model_dir(config: Config) -> None:
+    reason = "no permission"
+    try:
+        os.makedirs(config.model_dir, exist_ok=True)
+        writable = os.access(config.model_dir, os.W_OK)
+    except OSError as error:
+        reason, writable = error.strerror or str(error), False
+    if not writable:
+        raise UserError(
+            f"--model_dir ({config.model_dir}) cannot be written ({reason}); "
+            "give a folder that can."
+        )
+
+
+def _check_other_pairs(config: Config, divided: splits.Splits) -> None:
+    """Refuses to resume with pairs that were divided differently before.
+
+    With another number of pairs the draw is another one: what was trained on
+    would be tested on.
+    """
+    if divided.ids() != splits.read_split_ids(config.model_dir):
+        raise UserError(
+            f"--model_dir ({config.model_dir}) was trained with other pairs "
+            "than are found now; restore the pairs, give another --model_dir, "
+            "or --noresume to start over there."
+        )

@@ -1,0 +1,217 @@
+"""One train step: the critic climbs the multi-scale L1 loss, S descends it."""
+
+import tensorflow as tf
+
+from segan_tf import losses
+from segan_tf.imaging import preprocessing
+from segan_tf.metrics import batch as batch_metrics
+from segan_tf.models import critic as critic_lib
+from segan_tf.training.state import TrainState
+
+
+def train_step(
+    state: TrainState, image: tf.Tensor, true_label_map: tf.Tensor
+) -> dict[str, tf.Tensor]:
+    """Makes one critic step and one segmentor step on a replica's batch.
+
+    S does not change during the critic step, so S(x) is computed once and
+    serves both; the segmentor's batch statistics are updated once a step.
+    The critic's features are computed for each of the two steps, because C
+    changes in between, and its statistics are updated by all four passes.
+
+    Args:
+      state: both models and their optimizers.
+      image: float32 [batch, height, width, 3], normalized.
+      true_label_map: float32 [batch, height, width, labels] in {0, 1}.
+
+    Returns:
+      This replica's share of each logged value, to be summed over replicas:
+      scalars, ``scale_distances`` float32 [scales] and ``label_dice`` float32
+      [labels].
+    """
+    with tf.GradientTape() as tape:
+        predicted = state.segmentor(image, training=True)
+    logs, label_subset = {}, None
+    if state.critic is not None:
+        label_subset = _draw_labels(state)
+        logs = critic_step(
+            state, image, predicted, true_label_map, label_subset=label_subset
+        )
+    more_logs, pull = _segmentor_gradient(
+        state, image, predicted, true_label_map, label_subset=label_subset
+    )
+    logs.update(more_logs)
+    variables = state.segmentor.trainable_variables
+    gradients = tape.gradient(predicted, variables, output_gradients=pull)
+    state.segmentor_optimizer.apply_gradients(
+        zip(gradients, variables, strict=True)
+    )
+    logs.update(_map_logs(state, predicted, true_label_map))
+    return logs
+
+
+def update_ema(state: TrainState) -> None:
+    """Moves the running mean of S's weights after a step.
+
+        mean <- d mean + (1 - d) weight,   d = min(ema, (1 + t) / (10 + t))
+
+    with t the steps made: in the first ones the mean follows more closely,
+    since it still holds what S began with. Batch statistics are averaged too,
+    so that they belong to the averaged weights. Call it outside the replicas.
+    """
+    made = tf.cast(state.segmentor_optimizer.iterations, tf.float32)
+    decay = tf.minimum(state.config.ema, (1 + made) / (10 + made))
+    for mean, weight in zip(
+        state.ema_model.weights, state.segmentor.weights, strict=True
+    ):
+        mean.assign(mean + (1 - decay) * (weight - mean))
+
+
+def critic_step(
+    state: TrainState,
+    image: tf.Tensor,
+    predicted_label_map: tf.Tensor,
+    true_label_map: tf.Tensor,
+    *,
+    label_subset: tf.Tensor | None = None,
+) -> dict[str, tf.Tensor]:
+    """Moves C up the loss: max_C mean_n l_mae(f_C(x o S(x)), f_C(x o y)).
+
+    Args:
+      state: both models and their optimizers.
+      image: float32 [batch, height, width, 3], normalized.
+      predicted_label_map: float32 [batch, height, width, labels] in [0, 1].
+      true_label_map: the same shape, in {0, 1}.
+      label_subset: float32 [drawn, labels], one-hot: the labels that C sees in
+        this step; None for all.
+
+    Returns:
+      ``critic_loss``, this replica's share.
+    """
+    with tf.GradientTape() as tape:
+        _, distance = _distances(
+            state,
+            image,
+            predicted_label_map,
+            true_label_map,
+            label_subset=label_subset,
+        )
+        critic_loss = -_replica_share(state, distance)
+    variables = state.critic.trainable_variables
+    gradients = tape.gradient(critic_loss, variables)
+    state.critic_optimizer.apply_gradients(
+        zip(gradients, variables, strict=True)
+    )
+    return {"critic_loss": critic_loss}
+
+
+def _segmentor_gradient(
+    state: TrainState,
+    image: tf.Tensor,
+    predicted: tf.Tensor,
+    true_label_map: tf.Tensor,
+    *,
+    label_subset: tf.Tensor | None,
+) -> tuple[dict[str, tf.Tensor], tf.Tensor]:
+    """Computes the gradient of S's loss by S(x), with C fixed."""
+    logs, weights = {}, state.config.loss_weights
+    with tf.GradientTape(watch_accessed_variables=False) as tape:
+        tape.watch(predicted)
+        if state.critic is not None:
+            distances, distance = _distances(
+                state,
+                image,
+                predicted,
+                true_label_map,
+                label_subset=label_subset,
+            )
+            logs["multi_scale_l1"] = _replica_share(state, distance)
+            distances = tf.reduce_mean(distances, axis=1)
+            logs["scale_distances"] = _replica_share(state, distances)
+        for name, term in losses.LABEL_MAP_TERMS.items():
+            # The Dice loss is logged whether or not it is trained on.
+            if weights[name] or name == "dice_loss":
+                value = term(
+                    true_label_map,
+                    predicted,
+                    multiclass=state.config.multiclass,
+                    weights=state.label_weights,
+                )
+                logs[name] = _replica_share(state, value)
+        terms = [w * logs[name] for name, w in weights.items() if w]
+        loss = tf.add_n(terms)
+    logs = {"segmentor_loss": loss, **logs}
+    return logs, tape.gradient(loss, predicted)
+
+
+def _draw_labels(state: TrainState) -> tf.Tensor | None:
+    """Draws the labels that C sees in this step; None if it sees all.
+
+    The draw follows from the seed and the step alone, so that a run that was
+    stopped goes on with the same ones, and all replicas draw alike.
+    """
+    count, drawn = state.config.num_labels, state.config.critic_labels_per_step
+    if not 0 < drawn < count:
+        return None
+    step = tf.convert_to_tensor(state.segmentor_optimizer.iterations)
+    seed = tf.stack([state.config.seed, tf.cast(step, tf.int64)])
+    return tf.one_hot(critic_lib.sample_labels(count, drawn, seed), count)
+
+
+def _distances(
+    state: TrainState,
+    image: tf.Tensor,
+    predicted_label_map: tf.Tensor,
+    true_label_map: tf.Tensor,
+    *,
+    label_subset: tf.Tensor | None,
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Computes the distances of every scale and their multi-scale L1.
+
+    f_C(x o S(x)) and f_C(x o y) are computed in a pass each, with their own
+    batch statistics. The mean over the drawn labels is an unbiased estimate
+    of the mean over all, since every label is drawn equally often.
+
+    Returns:
+      float32 [batch, views, scales], and their mean float32 [batch].
+    """
+    form, weights = state.config.critic_form, state.label_weights
+    maps = (predicted_label_map, true_label_map)
+    if label_subset is not None:
+        # A product with a one-hot matrix rather than tf.gather: its gradient
+        # is a product too, and not a scatter over every pixel.
+        maps = [tf.einsum("bhwk,mk->bhwm", m, label_subset) for m in maps]
+        if weights:
+            weights = tf.linalg.matvec(label_subset, tf.constant(weights))
+    elif form == "stacked":
+        weights = ()  # the one critic sees the labels together
+    distances = losses.scale_distances(
+        *(
+            critic_lib.compute_features(state.critic, form, image, label_map)
+            for label_map in maps
+        )
+    )
+    return distances, losses.multi_scale_l1(distances, weights)
+
+
+def _replica_share(state: TrainState, per_image: tf.Tensor) -> tf.Tensor:
+    """Sums over the replica's images, divided by the global batch."""
+    return tf.reduce_sum(per_image, axis=0) / state.config.batch_size
+
+
+def _map_logs(
+    state: TrainState, predicted: tf.Tensor, true_label_map: tf.Tensor
+) -> dict[str, tf.Tensor]:
+    """Measures the decided maps: their Dice, and the share of any label."""
+    decided = preprocessing.decide_label_map(
+        predicted, multiclass=state.config.multiclass
+    )
+    label_dice = _replica_share(
+        state, batch_metrics.hard_dice(decided, true_label_map)
+    )
+    share = tf.reduce_mean(tf.reduce_max(decided, axis=-1), axis=(1, 2))
+    return {
+        "dice": tf.reduce_mean(label_dice),
+        "label_dice": label_dice,
+        "predicted_share": _replica_share(state, share),
+    }

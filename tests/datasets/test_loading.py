@@ -1,0 +1,361 @@
+"""Tests of the way from the flags to the pairs of each split."""
+
+import os
+import pathlib
+import re
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from segan_tf import config, console
+from segan_tf.datasets import loading
+
+# Of ten pairs a quarter is for testing, a tenth of the rest for validation,
+# at least one.
+TRAINING = 10 - 10 // 4 - 1
+
+
+def draw_pair(image_path, label_map_path, seed, *, size=(40, 30)):
+    rng = np.random.default_rng(seed)
+    for path, channels in ((image_path, (3,)), (label_map_path, ())):
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        shape = (size[1], size[0], *channels)
+        noise = rng.integers(0, 2, shape, dtype=np.uint8) * 255
+        Image.fromarray(noise).save(path)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Returns a folder of ten good pairs p0 to p9."""
+    folder = tmp_path / "data"
+    for seed in range(10):
+        draw_pair(
+            folder / "images" / f"p{seed}.jpg",
+            folder / "label_maps" / f"p{seed}.png",
+            seed,
+        )
+    return folder
+
+
+def make_run(tmp_path, **flags):
+    flags = {"model_dir": str(tmp_path / "run"), "image_size": 16, **flags}
+    return config.Config(**flags)
+
+
+def load_splits(run, say=print):
+    return loading.load_splits(run, progress=console.quiet, say=say)
+
+
+def open_records(run, split, say=print):
+    return loading.open_records(run, split, progress=console.quiet, say=say)
+
+
+def ids(split):
+    return [pair.id for pair in split]
+
+
+def test_lesions_are_drawn_when_no_folder_is_given(tmp_path):
+    run = make_run(tmp_path, num_drawn=8)
+
+    found = loading.find(run, progress=console.quiet)
+
+    assert found.problems == ()
+    assert ids(found.pairs) == [f"drawn_{i:04d}" for i in range(8)]
+    for pair in found.pairs:
+        assert pair.image_path.startswith(run.model_dir + os.sep)
+
+
+def test_lesions_are_drawn_once(tmp_path):
+    run = make_run(tmp_path, num_drawn=8)
+    bars = []
+
+    def count_bars(items, **_):
+        bars.append(items)
+        return items
+
+    for _ in range(2):
+        loading.find(run, progress=count_bars)
+
+    assert len(bars) == 1
+
+
+def test_another_split_seed_draws_other_lesions(tmp_path):
+    def first_picture(seed):
+        run = make_run(tmp_path, num_drawn=8, split_seed=seed)
+        found = loading.find(run, progress=console.quiet)
+        return pathlib.Path(found.pairs[0].image_path).read_bytes()
+
+    assert first_picture(0) != first_picture(1)
+
+
+LAYOUTS = {
+    "images beside label maps": ("images/a.jpg", "masks/a.png", ""),
+    "ISIC 2016": (
+        "ISBI2016_ISIC_Part1_Training_Data/a.jpg",
+        "ISBI2016_ISIC_Part1_Training_GroundTruth/a_Segmentation.png",
+        "train",
+    ),
+    "ISIC 2017": (
+        "ISIC-2017_Validation_Data/a.jpg",
+        "ISIC-2017_Validation_Part1_GroundTruth/a_segmentation.png",
+        "validation",
+    ),
+    "ISIC 2018": (
+        "ISIC2018_Task1-2_Test_Input/a.jpg",
+        "ISIC2018_Task1_Test_GroundTruth/a_segmentation.png",
+        "test",
+    ),
+    "PH2": (
+        "IMD1/IMD1_Dermoscopic_Image/IMD1.bmp",
+        "IMD1/IMD1_lesion/IMD1_lesion.bmp",
+        "",
+    ),
+}
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_data_dir_takes_every_layout(tmp_path, layout):
+    image, label_map, split = LAYOUTS[layout]
+    image, label_map = (tmp_path / "data" / name for name in (image, label_map))
+    draw_pair(image, label_map, 0)
+    run = make_run(tmp_path, data_dir=str(tmp_path / "data"))
+
+    (pair,) = loading.find(run, progress=console.quiet).pairs
+
+    assert (pair.image_path, *pair.label_map_paths) == (
+        str(image),
+        str(label_map),
+    )
+    assert pair.split == split
+
+
+def test_image_dir_and_label_map_dir_take_any_two_folders(tmp_path):
+    draw_pair(tmp_path / "photos" / "a.jpg", tmp_path / "truth" / "a.png", 0)
+    run = make_run(
+        tmp_path,
+        image_dir=str(tmp_path / "photos"),
+        label_map_dir=str(tmp_path / "truth"),
+    )
+
+    (pair,) = loading.find(run, progress=console.quiet).pairs
+
+    assert pair.image_path == str(tmp_path / "photos" / "a.jpg")
+    assert pair.label_map_paths == (str(tmp_path / "truth" / "a.png"),)
+
+
+def test_splits_follow_the_flags(folder, tmp_path):
+    flags = {"data_dir": str(folder), "num_test": 3, "num_validation": 2}
+    splits = load_splits(make_run(tmp_path, **flags))
+    other = load_splits(make_run(tmp_path, **flags, split_seed=1))
+
+    assert len(splits.test) == 3
+    assert len(splits.validation) == 2
+    assert len(splits.train) == 10 - 3 - 2
+    assert splits.test != other.test
+
+
+def test_test_list_names_the_test_split(folder, tmp_path):
+    (tmp_path / "ids.txt").write_text("p3\np7\n")
+    run = make_run(
+        tmp_path, data_dir=str(folder), test_list=str(tmp_path / "ids.txt")
+    )
+    assert ids(load_splits(run).test) == ["p3", "p7"]
+
+
+@pytest.fixture
+def bad_folder(folder):
+    """Spoils p1 to p4, each in its own way that headers tell."""
+    (folder / "label_maps" / "p1.png").unlink()
+    (folder / "images" / "p2.jpg").write_bytes(b"")
+    (folder / "images" / "p3.jpg").write_text("text")
+    Image.new("L", (20, 16)).save(folder / "label_maps" / "p4.png")
+    return folder
+
+
+PROBLEMS = (
+    "image without label map, not used: {}/images/p1.jpg",
+    "{}/images/p2.jpg is empty (zero bytes)",
+    "{}/images/p3.jpg is not a JPEG, PNG or BMP image",
+    "label map {}/label_maps/p4.png is 20x16",
+)
+
+
+def test_every_bad_file_is_named_in_one_error(bad_folder, tmp_path):
+    run = make_run(tmp_path, data_dir=str(bad_folder))
+
+    with pytest.raises(config.UserError) as caught:
+        load_splits(run)
+
+    message = str(caught.value)
+    assert "4 files cannot be used; mend them, or go on" in message
+    assert "--skip_bad_pairs" in message
+    for problem in PROBLEMS:
+        assert problem.format(bad_folder) in message
+
+
+def test_skipping_goes_on_without_the_bad_pairs_and_tells(bad_folder, tmp_path):
+    run = make_run(tmp_path, data_dir=str(bad_folder), skip_bad_pairs=True)
+    said = []
+
+    splits = load_splits(run, said.append)
+
+    used = splits.train + splits.validation + splits.test
+    assert sorted(ids(used)) == ["p0", "p5", "p6", "p7", "p8", "p9"]
+    (told,) = said
+    assert "going on without 4 files" in told
+    for problem in PROBLEMS:
+        assert problem.format(bad_folder) in told
+
+
+def test_good_pairs_are_taken_without_a_word(folder, tmp_path):
+    said = []
+    load_splits(make_run(tmp_path, data_dir=str(folder)), said.append)
+    assert said == []
+
+
+def test_one_bad_file_is_told_as_one(folder, tmp_path):
+    (folder / "label_maps" / "p1.png").unlink()
+    run = make_run(tmp_path, data_dir=str(folder))
+    message = r"1 file cannot be used; mend it, .*\n  image without .*p1\.jpg$"
+    with pytest.raises(config.UserError, match=message):
+        load_splits(run)
+
+
+@pytest.mark.parametrize("skip", [False, True])
+def test_more_than_fifty_bad_files_are_counted(tmp_path, skip):
+    run = make_run(tmp_path, skip_bad_pairs=skip)
+    problems = [f"problem {i}" for i in range(53)]
+    said = []
+    try:
+        loading.report_problems(run, problems, say=said.append)
+    except config.UserError as error:
+        assert not skip
+        said.append(str(error))
+    first, *lines = said[0].splitlines()
+    assert "53 files" in first
+    assert lines[:50] == [f"  problem {i}" for i in range(50)]
+    assert lines[50:] == ["  and 3 more; --mode=check names all"]
+
+
+@pytest.mark.parametrize("kind", config.CACHES)
+def test_records_have_the_working_size(folder, tmp_path, kind):
+    run = make_run(tmp_path, data_dir=str(folder), cache=kind)
+
+    records = open_records(run, load_splits(run).train)
+
+    assert records.shape == (1.25 * 16, 1.25 * 16, 3 + 1)
+    assert records.read(0).shape == records.shape
+    on_disk = os.path.exists(os.path.join(run.model_dir, "cache"))
+    assert on_disk == (kind == "disk")
+
+
+@pytest.fixture
+def truncated_folder(folder):
+    """Cuts p5 and p6 off where their headers do not tell it."""
+    for name in ("p5", "p6"):
+        path = folder / "images" / f"{name}.jpg"
+        path.write_bytes(path.read_bytes()[:-400])
+    return folder
+
+
+def test_truncated_pictures_are_named_in_one_error(truncated_folder, tmp_path):
+    run = make_run(
+        tmp_path, data_dir=str(truncated_folder), num_test=0, num_validation=0
+    )
+    message = (
+        r"2 files cannot be used(.|\n)*p5\.jpg is damaged(.|\n)*p6\.jpg is"
+    )
+    with pytest.raises(config.UserError, match=message):
+        open_records(run, load_splits(run).train)
+
+
+def test_truncated_pictures_are_skipped_when_told(truncated_folder, tmp_path):
+    run = make_run(
+        tmp_path,
+        data_dir=str(truncated_folder),
+        num_test=0,
+        num_validation=0,
+        skip_bad_pairs=True,
+    )
+    said = []
+
+    records = open_records(run, load_splits(run).train, said.append)
+
+    assert records.count == 10 - 2
+    assert "going on without 2 files" in said[0]
+    assert "p5.jpg is damaged or truncated" in said[0]
+
+
+def write_meminfo(tmp_path, monkeypatch, *, free_kb, available_kb):
+    path = tmp_path / "meminfo"
+    path.write_text(
+        f"MemTotal:  9999 kB\nMemFree:  {free_kb} kB\n"
+        f"MemAvailable:  {available_kb} kB\nHugePages_Total:  0\n"
+    )
+    monkeypatch.setattr(loading, "_MEMORY_FILE", str(path))
+
+
+def test_records_that_do_not_fit_into_memory_are_refused(
+    folder, tmp_path, monkeypatch
+):
+    run = make_run(tmp_path, data_dir=str(folder), image_size=8000)
+    split = load_splits(run).train
+    write_meminfo(tmp_path, monkeypatch, free_kb=1, available_kb=1_000_000)
+    needed = TRAINING * (1.25 * 8000) ** 2 * (3 + 1) / 1e9
+    message = (
+        rf"--cache \(memory\) needs {needed:.1f} GB and "
+        rf"{1_000_000 * 1024 / 1e9:.1f} GB are free; use --cache=disk"
+    )
+    with pytest.raises(config.UserError, match=message):
+        open_records(run, split)
+
+
+@pytest.mark.parametrize("kind", ["disk", "none"])
+def test_other_caches_need_no_memory(folder, tmp_path, monkeypatch, kind):
+    write_meminfo(tmp_path, monkeypatch, free_kb=0, available_kb=0)
+    run = make_run(tmp_path, data_dir=str(folder), cache=kind)
+    assert open_records(run, load_splits(run).train).count == TRAINING
+
+
+def test_memory_that_holds_cached_files_counts_as_free(
+    folder, tmp_path, monkeypatch
+):
+    write_meminfo(tmp_path, monkeypatch, free_kb=1, available_kb=10_000)
+    run = make_run(tmp_path, data_dir=str(folder))
+    assert open_records(run, load_splits(run).train).count == TRAINING
+
+
+def test_system_that_tells_no_free_memory_is_trusted(
+    folder, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(loading, "_MEMORY_FILE", str(tmp_path / "none"))
+    run = make_run(tmp_path, data_dir=str(folder))
+    assert open_records(run, load_splits(run).train).count == TRAINING
+
+
+def test_picture_is_found_by_its_own_name(tmp_path):
+    path = str(tmp_path / "a.jpg")
+    Image.new("RGB", (20, 16)).save(path)
+    assert loading.find_images(path) == [path]
+
+
+def test_pictures_of_a_folder_are_found_in_order(tmp_path):
+    for name in ("b.png", "a.jpg", "c.BMP", "notes.txt", "._a.jpg"):
+        (tmp_path / name).write_bytes(b"")
+    found = loading.find_images(str(tmp_path))
+    assert found == [str(tmp_path / n) for n in ("a.jpg", "b.png", "c.BMP")]
+
+
+def test_missing_input_is_named(tmp_path):
+    path = tmp_path / "nowhere"
+    message = rf"--input \({re.escape(str(path))}\) is neither an image nor"
+    with pytest.raises(config.UserError, match=message):
+        loading.find_images(str(path))
+
+
+def test_folder_without_pictures_is_named(tmp_path):
+    (tmp_path / "notes.txt").write_text("none")
+    message = rf"--input \({re.escape(str(tmp_path))}\) holds no JPEG, PNG or"
+    with pytest.raises(config.UserError, match=message):
+        loading.find_images(str(tmp_path))

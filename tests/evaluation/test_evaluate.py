@@ -1,0 +1,254 @@
+"""Tests of scoring a model on a split, at the images' own size."""
+
+import csv
+import json
+import os
+import shutil
+
+import numpy as np
+import pytest
+import running
+from PIL import Image
+
+from segan_tf import config
+from segan_tf import labels as labels_lib
+from segan_tf.datasets import pairs
+from segan_tf.evaluation import evaluate
+from segan_tf.imaging import images, preprocessing
+from segan_tf.inference import prediction
+from segan_tf.metrics import per_image
+from segan_tf.synthetic import lesions
+
+
+def run_evaluation(*args):
+    """Evaluates, and returns what is printed and what results.json holds."""
+    result = running.run("--mode=evaluate", *args)
+    assert result.status == 0, result.err
+    folder = result.out.splitlines()[-1].rpartition(" are in ")[2]
+    with open(os.path.join(folder, "results.json"), encoding="utf-8") as file:
+        return result.out, json.load(file)
+
+
+def nothing(image):
+    return np.zeros((*image.shape[:2], 1), np.float32)
+
+
+# Stands in for a model that finds no lesion anywhere.
+predict_nothing = prediction.Predictor(labels_lib.LESION, nothing)
+
+
+@pytest.fixture
+def run_copy(model_dir, tmp_path):
+    """Returns a copy of the trained run that may be changed."""
+    return shutil.copytree(model_dir, tmp_path / "run")
+
+
+@pytest.fixture
+def other_data(tmp_path):
+    """Returns a folder of 8 pairs that no training has seen."""
+    folder = str(tmp_path / "other")
+    lesions.draw_folder(folder, count=8, seed=1)
+    for part, ending in (("images", ".jpg"), ("label_maps", ".png")):
+        for index in range(8):
+            os.rename(
+                os.path.join(folder, part, f"drawn_{index:04d}{ending}"),
+                os.path.join(folder, part, f"new_{index}{ending}"),
+            )
+    return folder
+
+
+@pytest.fixture
+def half_and_quarter(tmp_path):
+    """Returns a pair of 64x32 pixels whose left quarter is lesion."""
+    label_map = np.zeros((32, 64), np.uint8)
+    label_map[:, :16] = 255
+    paths = [str(tmp_path / name) for name in ("a.png", "a_mask.png")]
+    images.write_png(paths[0], np.zeros((32, 64, 3), np.uint8))
+    images.write_png(paths[1], label_map)
+    return pairs.Pair("a", paths[0], (paths[1],))
+
+
+def test_the_recorded_test_split_is_scored(run_copy):
+    out, results = run_evaluation(f"--model_dir={run_copy}")
+    folder = run_copy / "evaluation_test"
+    with open(folder / "per_image.csv", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    ids = json.loads((run_copy / "splits.json").read_text())["test"]
+    assert [row["id"] for row in rows] == ids
+    assert results["image_count"] == len(ids) == 16 // 4
+    for name in per_image.NAMES:
+        mean = sum(float(row[name]) for row in rows) / 4
+        assert results["metrics"][name]["mean"] == pytest.approx(mean, abs=1e-5)
+    dice = results["metrics"]["dice"]["mean"]
+    assert f"{dice:.4f}" in out.splitlines()[1]
+    assert "over 4 images of the test split" in out
+    with Image.open(folder / "gallery.png") as gallery:
+        assert gallery.format == "PNG"
+        gallery.verify()
+
+
+def test_results_say_what_they_belong_to(run_copy):
+    run = run_evaluation(f"--model_dir={run_copy}")[1]["run"]
+    assert run["model"] == str(run_copy / "checkpoints" / "best" / "ckpt-2")
+    assert run["command"] == f"main.py --mode=evaluate --model_dir={run_copy}"
+    assert (run["split"], run["unreadable"]) == ("test", [])
+    assert run["data"]["num_drawn"] == 16
+    assert run["training"]["last_step"] == 2
+    assert {"versions", "commit", "hardware", "date", "seconds"} < set(run)
+
+
+def test_all_splits_together_are_all_pairs(run_copy, monkeypatch):
+    monkeypatch.setattr(
+        prediction, "load_predictor", lambda *_, **__: predict_nothing
+    )
+    out, results = run_evaluation(f"--model_dir={run_copy}", "--split=all")
+    assert results["image_count"] == 11 + 1 + 4
+    assert "over 16 images of the all split" in out
+    assert (run_copy / "evaluation_all" / "gallery.png").exists()
+
+
+def test_an_exported_model_scores_as_its_checkpoint(run_copy, export_dir):
+    model = os.path.join(export_dir, "segan_none.tflite")
+    _, expected = run_evaluation(f"--model_dir={run_copy}")
+    _, actual = run_evaluation(f"--model_dir={run_copy}", f"--model={model}")
+    assert actual["run"]["model"] == model
+    for name in ("dice", "iou", "accuracy"):
+        assert actual["metrics"][name]["mean"] == pytest.approx(
+            expected["metrics"][name]["mean"], abs=1e-3
+        )
+
+
+def test_other_data_are_scored_whatever_the_run_was_trained_on(
+    run_copy, other_data
+):
+    out, results = run_evaluation(
+        f"--model_dir={run_copy}", f"--data_dir={other_data}", "--split=all"
+    )
+    assert results["image_count"] == 8
+    assert results["run"]["data"]["data_dir"] == other_data
+    assert "warning" not in out
+
+
+def test_a_new_division_of_the_runs_own_data_is_warned_of(
+    run_copy, monkeypatch
+):
+    monkeypatch.setattr(
+        prediction, "load_predictor", lambda *_, **__: predict_nothing
+    )
+    out, results = run_evaluation(
+        f"--model_dir={run_copy}", "--num_test=15", "--num_validation=0"
+    )
+    assert results["image_count"] == 15
+    # Of the 16 pairs 11 were trained on; the one left out was none of them,
+    # or one of them.
+    trained = json.loads((run_copy / "splits.json").read_text())["train"]
+    with open(run_copy / "evaluation_test" / "per_image.csv") as file:
+        known = sum(row["id"] in trained for row in csv.DictReader(file))
+    assert known in (11, 10)
+    assert out.startswith(f"warning: {known} of the 15 pairs have ids")
+
+
+def test_a_damaged_pair_is_named_and_can_be_skipped(
+    run_copy, other_data, monkeypatch
+):
+    monkeypatch.setattr(
+        prediction, "load_predictor", lambda *_, **__: predict_nothing
+    )
+    for name in ("new_2", "new_5"):
+        path = os.path.join(other_data, "images", f"{name}.jpg")
+        os.truncate(path, os.path.getsize(path) // 2)
+    given = (
+        f"--model_dir={run_copy}",
+        f"--data_dir={other_data}",
+        "--split=all",
+    )
+    refused = running.run("--mode=evaluate", *given)
+    assert refused.status == 1
+    assert "error: 2 files cannot be used" in refused.err
+    assert "new_2.jpg is damaged" in refused.err
+    assert "new_5.jpg is damaged" in refused.err
+    assert not (run_copy / "evaluation_all").exists()
+    out, results = run_evaluation(*given, "--skip_bad_pairs")
+    assert "going on without 2 files" in out
+    assert sorted(results["run"]["unreadable"]) == ["new_2", "new_5"]
+    assert results["image_count"] == 8 - 2
+
+
+def test_a_split_without_pairs_is_refused(run_copy):
+    splits = json.loads((run_copy / "splits.json").read_text())
+    splits["train"] += splits.pop("validation")
+    (run_copy / "splits.json").write_text(json.dumps(splits))
+    error = running.error_of(
+        "--mode=evaluate", f"--model_dir={run_copy}", "--split=validation"
+    )
+    assert "--split (validation) holds no pair to score" in error
+
+
+def test_a_report_that_cannot_be_written_is_one_line(run_copy, monkeypatch):
+    monkeypatch.setattr(
+        prediction, "load_predictor", lambda *_, **__: predict_nothing
+    )
+    (run_copy / "evaluation_test").write_text("a file in its place")
+    error = running.error_of("--mode=evaluate", f"--model_dir={run_copy}")
+    assert f"--model_dir ({run_copy}) cannot take the report" in error
+
+
+def score(predictor, pair):
+    return evaluate.score_pair(predictor, pair, labels_lib.LESION)
+
+
+def test_a_pair_is_measured_by_hand(half_and_quarter):
+    def predict_the_left_half(image):
+        probability = nothing(image)
+        probability[:, :32] = 0.9
+        return probability
+
+    predictor = prediction.Predictor(labels_lib.LESION, predict_the_left_half)
+    found = score(predictor, half_and_quarter)
+    true, predicted, both = 32 * 16, 32 * 32, 32 * 16
+    assert found.row["id"] == "a"
+    assert found.row["dice"] == pytest.approx(2 * both / (true + predicted))
+    assert found.row["iou"] == pytest.approx(both / predicted)
+    assert found.row["lesion_fraction_true"] == 1 / 4
+    assert found.row["lesion_fraction_predicted"] == 1 / 2
+    assert found.confusions == (
+        per_image.Confusion(
+            true_positives=both,
+            false_positives=predicted - both,
+            false_negatives=0,
+            true_negatives=32 * 64 - predicted,
+        ),
+    )
+
+
+def test_a_probability_of_one_half_is_no_lesion(half_and_quarter):
+    predictor = prediction.Predictor(
+        labels_lib.LESION,
+        lambda image: nothing(image) + preprocessing.THRESHOLD,
+    )
+    row = score(predictor, half_and_quarter).row
+    assert row["lesion_fraction_predicted"] == 0
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [
+        labels_lib.Labels(("nevus",)),
+        labels_lib.Labels(("lesion", "hair")),
+    ],
+)
+def test_a_model_of_other_labels_is_refused(run_copy, labels, monkeypatch):
+    other = prediction.Predictor(labels, nothing)
+    monkeypatch.setattr(prediction, "load_predictor", lambda *_, **__: other)
+    error = running.error_of(
+        "--mode=evaluate", f"--model_dir={run_copy}", "--label_names=hair"
+    )
+    assert f"labels {', '.join(labels.names)}, the label maps the" in error
+
+
+def test_a_label_map_of_another_size_is_refused(half_and_quarter):
+    images.write_png(half_and_quarter.image_path, np.zeros((64, 32), np.uint8))
+    with pytest.raises(
+        config.UserError, match="a_mask.png .* must be of one size"
+    ):
+        score(predict_nothing, half_and_quarter)

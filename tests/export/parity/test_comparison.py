@@ -1,0 +1,175 @@
+"""Tests of running artifacts beside Keras."""
+
+import pathlib
+
+import numpy as np
+import pytest
+import small_models
+import tensorflow as tf
+from tensorflow.core.protobuf import saved_model_pb2
+
+from export.parity import comparison, parity_dataset
+from export.serving import c_loader, graph, saved_model
+from segan_tf import labels
+
+_write_archive = saved_model.write_archive
+
+
+@pytest.fixture(scope="module")
+def segmentor():
+    return small_models.build_segmentor()
+
+
+@pytest.fixture(scope="module")
+def images():
+    return small_models.draw_images((50, 40), (20, 70), (50, 40))
+
+
+@pytest.fixture(scope="module")
+def served(segmentor, tmp_path_factory):
+    folder = str(tmp_path_factory.mktemp("served"))
+    return saved_model.export_saved_model(
+        segmentor, folder, 7, labels=labels.LESION
+    )
+
+
+def compare(segmentor, subjects, pairs):
+    """Compares on pairs."""
+    return comparison.compare(
+        segmentor,
+        subjects,
+        parity_dataset.ParityDataset(
+            [], pairs, parity_dataset.measure, "a test"
+        ),
+        multiclass=True,
+    )
+
+
+def half_map(height, width, value):
+    """Makes a probability map whose upper half has the value."""
+    found = np.zeros((1, height, width, 1), np.float32)
+    found[:, : height // 2] = value
+    return found
+
+
+def test_differences_and_scores_are_those_counted_by_hand(monkeypatch):
+    # Keras says 0.9 above and 0 below, the true label map is the upper half.
+    monkeypatch.setattr(comparison, "segment", lambda *_: half_map(32, 32, 0.9))
+    image = np.zeros((32, 32, 3), np.uint8)
+    true = half_map(32, 32, 1)[0].astype(np.uint8)
+    everywhere = np.full((1, 32, 32, 1), 0.6, np.float32)
+    subjects = {
+        "small": comparison.OpenedArtifact(
+            lambda *_: half_map(32, 32, 0.8), False
+        ),
+        "own": comparison.OpenedArtifact(lambda *_: everywhere, True),
+    }
+    segmentor = small_models.build_segmentor()
+
+    reference, rows, count = compare(segmentor, subjects, [(image, true)] * 2)
+
+    assert count == 2
+    assert (reference["dice"], reference["iou"]) == (1, 1)
+    assert rows["small"] == {
+        "largest_difference": pytest.approx(0.9 - 0.8),
+        "dice": 1,
+        "iou": 1,
+        "dice_to_keras": 1,
+    }
+    # All pixels for half of them: 2 * 1/2 / (1 + 1/2).
+    assert rows["own"] == {
+        "largest_difference": pytest.approx(0.6),
+        "dice": pytest.approx(2 / 3),
+        "iou": 1 / 2,
+        "dice_to_keras": pytest.approx(2 / 3),
+    }
+
+
+def test_without_true_label_maps_dice_is_unknown(segmentor, images):
+    same = comparison.OpenedArtifact(
+        lambda _, resized: comparison.segment(segmentor, resized), False
+    )
+
+    reference, rows, _ = compare(
+        segmentor, {"same": same}, [(image, None) for image in images]
+    )
+
+    assert (reference["dice"], rows["same"]["iou"]) == (None, None)
+    assert rows["same"]["largest_difference"] == 0
+    assert rows["same"]["dice_to_keras"] == 1
+
+
+def test_an_artifact_of_another_size_is_named(segmentor, images):
+    wrong = comparison.OpenedArtifact(lambda *_: half_map(16, 16, 1), False)
+
+    words = r"wrong: gives float32 \(1, 16, 16, 1\) where Keras gives float32"
+    with pytest.raises(comparison.ParityError, match=words):
+        compare(segmentor, {"wrong": wrong}, [(images[0], None)])
+
+
+def test_weights_that_are_not_numbers_are_no_agreement(images, served):
+    broken = small_models.build_segmentor()
+    logits = broken.get_layer("logits")
+    logits.set_weights([w * np.nan for w in logits.get_weights()])
+
+    assert np.isnan(comparison.compare_batches(broken, served, images))
+
+
+def test_batches_tell_two_segmentors_apart(segmentor, images, served):
+    other = small_models.build_segmentor(seed=2)
+
+    assert comparison.compare_batches(segmentor, served, images) <= 1e-5
+    assert comparison.compare_batches(other, served, images) > 0.01
+
+
+def _without_resizing_back(segmentor, images, _):
+    small = tf.image.resize(images, (32, 32), antialias=True)
+    normalized = (small / 255 - small_models.MEAN) / small_models.STD
+    return {"probability_map": segmentor(normalized, training=False)}
+
+
+def test_one_image_of_the_segmentors_size_still_proves_other_sizes(
+    segmentor, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(graph, "segment_images", _without_resizing_back)
+    path = saved_model.export_saved_model(
+        segmentor, str(tmp_path), 1, labels=labels.LESION
+    )
+
+    words = r"gives float32 \(1, 32, 32"
+    with pytest.raises(comparison.ParityError, match=words):
+        comparison.compare_batches(
+            segmentor, path, small_models.draw_images((32, 32))
+        )
+
+
+def write_without_restoring(segmentor, path, endpoints):
+    """Writes a SavedModel as usual, but for how C++ restores its weights."""
+    _write_archive(segmentor, path, endpoints)
+    file = pathlib.Path(path, "saved_model.pb")
+    model = saved_model_pb2.SavedModel.FromString(file.read_bytes())
+    model.meta_graphs[0].ClearField("saver_def")
+    file.write_bytes(model.SerializeToString())
+
+
+def test_saved_model_that_only_python_can_run_is_caught(
+    segmentor, tmp_path, images, monkeypatch
+):
+    monkeypatch.setattr(saved_model, "write_archive", write_without_restoring)
+    path = saved_model.export_saved_model(
+        segmentor, str(tmp_path), 1, labels=labels.LESION
+    )
+
+    reloaded = tf.saved_model.load(path)
+    answer = reloaded.signatures["probabilities"](
+        images=tf.constant(images[0][None])
+    )
+    assert answer["probability_map"].shape == (1, 50, 40, 1)
+    words = "Could not find variable"
+    with pytest.raises(c_loader.CSessionError, match=words):
+        comparison.compare_batches(segmentor, path, images)
+
+
+def test_proof_without_images_is_refused(segmentor, served):
+    with pytest.raises(ValueError, match="at least one image"):
+        comparison.compare_batches(segmentor, served, [])

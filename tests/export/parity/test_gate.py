@@ -1,0 +1,297 @@
+"""Tests of the gate: what differs from Keras is not handed out."""
+
+import hashlib
+import json
+import math
+import os
+import shutil
+
+import keras
+import numpy as np
+import pytest
+import small_models
+import tensorflow as tf
+
+from export.parity import benchmark, gate, parity_dataset, table
+from export.serving import graph, saved_model
+from segan_tf import config, labels
+from segan_tf.imaging import preprocessing
+
+ALL = ("saved_model", *config.QUANTIZATIONS)
+MEASURED = {"latency_ms": 2.5, "peak_memory_mb": 12.0}
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _no_measurement():
+    """Spares the processes that take time and memory."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(benchmark, "measure", lambda *_, **__: dict(MEASURED))
+        yield
+
+
+@pytest.fixture(scope="module")
+def segmentor():
+    return small_models.build_segmentor()
+
+
+@pytest.fixture(scope="module")
+def other_segmentor():
+    return small_models.build_segmentor(seed=2)
+
+
+def export_all(segmentor, export_dir, *, version=1, **changes):
+    """Exports by the plainest arguments but for the changes."""
+    images = small_models.draw_images((50, 40), (20, 70), (50, 40))
+    given = {
+        "export_dir": str(export_dir),
+        "version": version,
+        "labels": labels.Labels(),
+        "quantizations": ("none",),
+        "evidence": parity_dataset.ParityDataset(
+            images,
+            [(image, np.ones((*image.shape[:2], 1), "u1")) for image in images],
+            parity_dataset.measure,
+            "a test",
+        ),
+        **changes,
+    }
+    return gate.export_all(segmentor, **given)
+
+
+@pytest.fixture(scope="module")
+def exported(segmentor, tmp_path_factory):
+    export_dir = tmp_path_factory.mktemp("export")
+    return export_dir, export_all(
+        segmentor,
+        export_dir,
+        version=7,
+        quantizations=config.QUANTIZATIONS,
+        calibration_images=small_models.draw_calibration_images(),
+        allow_parity_loss=True,
+    )
+
+
+def test_record_holds_what_lies_in_the_folder(exported):
+    export_dir, record = exported
+
+    assert json.loads((export_dir / "parity.json").read_text()) == record
+    assert sorted(os.listdir(export_dir)) == sorted(
+        ["parity.json", "saved_model"]
+        + [f"segan_{q}.json" for q in config.QUANTIZATIONS]
+        + [f"segan_{q}.tflite" for q in config.QUANTIZATIONS]
+    )
+    assert os.listdir(export_dir / "saved_model") == ["7"]
+    assert (record["version"], record["images"]) == (7, 3)
+    assert tuple(record["artifacts"]) == ALL
+    assert record["versions"]["tensorflow"] == tf.__version__
+    assert record["versions"]["keras"] == keras.__version__
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_record_holds_size_and_hash_of_every_file(exported, name):
+    export_dir, record = exported
+    row = record["artifacts"][name]
+    path = export_dir / row["path"]
+
+    folder = path if path.is_dir() else path.parent
+    paths = (
+        path.rglob("*") if path.is_dir() else path.parent.glob(f"{path.stem}.*")
+    )
+    expected = {
+        str(file.relative_to(folder)): {
+            "bytes": file.stat().st_size,
+            "sha256": hashlib.sha256(file.read_bytes()).hexdigest(),
+        }
+        for file in paths
+        if file.is_file()
+    }
+
+    assert row["files"] == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "judged_by", "limit"),
+    [
+        ("saved_model", "largest_difference", 1e-5),
+        ("none", "largest_difference", 1e-4),
+        ("float16", "largest_difference", 1e-2),
+        ("dynamic", "dice_loss", 0.005),
+        ("int8", "dice_loss", 0.005),
+    ],
+)
+def test_each_kind_is_judged_by_its_own_limit(exported, name, judged_by, limit):
+    row = exported[1]["artifacts"][name]
+
+    assert (row["judged_by"], row["limit"]) == (judged_by, limit)
+    assert row["within_limit"] == (row["value"] <= limit)
+    assert row["largest_difference"] > 0
+
+
+def test_costs_and_operators_stand_beside(exported):
+    rows = exported[1]["artifacts"]
+
+    assert rows["none"]["latency_ms"] == {
+        "one_thread": 2.5,
+        "all_threads": 2.5,
+    }
+    assert rows["none"]["peak_memory_mb"] == 12
+    assert rows["none"]["operators"]["CONV_2D"] == 2
+    assert rows["none"]["delegated_share"] == 1
+    # Everything but the first step, from uint8 to int8, of 11.
+    assert rows["int8"]["delegated_share"] == 10 / 11
+    assert rows["saved_model"]["operators"] is None
+
+
+def summary(difference=0.0, dice=None, dice_to_keras=1.0):
+    """Makes what a comparison says of an artifact."""
+    return {
+        "largest_difference": difference,
+        "dice": dice,
+        "iou": dice,
+        "dice_to_keras": dice_to_keras,
+    }
+
+
+@pytest.mark.parametrize(
+    ("kind", "row", "keras_dice", "within"),
+    [
+        ("saved_model", summary(1e-5), 0.9, True),
+        ("saved_model", summary(1.1e-5), 0.9, False),
+        ("none", summary(1e-4), None, True),
+        ("none", summary(math.nan), None, False),
+        ("float16", summary(math.inf), None, False),
+        ("int8", summary(0.5, dice=0.8951), 0.9, True),
+        ("int8", summary(0.5, dice=0.8949), 0.9, False),
+        ("int8", summary(0.5, dice=0.95), 0.9, True),
+        ("dynamic", summary(math.nan, dice=0.9), 0.9, False),
+        ("dynamic", summary(0.5, dice_to_keras=0.981), None, True),
+        ("dynamic", summary(0.5, dice_to_keras=0.979), None, False),
+    ],
+)
+def test_verdict(kind, row, keras_dice, within):
+    gate.check_tolerance(row, kind, keras_dice)
+    assert row["within_limit"] is within
+
+
+def test_only_what_is_within_its_limit_is_published(
+    segmentor, other_segmentor, tmp_path, monkeypatch
+):
+    write = saved_model.export_saved_model
+    monkeypatch.setattr(
+        saved_model,
+        "export_saved_model",
+        lambda _, *rest, **more: write(other_segmentor, *rest, **more),
+    )
+
+    record = export_all(segmentor, tmp_path)
+
+    (refusal,) = table.refusals(record)
+    path = os.path.join("saved_model", "1")
+    assert refusal.startswith(f"{path} differs from Keras by 0.")
+    assert "more than 1e-05; it was not handed out (--allow_par" in refusal
+    assert sorted(os.listdir(tmp_path)) == [
+        "parity.json",
+        "segan_none.json",
+        "segan_none.tflite",
+    ]
+    rows = json.loads((tmp_path / "parity.json").read_text())["artifacts"]
+    assert {name: row["published"] for name, row in rows.items()} == {
+        "saved_model": False,
+        "none": True,
+    }
+
+
+def test_what_is_allowed_all_the_same_is_marked(
+    segmentor, tmp_path, monkeypatch
+):
+    monkeypatch.setitem(gate.DIFFERENCE_LIMITS, "none", 0)
+
+    record = export_all(segmentor, tmp_path, allow_parity_loss=True)
+
+    assert table.refusals(record) == []
+    row = record["artifacts"]["none"]
+    assert (row["within_limit"], row["published"]) == (False, True)
+    assert (tmp_path / "segan_none.tflite").exists()
+
+
+def test_serving_graph_that_does_not_normalize_is_refused(
+    segmentor, tmp_path, monkeypatch
+):
+    def without_normalizing(segmentor, images, _):
+        small = tf.image.resize(images, (32, 32), antialias=True)
+        probability_map = segmentor(small, training=False)
+        size = tf.shape(images)[1:3]
+        return {"probability_map": tf.image.resize(probability_map, size)}
+
+    monkeypatch.setattr(graph, "segment_images", without_normalizing)
+
+    row = export_all(segmentor, tmp_path)["artifacts"]["saved_model"]
+
+    assert row["largest_difference"] > 0.01
+    assert not (tmp_path / "saved_model").exists()
+
+
+def test_serving_graph_that_decides_otherwise_is_refused(
+    segmentor, tmp_path, monkeypatch
+):
+    def decide_at_04(probability_map, *, multiclass):
+        return tf.cast(probability_map > 0.4, tf.float32)
+
+    write = saved_model.export_saved_model
+
+    def write_otherwise(*args, **more):
+        with monkeypatch.context() as patch:
+            patch.setattr(preprocessing, "decide_label_map", decide_at_04)
+            return write(*args, **more)
+
+    monkeypatch.setattr(saved_model, "export_saved_model", write_otherwise)
+
+    row = export_all(segmentor, tmp_path)["artifacts"]["saved_model"]
+
+    # By so much the probabilities that were taken for lesion are below 0.5.
+    assert 0.01 < row["largest_difference"] <= 0.5 - 0.4
+    assert not (tmp_path / "saved_model").exists()
+
+
+def test_next_version_stands_beside_the_last_without_a_word(
+    other_segmentor, exported, tmp_path, capfd
+):
+    export_dir = shutil.copytree(exported[0], tmp_path / "export")
+
+    record = export_all(other_segmentor, export_dir, version=8)
+
+    assert capfd.readouterr() == ("", "")
+    assert sorted(os.listdir(export_dir / "saved_model")) == ["7", "8"]
+    contract = json.loads((export_dir / "segan_none.json").read_text())
+    assert contract["version"] == record["version"] == 8
+    assert (
+        record["artifacts"]["none"]["files"]["segan_none.tflite"]["sha256"]
+        == contract["sha256"]
+    )
+
+
+def test_existing_version_is_refused_before_any_work(
+    segmentor, exported, monkeypatch
+):
+    monkeypatch.setattr(saved_model, "write_archive", None)
+
+    with pytest.raises(config.UserError, match="version 7 exists already"):
+        export_all(segmentor, exported[0], version=7)
+
+
+def test_few_calibration_images_are_refused_before_any_work(
+    segmentor, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(saved_model, "write_archive", None)
+
+    with pytest.raises(config.UserError, match="at least 100 different"):
+        export_all(segmentor, tmp_path, quantizations=("int8",))
+
+
+def test_folder_that_cannot_be_made_is_refused(segmentor, tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    export_dir = tmp_path / "file" / "export"
+
+    words = f"--export_dir: cannot write in {export_dir}"
+    with pytest.raises(config.UserError, match=words):
+        export_all(segmentor, export_dir)

@@ -1,0 +1,104 @@
+"""Tests of the images that exported models are judged by."""
+
+import dataclasses
+import os
+
+import blobs
+import numpy as np
+import pytest
+
+from export.parity import parity_dataset
+from segan_tf.config import Config, UserError
+from segan_tf.datasets import loading, splits
+
+
+@pytest.fixture
+def run(tmp_path):
+    """Returns a run of 12 pairs: 8 train, 1 validates, 3 test."""
+    blobs.write_pairs(str(tmp_path / "data"), 12)
+    config = Config(
+        data_dir=str(tmp_path / "data"),
+        model_dir=str(tmp_path / "run"),
+        image_size=32,
+    )
+    os.makedirs(config.model_dir)
+    divided = loading.load_splits(config, progress=lambda pairs, **_: pairs)
+    splits.write_splits(divided, config.model_dir)
+    return config
+
+
+def test_calibration_and_scoring_take_their_own_splits(config):
+    found = parity_dataset.load_parity_dataset(config, given=())
+
+    pairs = list(found.pairs)
+    calibration_images = np.stack(found.calibration_images)
+    assert calibration_images.shape == (12 - 12 // 4 - 1, 32, 32, 3)
+    assert calibration_images.dtype == np.uint8
+    assert len(pairs) == 12 // 4
+    assert found.source == "the test split"
+    for image, true in pairs:
+        assert (image.shape, true.shape) == ((64, 64, 3), (64, 64, 1))
+        assert set(np.unique(true)) == {0, 1}
+        # The disc is dark, so the pair belongs together.
+        assert image[true[..., 0] == 1].mean() < 100
+
+
+def test_without_int8_nothing_is_read_to_calibrate_it(config):
+    config = dataclasses.replace(config, quantizations=("none",), split="train")
+
+    found = parity_dataset.load_parity_dataset(config, given=("split",))
+
+    assert found.calibration_images == []
+    assert len(list(found.pairs)) == 8
+
+
+def test_drawings_stand_in_for_data_that_are_gone(config, capsys):
+    gone = dataclasses.replace(config, data_dir="gone")
+
+    found = parity_dataset.load_parity_dataset(gone, given=())
+
+    said = "Dice cannot be measured: --data_dir (gone) does not exist"
+    assert capsys.readouterr().out.startswith(said)
+    assert found.calibration_images == []
+    assert [true for _, true in found.pairs] == [None] * parity_dataset.DRAWN
+
+
+@pytest.mark.parametrize("named", ["data_dir", "split", "num_test"])
+def test_data_that_the_command_names_have_to_be_there(config, named):
+    gone = dataclasses.replace(config, data_dir="gone")
+
+    with pytest.raises(UserError, match=r"--data_dir \(gone\)"):
+        parity_dataset.load_parity_dataset(gone, given=(named,))
+
+
+def test_a_damaged_pair_is_named_or_left_out(config):
+    ids = splits.read_split_ids(config.model_dir)["test"]
+    path = os.path.join(config.data_dir, "images", f"{ids[0]}.png")
+    os.truncate(path, 100)
+    with pytest.raises(UserError, match=ids[0]):
+        list(parity_dataset.load_parity_dataset(config, given=()).pairs)
+
+    skipping = dataclasses.replace(config, skip_bad_pairs=True)
+
+    assert (
+        len(list(parity_dataset.load_parity_dataset(skipping, given=()).pairs))
+        == 2
+    )
+
+
+def test_pairs_are_spread_over_the_whole_split():
+    assert parity_dataset._spread(range(7), 3) == [0, 3, 6]
+    assert parity_dataset._spread(range(3), 3) == range(3)
+
+
+def test_scores_are_means_over_the_labels():
+    true = np.zeros((2, 2, 2), np.uint8)
+    true[0, :, 0] = 1
+    predicted = np.zeros_like(true)
+    predicted[:, 0, 0] = 1
+
+    scores = parity_dataset.measure(predicted, true)
+
+    # Of the first label 1 pixel of 2 and 2 agrees; the second is empty.
+    assert scores["dice"] == (2 * 1 / (2 + 2) + 1) / 2
+    assert scores["iou"] == (1 / 3 + 1) / 2

@@ -1,0 +1,250 @@
+"""Tests that what starts TF Serving is well formed and agrees with itself."""
+
+import pathlib
+import re
+
+import pytest
+import running
+from google.protobuf import (
+    descriptor_pb2,
+    descriptor_pool,
+    message_factory,
+    text_format,
+    wrappers_pb2,
+)
+
+from export.serving import saved_model
+
+pytestmark = pytest.mark.serving
+yaml = pytest.importorskip("yaml", reason="scripts/test --all installs it")
+pytest.importorskip(
+    "tensorflow_serving.apis", reason="scripts/test --all installs it"
+)
+from tensorflow_serving.config import model_server_config_pb2  # noqa: E402
+
+DEPLOY = running.ROOT / "deploy" / "tf_serving"
+GRPC_PORT, REST_PORT = 8500, 8501
+METRICS_PATH = "/monitoring/prometheus/metrics"
+STATUS_PATH = f"/v1/models/{saved_model.SERVED_NAME}"
+
+# tensorflow-serving-api leaves two messages out: their fields, after
+# session_bundle_config.proto and monitoring_config.proto of TF Serving.
+_FIELD = descriptor_pb2.FieldDescriptorProto
+_INT = ".google.protobuf.Int64Value"
+_TEXT = ".google.protobuf.StringValue"
+_MESSAGES = {
+    "BatchingParameters": [
+        ("max_batch_size", 1, _INT),
+        ("batch_timeout_micros", 2, _INT),
+        ("max_enqueued_batches", 3, _INT),
+        ("num_batch_threads", 4, _INT),
+        ("thread_pool_name", 5, _TEXT),
+        ("allowed_batch_sizes", 6, _FIELD.TYPE_INT64),
+        ("pad_variable_length_inputs", 7, _FIELD.TYPE_BOOL),
+    ],
+    "PrometheusConfig": [
+        ("enable", 1, _FIELD.TYPE_BOOL),
+        ("path", 2, _FIELD.TYPE_STRING),
+    ],
+    "MonitoringConfig": [
+        ("prometheus_config", 1, ".tensorflow.serving.PrometheusConfig"),
+    ],
+}
+
+
+def _make_classes():
+    file = descriptor_pb2.FileDescriptorProto(
+        name="left_out.proto",
+        package="tensorflow.serving",
+        syntax="proto3",
+        dependency=[wrappers_pb2.DESCRIPTOR.name],
+    )
+    for name, fields in _MESSAGES.items():
+        message = file.message_type.add(name=name)
+        for field_name, number, kind in fields:
+            field = message.field.add(name=field_name, number=number)
+            repeated = field_name == "allowed_batch_sizes"
+            field.label = (
+                _FIELD.LABEL_REPEATED if repeated else _FIELD.LABEL_OPTIONAL
+            )
+            if isinstance(kind, str):
+                field.type, field.type_name = _FIELD.TYPE_MESSAGE, kind
+            else:
+                field.type = kind
+    pool = descriptor_pool.DescriptorPool()
+    wrappers = descriptor_pb2.FileDescriptorProto()
+    wrappers_pb2.DESCRIPTOR.CopyToProto(wrappers)
+    pool.Add(wrappers)
+    pool.Add(file)
+    return message_factory.GetMessageClassesForFiles(["left_out.proto"], pool)
+
+
+def _parse(name, message):
+    return text_format.Parse((DEPLOY / name).read_text(), message)
+
+
+def _parse_left_out(name, message_name):
+    return _parse(name, _make_classes()[f"tensorflow.serving.{message_name}"]())
+
+
+def _read_yaml(name):
+    return yaml.safe_load((DEPLOY / name).read_text())
+
+
+@pytest.fixture(scope="module")
+def pod():
+    deployment = _read_yaml("kubernetes/deployment.yaml")
+    assert (deployment["apiVersion"], deployment["kind"]) == (
+        "apps/v1",
+        "Deployment",
+    )
+    return deployment["spec"]["template"]
+
+
+@pytest.fixture(scope="module")
+def container(pod):
+    (container,) = pod["spec"]["containers"]
+    return container
+
+
+@pytest.fixture(scope="module")
+def compose():
+    return _read_yaml("docker-compose.yml")["services"]["segan"]
+
+
+def test_the_model_has_the_name_that_warm_up_and_clients_use():
+    servers = _parse(
+        "models.config", model_server_config_pb2.ModelServerConfig()
+    )
+
+    (model,) = servers.model_config_list.config
+    assert model.name == saved_model.SERVED_NAME
+    assert model.base_path == f"/models/{saved_model.SERVED_NAME}"
+    assert model.model_platform == "tensorflow"
+    assert model.model_version_policy.latest.num_versions == 2
+
+
+def test_batch_sizes_rise_to_the_largest():
+    batching = _parse_left_out("batching.config", "BatchingParameters")
+
+    sizes = list(batching.allowed_batch_sizes)
+    assert sizes == sorted(set(sizes))
+    assert sizes[0] == 1
+    assert sizes[-1] == batching.max_batch_size.value
+    # `probabilities` would answer padded images as if they were not.
+    assert not batching.pad_variable_length_inputs
+    assert 0 < batching.batch_timeout_micros.value < 10_000
+    assert batching.max_enqueued_batches.value > 0
+
+
+def test_a_batch_thread_stands_for_each_core(container, compose):
+    batching = _parse_left_out("batching.config", "BatchingParameters")
+
+    cores = container["resources"]["limits"]["cpu"]
+    assert str(batching.num_batch_threads.value) == cores
+    assert f"--tensorflow_intra_op_parallelism={cores}" in container["args"]
+    assert f"--tensorflow_inter_op_parallelism={cores}" in container["args"]
+    assert str(compose["cpus"]) == cores
+
+
+def test_metrics_are_on_where_they_are_looked_for(pod):
+    monitoring = _parse_left_out("monitoring.config", "MonitoringConfig")
+
+    assert monitoring.prometheus_config.enable
+    assert monitoring.prometheus_config.path == METRICS_PATH
+    assert pod["metadata"]["annotations"] == {
+        "prometheus.io/scrape": "true",
+        "prometheus.io/port": str(REST_PORT),
+        "prometheus.io/path": METRICS_PATH,
+    }
+
+
+def test_ports_agree(container, compose):
+    ports = {p["name"]: p["containerPort"] for p in container["ports"]}
+    service = _read_yaml("kubernetes/service.yaml")
+
+    assert ports == {"grpc": GRPC_PORT, "rest": REST_PORT}
+    assert service["spec"]["ports"] == [
+        {"name": name, "port": port, "targetPort": name}
+        for name, port in ports.items()
+    ]
+    assert compose["ports"] == [f"{port}:{port}" for port in ports.values()]
+    assert f"/{REST_PORT}" in compose["healthcheck"]["test"][-1]
+
+
+@pytest.mark.parametrize(
+    ("probe", "path"),
+    [
+        ("startupProbe", STATUS_PATH),
+        ("readinessProbe", f"{STATUS_PATH}/metadata"),
+        ("livenessProbe", STATUS_PATH),
+    ],
+)
+def test_probes_ask_what_tf_serving_answers(container, probe, path):
+    assert container[probe]["httpGet"] == {"path": path, "port": "rest"}
+
+
+def test_a_server_is_given_time_to_load_and_to_be_busy(container):
+    startup, live = container["startupProbe"], container["livenessProbe"]
+
+    assert startup["periodSeconds"] * startup["failureThreshold"] >= 120
+    assert live["periodSeconds"] * live["failureThreshold"] >= 60
+
+
+def test_both_ways_start_the_same_server(container, compose):
+    assert compose["image"] == container["image"]
+    flags = [f for f in container["args"] if "parallelism" not in f]
+    assert compose["command"] == flags
+    memory = container["resources"]["limits"]["memory"]
+    assert compose["mem_limit"] == memory.lower().removesuffix("i")
+
+
+def test_every_file_that_the_server_is_told_of_is_mounted(container, pod):
+    named = {
+        pathlib.PurePath(path).name
+        for path in re.findall(
+            r"_file=/config/(\S+)", " ".join(container["args"])
+        )
+    }
+    kustomization = _read_yaml("kustomization.yaml")
+    (configuration,) = kustomization["configMapGenerator"]
+    mounts = {m["name"]: m["mountPath"] for m in container["volumeMounts"]}
+    volumes = {v["name"]: v for v in pod["spec"]["volumes"]}
+
+    assert named == set(configuration["files"])
+    assert all((DEPLOY / name).is_file() for name in named)
+    assert all((DEPLOY / r).is_file() for r in kustomization["resources"])
+    assert mounts == {
+        "models": f"/models/{saved_model.SERVED_NAME}",
+        "config": "/config",
+    }
+    assert volumes["config"]["configMap"]["name"] == configuration["name"]
+
+
+def test_service_and_autoscaler_find_the_servers(pod):
+    deployment = _read_yaml("kubernetes/deployment.yaml")
+    service = _read_yaml("kubernetes/service.yaml")
+    scaler = _read_yaml("kubernetes/autoscaler.yaml")
+
+    labels = pod["metadata"]["labels"]
+    assert deployment["spec"]["selector"]["matchLabels"] == labels
+    assert service["spec"]["selector"] == labels
+    assert scaler["apiVersion"] == "autoscaling/v2"
+    assert (
+        scaler["spec"]["scaleTargetRef"]["name"]
+        == (deployment["metadata"]["name"])
+    )
+    # Both would set the number of servers.
+    assert "replicas" not in deployment["spec"]
+    assert 2 <= scaler["spec"]["minReplicas"] < scaler["spec"]["maxReplicas"]
+
+
+def test_the_autoscaler_acts_before_the_limit(container):
+    scaler = _read_yaml("kubernetes/autoscaler.yaml")
+    resources = container["resources"]
+
+    (metric,) = scaler["spec"]["metrics"]
+    percent = metric["resource"]["target"]["averageUtilization"]
+    # It is told of the request.
+    used = percent / 100 * float(resources["requests"]["cpu"])
+    assert used / float(resources["limits"]["cpu"]) == pytest.approx(0.7)

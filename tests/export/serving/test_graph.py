@@ -1,0 +1,305 @@
+"""Tests of a server's answers, with a segmentor that reads colors.
+
+The probability of its labels is what red, green and blue are of 255, so the
+expected numbers can be worked out by hand.
+"""
+
+import io
+import json
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+
+from export.serving import c_loader, check, graph, saved_model
+from segan_tf import config, labels
+
+_SIZE = 16
+_MEAN = np.float32([0.485, 0.456, 0.406])
+_STD = np.float32([0.229, 0.224, 0.225])
+_ONE = labels.Labels()
+_EXCLUSIVE = labels.Labels(("vein", "artery", "optic disc"))
+_OVERLAPPING = labels.Labels(("globules", "streaks"), multiclass=False)
+
+
+def _build_segmentor(num_labels):
+    image = keras.Input((_SIZE, _SIZE, 3), name="image")
+    undo = keras.layers.Conv2D(num_labels, 1, name="undo_normalizing")
+    segmentor = keras.Model(image, undo(image))
+    undo.set_weights(
+        [np.diag(_STD)[None, None, :, :num_labels], _MEAN[:num_labels]]
+    )
+    return segmentor
+
+
+def _export(folder, named):
+    segmentor = _build_segmentor(named.count)
+    return saved_model.export_saved_model(
+        segmentor, str(folder), 1, labels=named
+    )
+
+
+@pytest.fixture(scope="module", params=[_ONE, _EXCLUSIVE, _OVERLAPPING])
+def served(request, tmp_path_factory):
+    """Returns the labels, the version's folder and a session of it."""
+    path = _export(tmp_path_factory.mktemp("export"), request.param)
+    with c_loader.CSession(path) as session:
+        yield request.param, path, session
+
+
+@pytest.fixture(scope="module")
+def lesion_session(tmp_path_factory):
+    path = _export(tmp_path_factory.mktemp("export"), _ONE)
+    with c_loader.CSession(path) as session:
+        yield session
+
+
+@pytest.fixture(scope="module")
+def exclusive_session(tmp_path_factory):
+    path = _export(tmp_path_factory.mktemp("export"), _EXCLUSIVE)
+    with c_loader.CSession(path) as session:
+        yield session
+
+
+@pytest.fixture(scope="module")
+def overlapping_session(tmp_path_factory):
+    path = _export(tmp_path_factory.mktemp("export"), _OVERLAPPING)
+    with c_loader.CSession(path) as session:
+        yield session
+
+
+def _png(image):
+    stream = io.BytesIO()
+    Image.fromarray(np.uint8(image)).save(stream, "PNG")
+    return stream.getvalue()
+
+
+def _plain(color, height=_SIZE, width=_SIZE):
+    return np.full((height, width, 3), color, np.uint8)
+
+
+def _quarters(*colors):
+    """Draws four plain quarters, from left to right and down."""
+    image = np.zeros((_SIZE, _SIZE, 3), np.uint8)
+    half = _SIZE // 2
+    for i, color in enumerate(colors):
+        top, left = half * (i // 2), half * (i % 2)
+        image[top : top + half, left : left + half] = color
+    return image
+
+
+def _decode(content):
+    picture = Image.open(io.BytesIO(content))
+    assert (picture.format, picture.mode) == ("PNG", "L")
+    return np.array(picture)
+
+
+def _ask(session, *images):
+    pictures = np.array([_png(image) for image in images], dtype=object)
+    return session.run("serving_default", {"image_bytes": pictures})
+
+
+def test_a_lesion_is_255_with_its_share_and_mean(lesion_session):
+    image = _quarters((204, 0, 0), (0, 0, 0), (153, 0, 0), (102, 0, 0))
+
+    answer = _ask(lesion_session, image)
+
+    gray = _decode(answer["label_map_bytes"][0])
+    half = _SIZE // 2
+    expected = np.zeros((_SIZE, _SIZE))
+    expected[:, :half] = 255  # 204 / 255 = 0.8 and 153 / 255 = 0.6; not 0.4
+    np.testing.assert_array_equal(gray, expected)
+    assert answer["lesion_fraction"].tolist() == [2 / 4]
+    assert answer["label_fractions"].tolist() == [[2 / 4]]
+    assert answer["mean_probability"].shape == (1,)
+    assert answer["mean_probability"][0] == pytest.approx((0.8 + 0.6) / 2)
+    assert answer["label_names"].tolist() == [[b"lesion"]]
+
+
+def test_no_lesion_has_the_mean_0(lesion_session):
+    answer = _ask(lesion_session, _plain((127, 255, 255)))  # 0.498
+
+    assert not _decode(answer["label_map_bytes"][0]).any()
+    assert answer["lesion_fraction"].tolist() == [0]
+    assert answer["mean_probability"].tolist() == [0]
+
+
+def test_exclusive_labels_are_their_numbers(exclusive_session):
+    # In the third the background, 0.4, is likelier than 0.35 and 0.25; in the
+    # fourth the third label, 0.4, than the background's 0.3.
+    image = _quarters((204, 0, 0), (51, 153, 0), (89, 64, 0), (76.5, 0, 102))
+
+    answer = _ask(exclusive_session, image)
+
+    np.testing.assert_array_equal(
+        _decode(answer["label_map_bytes"][0]),
+        np.kron([[1, 2], [0, 3]], np.ones((_SIZE // 2, _SIZE // 2))),
+    )
+    assert answer["label_fractions"].tolist() == [[1 / 4] * 3]
+    np.testing.assert_allclose(
+        answer["mean_probability"], [[0.8, 0.6, 0.4]], rtol=1e-5
+    )
+    assert answer["label_names"].tolist() == [
+        [b"vein", b"artery", b"optic disc"]
+    ]
+    assert "lesion_fraction" not in answer
+
+
+def test_overlapping_labels_are_bits(overlapping_session):
+    image = _quarters((204, 0, 0), (0, 153, 0), (255, 204, 0), (0, 0, 255))
+
+    answer = _ask(overlapping_session, image)
+
+    np.testing.assert_array_equal(
+        _decode(answer["label_map_bytes"][0]),
+        np.kron([[1, 2], [1 + 2, 0]], np.ones((_SIZE // 2, _SIZE // 2))),
+    )
+    assert answer["label_fractions"].tolist() == [[2 / 4, 2 / 4]]
+    np.testing.assert_allclose(
+        answer["mean_probability"],
+        [[(0.8 + 1) / 2, (0.6 + 0.8) / 2]],
+        rtol=1e-5,
+    )
+
+
+def test_a_batch_holds_pictures_of_any_sizes_and_formats(lesion_session):
+    images = [
+        _plain((255, 0, 0), 20, 50),
+        _plain((0, 0, 0), 7, 9),
+        _plain((255, 255, 255), 33, 16),
+    ]
+    pictures = [_png(image) for image in images]
+    pictures[2] = tf.io.encode_jpeg(images[2]).numpy()
+
+    answer = lesion_session.run("serving_default", {"image_bytes": pictures})
+
+    for i, (image, gray) in enumerate(zip(images, (255, 0, 255), strict=True)):
+        label_map = _decode(answer["label_map_bytes"][i])
+        np.testing.assert_array_equal(label_map, np.full(image.shape[:2], gray))
+    np.testing.assert_allclose(answer["mean_probability"], [1, 0, 1])
+
+
+def test_a_large_picture_is_shrunk_with_antialiasing(lesion_session):
+    # One column in three is red: 1/3 everywhere, and no lesion, unless single
+    # columns are picked.
+    image = np.zeros((48, 3 * _SIZE, 3), np.uint8)
+    image[:, 1::3, 0] = 255
+
+    assert _ask(lesion_session, image)["lesion_fraction"].tolist() == [0]
+
+
+def test_a_picture_that_fails_names_its_place_among_the_others(
+    lesion_session,
+):
+    pictures = [_png(_plain((0, 0, 0)))] * 3
+    pictures[1] = b"no image"
+
+    words = r"image_bytes\[1\] is not a JPEG, PNG or BMP image"
+    with pytest.raises(c_loader.CSessionError, match=words) as caught:
+        lesion_session.run("serving_default", {"image_bytes": pictures})
+
+    assert caught.value.code == "INVALID_ARGUMENT"
+
+
+def test_probabilities_have_the_names_beside_them(served):
+    named, _, session = served
+    images = np.stack([_plain((51, 102, 0), 8, 40)] * 2)
+
+    answer = session.run("probabilities", {"images": images})
+
+    assert answer["probability_map"].shape == (2, 8, 40, named.count)
+    np.testing.assert_allclose(
+        answer["probability_map"][1, 3, 5],
+        [51 / 255, 102 / 255, 0][: named.count],
+        atol=1e-6,
+    )
+    names = [name.encode() for name in named.names]
+    assert answer["label_names"].tolist() == [names] * 2
+
+
+def test_signatures_are_open_where_servers_batch(served):
+    named, _, session = served
+    count = named.count
+
+    assert set(session.signatures) == {"serving_default", "probabilities"}
+    shapes = {
+        name: {
+            key: (info.dtype.name, info.shape)
+            for key, info in (signature.inputs | signature.outputs).items()
+        }
+        for name, signature in session.signatures.items()
+    }
+    assert shapes["probabilities"] == {
+        "images": ("uint8", (None, None, None, 3)),
+        "probability_map": ("float32", (None, None, None, count)),
+        "label_names": ("string", (None, count)),
+    }
+    expected = {
+        "image_bytes": ("string", (None,)),
+        "label_map_bytes": ("string", (None,)),
+        "label_fractions": ("float32", (None, count)),
+        "mean_probability": (
+            "float32",
+            (None,) if count == 1 else (None, count),
+        ),
+        "label_names": ("string", (None, count)),
+    }
+    if named is _ONE:
+        expected["lesion_fraction"] = ("float32", (None,))
+    assert shapes["serving_default"] == expected
+
+
+def test_labels_lie_beside_the_model(served):
+    named, path, _ = served
+
+    with open(f"{path}/assets.extra/labels.json", encoding="utf-8") as file:
+        said = json.load(file)
+
+    assert said == {
+        "label_names": list(named.names),
+        "label_kind": "multiclass" if named.multiclass else "multilabel",
+    }
+
+
+def test_more_overlapping_labels_than_bits_are_refused(tmp_path):
+    nine = labels.Labels(tuple("abcdefghi"), multiclass=False)
+
+    with pytest.raises(config.UserError, match="at most 8 multilabel .* not 9"):
+        saved_model.export_saved_model(None, str(tmp_path), 1, labels=nine)
+
+    eight = labels.Labels(tuple("abcdefgh"), multiclass=False)
+    assert graph.gray_weights(eight) == [1, 2, 4, 8, 16, 32, 64, 128]
+
+
+@pytest.mark.parametrize(
+    ("named", "color"),
+    [
+        (_ONE, (153, 0, 0)),  # 0.6; and 0.3 is 0.2 below 0.5
+        (_OVERLAPPING, (153, 51, 0)),
+        # 0.5 of 0.5 + 0.2 + 0.3; the background's 0.6 with 0.2 + 0.2 has to
+        # come down by 0.2 and the first 0.2 up by as much.
+        (_EXCLUSIVE, (127.5, 51, 0)),
+    ],
+)
+def test_a_check_tells_how_far_keras_is_from_what_is_served(
+    named, color, tmp_path
+):
+    path = _export(tmp_path, named)
+    image = _plain(color)
+    probability_map = np.float32(image[..., : named.count]) / 255
+
+    def measure():
+        return check.check_label_maps(
+            path, [image], [probability_map], labels=named
+        )
+
+    assert measure() < 1e-6
+    # Only the mean differs: nothing is decided otherwise.
+    probability_map[..., 0] += 0.1
+    assert measure() == pytest.approx(0.1, abs=1e-5)
+    # The mean is as it was, but the right half is decided otherwise.
+    probability_map[:, : _SIZE // 2, 0] += 0.2
+    probability_map[:, _SIZE // 2 :, 0] -= 0.4
+    assert measure() == pytest.approx(0.2, abs=0.002)

@@ -1,0 +1,225 @@
+"""Tests that a server sees the image that training would have seen."""
+
+import io
+import struct
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+
+from export.serving import image_decoding
+from segan_tf.imaging import images
+from segan_tf.synthetic import lesions
+
+_HEIGHT, _WIDTH = 40, 60
+
+
+@tf.function(input_signature=[tf.TensorSpec((), tf.string)])
+def _read_in_graph(content):
+    return image_decoding.read_image(content, 2, name="image_bytes")
+
+
+def _read(content):
+    return _read_in_graph(tf.constant(content)).numpy()
+
+
+def _draw(mode="RGB"):
+    """Draws a lesion; alpha, where there is some, grows from left to right."""
+    drawn = lesions.draw_lesion(0, 0, size=(_HEIGHT, _WIDTH)).image
+    picture = Image.fromarray(drawn)
+    if mode in ("RGBA", "LA"):
+        alpha = np.tile(np.linspace(0, 255, _WIDTH), (_HEIGHT, 1))
+        picture.putalpha(Image.fromarray(np.uint8(alpha)))
+    if mode == "I;16":
+        gray = np.uint16(picture.convert("L")) * 257
+        return Image.fromarray(gray)
+    return picture.convert(mode)
+
+
+def _encode(picture, kind, **options):
+    stream = io.BytesIO()
+    picture.save(stream, format=kind, **options)
+    return stream.getvalue()
+
+
+def _read_as_in_training(content, tmp_path):
+    path = tmp_path / "image"
+    path.write_bytes(content)
+    return images.read_image(path)
+
+
+@pytest.mark.parametrize(
+    ("kind", "mode", "tolerance"),
+    [
+        ("PNG", "RGB", 0),
+        ("PNG", "L", 0),
+        ("PNG", "1", 0),
+        ("PNG", "P", 0),
+        ("PNG", "I;16", 0),
+        ("PNG", "RGBA", 1),  # both round, at different places
+        ("PNG", "LA", 1),
+        ("BMP", "RGB", 0),
+        ("BMP", "RGBA", 0),
+        ("JPEG", "RGB", 0),
+        ("JPEG", "L", 0),
+        ("JPEG", "CMYK", 1),
+    ],
+)
+def test_a_picture_is_read_as_in_training(kind, mode, tolerance, tmp_path):
+    content = _encode(_draw(mode), kind)
+
+    image = _read(content)
+
+    expected = _read_as_in_training(content, tmp_path)
+    assert image.dtype == np.uint8
+    assert image.shape == (_HEIGHT, _WIDTH, 3)
+    assert np.ptp(expected) > 50
+    np.testing.assert_allclose(
+        np.int32(image), np.int32(expected), atol=tolerance
+    )
+
+
+def test_transparent_palette_numbers_lie_over_white():
+    picture = Image.new("P", (20, 20))
+    picture.putpalette([200, 0, 0, 0, 200, 0])
+    picture.paste(1, (0, 0, 10, 20))
+
+    image = _read(_encode(picture, "PNG", transparency=0))
+
+    assert image[0, 0].tolist() == [0, 200, 0]
+    assert image[0, 19].tolist() == [255, 255, 255]
+
+
+def _exif(orientation, order="<"):
+    """Makes an EXIF segment's content with a tag before the orientation."""
+    mark = {"<": b"II", ">": b"MM"}[order]
+    entries = struct.pack(f"{order}HHII", 0x0100, 4, 1, 60)
+    entries += struct.pack(f"{order}HHIHH", 0x0112, 3, 1, orientation, 0)
+    return (
+        b"Exif\0\0"
+        + mark
+        + struct.pack(f"{order}HIH", 42, 8, 2)
+        + entries
+        + bytes(4)
+    )
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_a_lying_picture_is_turned_as_in_training(orientation, order, tmp_path):
+    content = _encode(_draw(), "JPEG", exif=_exif(orientation, order))
+
+    image = _read(content)
+
+    expected = _read_as_in_training(content, tmp_path)
+    assert expected.shape[:2] == (
+        (_WIDTH, _HEIGHT) if orientation >= 5 else (_HEIGHT, _WIDTH)
+    )
+    np.testing.assert_array_equal(image, expected)
+
+
+def test_orientation_is_found_behind_other_segments():
+    turned = _encode(_draw(), "JPEG", exif=_exif(6))
+    comment = b"\xff\xfe" + struct.pack(">H", 2 + 300) + bytes(300)
+
+    image = _read(turned[:2] + comment + turned[2:])
+
+    assert image.shape == (_WIDTH, _HEIGHT, 3)
+
+
+@pytest.mark.parametrize(
+    "exif",
+    [
+        _exif(0),
+        _exif(9),
+        _exif(6)[:16],
+        _exif(6)[:10] + b"\xff" * 30,  # a directory and a count far outside
+        b"Exif\0\0" + b"MM\0*" + b"\0\0\xff\xf0",
+        b"no Exif at all",
+    ],
+    ids=range(6),
+)
+def test_an_orientation_without_sense_leaves_the_picture_as_it_is(exif):
+    content = _encode(_draw(), "JPEG")
+    segment = b"\xff\xe1" + struct.pack(">H", 2 + len(exif)) + exif
+
+    image = _read(content[:2] + segment + content[2:])
+
+    np.testing.assert_array_equal(image, _read(content))
+
+
+def _png_of_size(width, height):
+    content = bytearray(_encode(_draw(), "PNG"))
+    content[16:24] = struct.pack(">II", width, height)
+    return bytes(content)
+
+
+def _jpeg_of_size(width, height):
+    content = bytearray(_encode(_draw(), "JPEG"))
+    frame = content.index(b"\xff\xc0")
+    content[frame + 5 : frame + 9] = struct.pack(">HH", height, width)
+    return bytes(content)
+
+
+def _bmp_of_size(width, height):
+    content = bytearray(_encode(_draw(), "BMP"))
+    content[18:26] = struct.pack("<ii", width, height)
+    return bytes(content)
+
+
+_NO_PICTURE = "is not a JPEG, PNG or BMP image"
+_DAMAGED = "is damaged or truncated"
+_TOO_LARGE = r"is too large \(20000x20000\); at most 100,000,000 pixels"
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"", "is empty"),
+        (b"B", _NO_PICTURE),
+        (b"\xff\xd8", _NO_PICTURE),
+        (b"plain text that is long enough for any header", _NO_PICTURE),
+        (_encode(_draw(), "GIF"), _NO_PICTURE),
+        (_encode(_draw(), "PNG")[:-30], _DAMAGED),
+        (_encode(_draw(), "JPEG")[:-200], _DAMAGED),
+        (_encode(_draw(), "BMP")[:-200], _DAMAGED),
+        (_encode(_draw(), "JPEG")[:20], _DAMAGED),
+        (_encode(_draw(), "PNG")[:20], _DAMAGED),
+        (_png_of_size(0, 10), _DAMAGED),
+        (_png_of_size(20000, 20000), _TOO_LARGE),
+        (_jpeg_of_size(20000, 20000), _TOO_LARGE),
+        (_bmp_of_size(20000, -20000), _TOO_LARGE),
+        (_png_of_size(2**31 - 1, 2**31 - 1), "is too large"),
+        (_png_of_size(10001, 10000), "is too large"),
+        (_png_of_size(10000, 10000), _DAMAGED),  # large enough, and cut off
+        (_encode(_draw("L"), "BMP"), "is a BMP image of 8 bits a pixel"),
+        (_encode(_draw("1"), "BMP"), "is a BMP image of 1 bits a pixel"),
+    ],
+    ids=range(19),
+)
+def test_what_cannot_be_decoded_is_named_with_its_position(content, words):
+    with pytest.raises(
+        tf.errors.InvalidArgumentError, match=rf"image_bytes\[2\] {words}"
+    ):
+        _read(content)
+
+
+def test_no_byte_of_a_header_stops_a_server():
+    """Alters single bytes; whatever they say, the answer comes."""
+    rng = np.random.default_rng(0)
+    whole = [
+        _encode(_draw(), "JPEG", exif=_exif(6)),
+        _encode(_draw(), "PNG"),
+        _encode(_draw(), "BMP"),
+    ]
+    refused = 0
+    for i in range(150):
+        content = bytearray(whole[i % len(whole)])
+        content[rng.integers(2, 60)] = rng.integers(256)
+        try:
+            assert _read(bytes(content)).shape[-1] == 3
+        except tf.errors.InvalidArgumentError as error:
+            assert "image_bytes[2] is " in str(error)
+            refused += 1
+    assert 0 < refused < 150

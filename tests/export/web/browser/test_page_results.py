@@ -1,0 +1,189 @@
+"""Tests that the page finds what ai-edge-litert finds, in real Chromium."""
+
+import base64
+import io
+import os
+
+import numpy as np
+import pytest
+import web_exports
+from ai_edge_litert import interpreter as litert
+from PIL import Image
+
+from segan_tf import labels
+from segan_tf.imaging import images, preprocessing
+
+pytestmark = pytest.mark.browser
+
+# One step of an 8-bit probability: LiteRT.js and LiteRT round in kernels of
+# their own.
+STEP = 1 / 256
+
+
+def segment_with_litert(site, name, path):
+    """Segments an image as the program does, with ai-edge-litert.
+
+    Returns:
+      float32 [1, size, size, labels] probabilities, and uint8 [height, width,
+      labels] in {0, 1}.
+    """
+    (model,) = (site[0] / name / "web").glob("*.tflite")
+    run = litert.Interpreter(model_path=str(model)).get_signature_runner()
+    image = images.read_image(path)
+    size = web_exports.SIZE
+    batch = preprocessing.resize_image(image, size, size)[None].numpy()
+    (info,) = run.get_input_details().values()
+    if info["dtype"] == np.uint8:
+        assert info["quantization"] == (1, 0)
+        batch = np.round(batch)
+    answer = run(image=batch.astype(info["dtype"]))["probability_map"]
+    (info,) = run.get_output_details().values()
+    if info["dtype"] == np.uint8:
+        scale, zero_point = info["quantization"]
+        answer = np.float32(scale) * (np.float32(answer) - zero_point)
+    probability_map = preprocessing.resize_probability_map(
+        answer, *image.shape[:2]
+    )[0].numpy()
+    return answer, decide(probability_map, web_exports.MODELS[name][1])
+
+
+def decide(probability_map, wanted):
+    """Decides which labels hold: the likeliest, or each above a half."""
+    if not wanted.multiclass or wanted.count == 1:
+        return (probability_map > 0.5).astype(np.uint8)
+    rest = 1 - probability_map.sum(-1, keepdims=True)
+    likeliest = np.concatenate([rest, probability_map], -1).argmax(-1)
+    numbers = np.arange(1, wanted.count + 1)
+    return (likeliest[..., None] == numbers).astype(np.uint8)
+
+
+def read_saved(saved, wanted):
+    """Reads the label maps that the page saved: uint8 [height, width, k]."""
+    read = []
+    for file in saved:
+        content = base64.b64decode(file["base64"])
+        with Image.open(io.BytesIO(content)) as image:
+            read.append(np.asarray(image))
+            assert image.mode == ("P" if is_numbered(wanted) else "L")
+            if image.mode == "P":
+                palette = image.getpalette()[3 : 3 * (wanted.count + 1)]
+                assert palette == [v for rgb in wanted.colors for v in rgb]
+    if is_numbered(wanted):
+        numbers = np.arange(1, wanted.count + 1)
+        return (read[0][..., None] == numbers).astype(np.uint8)
+    stacked = np.stack(read, -1)
+    assert set(np.unique(stacked)) == {0, 255}
+    return stacked // 255
+
+
+def is_numbered(wanted: labels.Labels):
+    return wanted.multiclass and wanted.count > 1
+
+
+def dice(one, other):
+    return 2 * np.sum(one * other) / (np.sum(one) + np.sum(other))
+
+
+@pytest.mark.parametrize("name", web_exports.MODELS)
+def test_result_is_that_of_litert(play, site, picture, name):
+    saw = play("segment", name, way="choose", picture=picture)
+
+    quantization, wanted = web_exports.MODELS[name]
+    expected, label_maps = segment_with_litert(site, name, picture)
+    probabilities = np.reshape(saw["probabilities"], [1, *saw["shape"]])
+    limit = STEP * 1.01 if quantization == "int8" else 1e-3
+    assert np.abs(probabilities - expected).max() <= limit
+    saved = read_saved(saw["files"], wanted)
+    assert saved.shape == label_maps.shape == (240, 317, wanted.count)
+    for label in range(wanted.count):
+        assert 0.01 < label_maps[..., label].mean() < 0.99
+        assert dice(saved[..., label], label_maps[..., label]) >= 0.999
+    shares = saved.mean((0, 1))
+    np.testing.assert_allclose(saw["shares"], shares, atol=1e-9)
+    for label_name, share in zip(wanted.names, shares, strict=True):
+        assert f"{label_name}\n{100 * share:.1f} %" in saw["legend"]
+        assert f"{label_name} {100 * share:.1f} %" in saw["announcement"]
+    assert saw["complaints"] == []
+
+
+def test_overlapping_labels_are_saved_one_by_one(play, picture):
+    saw = play("segment", "float_overlapping", way="choose", picture=picture)
+
+    assert [file["name"] for file in saw["files"]] == [
+        "a lesion_dark_spot_label_map.png",
+        "a lesion_shade_label_map.png",
+    ]
+
+
+@pytest.mark.parametrize("way", ["drop", "paste", "photograph"])
+def test_picture_comes_in_every_way(play, site, picture, way):
+    saw = play("segment", "float_one", way=way, picture=picture)
+
+    _, label_maps = segment_with_litert(site, "float_one", picture)
+    assert dice(read_saved(saw["files"], labels.Labels()), label_maps) >= 0.999
+    (file,) = saw["files"]
+    name = "image" if way == "paste" else "a lesion"
+    assert file["name"] == f"{name}_label_map.png"
+
+
+def test_browser_without_relaxed_simd_gets_the_same(play, site, picture):
+    saw = play(
+        "segment",
+        "float_one",
+        way="choose",
+        picture=picture,
+        withoutRelaxedSimd=True,
+    )
+
+    loaded = [os.path.basename(address) for address in saw["requests"]]
+    assert "litert_wasm_compat_internal.wasm" in loaded
+    assert "litert_wasm_internal.wasm" not in loaded
+    expected, _ = segment_with_litert(site, "float_one", picture)
+    probabilities = np.reshape(saw["probabilities"], expected.shape)
+    np.testing.assert_allclose(probabilities, expected, atol=1e-3)
+
+
+@pytest.mark.parametrize("size", [(40, 31), (900, 64), (700, 1100)])
+def test_pictures_are_resized_as_by_the_program(play, site, tmp_path, size):
+    path = str(tmp_path / "noise.png")
+    noise = np.random.default_rng(0).integers(0, 256, (*size, 3), np.uint8)
+    images.write_png(path, noise)
+
+    saw = play("segment", "float_one", way="choose", picture=path)
+
+    expected, _ = segment_with_litert(site, "float_one", path)
+    probabilities = np.reshape(saw["probabilities"], expected.shape)
+    np.testing.assert_allclose(probabilities, expected, atol=1e-3)
+
+
+@pytest.mark.parametrize("orientation", [3, 6, 7])
+def test_camera_pictures_stand_upright(
+    play, site, picture, tmp_path, orientation
+):
+    path = str(tmp_path / "camera.jpg")
+    with Image.open(picture) as image:
+        exif = Image.Exif()
+        exif[0x0112] = orientation
+        image.save(path, quality=95, exif=exif)
+
+    saw = play("segment", "float_one", way="choose", picture=path)
+
+    _, label_maps = segment_with_litert(site, "float_one", path)
+    saved = read_saved(saw["files"], labels.Labels())
+    assert saved.shape == label_maps.shape
+    # JPEG decoders round differently.
+    assert dice(saved, label_maps) >= 0.99
+
+
+def test_transparent_pictures_lie_over_white(play, site, picture, tmp_path):
+    path = str(tmp_path / "transparent.png")
+    with Image.open(picture) as image:
+        image.putalpha(Image.linear_gradient("L").resize(image.size))
+        image.save(path)
+
+    saw = play("segment", "float_one", way="choose", picture=path)
+
+    expected, _ = segment_with_litert(site, "float_one", path)
+    probabilities = np.reshape(saw["probabilities"], expected.shape)
+    # Browsers multiply by the opacity in 8 bits.
+    np.testing.assert_allclose(probabilities, expected, atol=0.02)

@@ -1,0 +1,180 @@
+"""Tests of handling the page: what it refuses, keyboard, privacy, size."""
+
+import json
+import shutil
+import struct
+import zlib
+
+import pytest
+
+pytestmark = pytest.mark.browser
+
+
+def test_nothing_is_requested_after_loading(play, site, picture):
+    saw = play("segment", "float_one", way="choose", picture=picture)
+
+    own = f"http://127.0.0.1:{site[1]}/float_one/web/"
+    assert all(address.startswith(own) for address in saw["requests"])
+    assert saw["requests"][saw["requestsWhenReady"] :] == []
+    assert saw["fetched"] == "refused"  # by the browser, on the page's order
+
+
+def png_header(width, height):
+    chunk = b"IHDR" + struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    checked = (
+        struct.pack(">I", 13) + chunk + struct.pack(">I", zlib.crc32(chunk))
+    )
+    return b"\x89PNG\r\n\x1a\n" + checked
+
+
+def jpeg_header(width, height):
+    # Behind 65,533 bytes of a camera's notes, and a fill byte.
+    notes = b"\xff\xe1\xff\xff" + bytes(65533)
+    frame = struct.pack(">BBHBHHB", 0xFF, 0xC2, 17, 8, height, width, 3)
+    return b"\xff\xd8" + notes + b"\xff" + frame + bytes(9)
+
+
+def bmp_header(width, height):
+    file_header = b"BM" + struct.pack("<IHHI", 54, 0, 0, 54)
+    return file_header + struct.pack(
+        "<IiiHHIIiiII", 40, width, height, 1, 24, 0, 0, 0, 0, 0, 0
+    )
+
+
+NO_PICTURE = (
+    "{name} is not a JPEG, PNG or BMP image, or its beginning is damaged; "
+    "choose another file."
+)
+TOO_LARGE = (
+    "{name} is 20000 x 20000 pixels; at most 100,000,000 pixels are read. "
+    "Make it smaller first."
+)
+REFUSED = {
+    "large.png": (png_header(20000, 20000), TOO_LARGE),
+    "large.jpg": (jpeg_header(20000, 20000), TOO_LARGE),
+    "large.bmp": (bmp_header(20000, -20000), TOO_LARGE),
+    "small.png": (
+        png_header(15, 400),
+        "{name} is 15 x 400 pixels; at least 16 a side are needed. Choose a "
+        "larger one.",
+    ),
+    "notes.txt": (b"These are notes, and no image at all.\n", NO_PICTURE),
+    "notes.png": (b"These are notes, whatever the name says.\n", NO_PICTURE),
+    "short.png": (png_header(200, 200)[:20], NO_PICTURE),
+    "flat.png": (png_header(0, 200), NO_PICTURE),
+    "empty.jpg": (b"", "{name} is empty; choose another image."),
+    "no frame.jpg": (b"\xff\xd8" + b"\xff" * 5000, NO_PICTURE),
+    "scan.jpg": (b"\xff\xd8\xff\xda" + bytes(50), NO_PICTURE),
+}
+
+
+def test_bad_files_are_refused_before_decoding(play, tmp_path):
+    for name, (content, _) in REFUSED.items():
+        (tmp_path / name).write_bytes(content)
+    heavy = tmp_path / "heavy.jpg"
+    with open(heavy, "wb") as file:
+        file.truncate(200_600_000)
+
+    paths = [str(tmp_path / name) for name in (*REFUSED, "heavy.jpg")]
+    saw = play("refuse", "float_one", files=paths)
+
+    assert saw["said"] == [
+        *(said.format(name=name) for name, (_, said) in REFUSED.items()),
+        "heavy.jpg has 201 MB; at most 200 MB are read. Save it smaller, as "
+        "JPEG.",
+    ]
+    assert saw["decoded"] == 0
+
+
+def test_damaged_picture_is_refused(play, tmp_path):
+    path = tmp_path / "cut.png"
+    path.write_bytes(png_header(200, 200) + b"and then nothing of an image")
+
+    saw = play("refuse", "float_one", files=[str(path)])
+
+    (said,) = saw["said"]
+    assert said == "cut.png is damaged or cut off; choose another image."
+    assert saw["decoded"] == 1
+
+
+def test_keyboard_alone_is_enough(play, picture):
+    saw = play("keyboard", "float_one", picture=picture)
+
+    order = ["file", "outline", "fill", "opacity", "Save label map"]
+    assert saw["order"] == order
+    assert saw["outline"] == "solid"  # the focus is seen
+    assert saw["isOutlineShown"] is False  # after Space on its switch
+    assert saw["opacity"] == "0.25"  # after two arrows of 5 % from 15 %
+    assert saw["fileName"] == "a lesion_label_map.png"
+    assert saw["announcement"].startswith("Of the image: lesion ")
+
+
+def test_small_screen_scrolls_in_one_direction(play, picture):
+    phone = {
+        "viewport": {"width": 360, "height": 740},
+        "hasTouch": True,
+        "isMobile": True,
+    }
+    saw = play("measure", "float_three", picture=picture, context=phone)
+
+    for widths in (saw["empty"], saw["withResult"]):
+        assert widths == {"shown": 360, "needed": 360}
+    assert saw["sources"] == ["Choose an image", "Take a photo"]
+    assert 200 < saw["pictureWidth"] <= 360
+    assert saw["leastHeight"] >= 36
+
+
+def test_without_a_touch_screen_no_camera_is_offered(play, picture):
+    saw = play("measure", "float_one", picture=picture)
+
+    assert saw["sources"] == ["Choose an image"]
+
+
+def test_hash_is_checked_and_told(play, site, picture):
+    saw = play("segment", "float_one", way="choose", picture=picture)
+    # A server's name without https is no secure origin: nothing hashes there.
+    plain = play(
+        "segment", "float_one", way="choose", picture=picture, host="plain.test"
+    )
+
+    contract = json.loads((site[0] / "float_one/segan_none.json").read_text())
+    start = contract["sha256"][:12]
+    assert f"{start}…, checked" in saw["facts"]
+    assert f"{start}…, not checked: browsers can do so only" in plain["facts"]
+    assert plain["shares"] == saw["shares"]
+
+
+@pytest.fixture
+def broken(site, request):
+    """Returns a copy of a page that may be broken, and its name."""
+    name = request.node.name
+    path = site[0] / name
+    shutil.copytree(site[0] / "float_one" / "web", path / "web")
+    yield path / "web", name
+    shutil.rmtree(path)
+
+
+def test_altered_model_is_refused(play, broken):
+    path, name = broken
+    content = bytearray((path / "segan_none.tflite").read_bytes())
+    content[-1] ^= 1
+    (path / "segan_none.tflite").write_bytes(content)
+
+    saw = play("fail", name)
+
+    assert saw["state"] == "Cannot start"
+    assert saw["problem"] == (
+        "segan_none.tflite is not the model that model.json describes (its "
+        "SHA-256 differs); bundle the page again."
+    )
+    assert saw["isDisabled"]
+
+
+def test_missing_model_is_named(play, broken):
+    path, name = broken
+    (path / "segan_none.tflite").unlink()
+
+    saw = play("fail", name)
+
+    words = "segan_none.tflite is missing beside this page; bundle it again."
+    assert saw["problem"] == words

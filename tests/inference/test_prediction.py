@@ -1,0 +1,451 @@
+"""Tests of the label maps of images, by every kind of model."""
+
+import csv
+import os
+import pathlib
+import shutil
+
+import numpy as np
+import pytest
+import running
+import tensorflow as tf
+from PIL import Image
+
+from export.serving import c_loader
+from segan_tf import config
+from segan_tf import labels as labels_lib
+from segan_tf.datasets import label_maps
+from segan_tf.imaging import images
+from segan_tf.inference import prediction
+from segan_tf.synthetic import lesions
+
+# (height, width) of the images; none is a multiple of the model's 32.
+SIZES = {"wide": (40, 97), "high": (131, 18), "small": (16, 16)}
+COLUMNS = [
+    "id",
+    "width",
+    "height",
+    "lesion_area_px",
+    "lesion_fraction",
+    "lesion_mean_probability",
+]
+
+
+@pytest.fixture
+def pictures(tmp_path):
+    """Returns a folder of images of several sizes."""
+    folder = tmp_path / "images"
+    folder.mkdir()
+    for index, (name, size) in enumerate(SIZES.items()):
+        drawing = lesions.draw_lesion(index, 1, size=size)
+        images.write_png(folder / f"{name}.png", drawing.image)
+    return folder
+
+
+@pytest.fixture
+def models(model_dir, export_dir):
+    """Returns the three forms of one trained model."""
+    return {
+        "model_dir": model_dir,
+        "SavedModel": os.path.join(export_dir, "saved_model", "2"),
+        "TFLite": os.path.join(export_dir, "segan_none.tflite"),
+    }
+
+
+def predict(model, source, output_dir):
+    """Predicts, and returns the table."""
+    result = running.run(
+        "--mode=predict",
+        f"--model={model}",
+        f"--input={source}",
+        f"--output_dir={output_dir}",
+    )
+    assert result.status == 0, result.err
+    return read_table(output_dir)
+
+
+def read_table(output_dir):
+    with open(output_dir / "predictions.csv", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def read(path):
+    with Image.open(path) as picture:
+        return np.array(picture)
+
+
+def always(probability):
+    """Makes a model that finds one probability everywhere."""
+    return prediction.Predictor(
+        labels_lib.LESION,
+        lambda image: np.full((*image.shape[:2], 1), probability, "float32"),
+    )
+
+
+def halves(multiclass):
+    """Makes a model that finds label b on the left, a and b on the right."""
+
+    def find(image):
+        probability = np.zeros((*image.shape[:2], 2), np.float32)
+        middle = image.shape[1] // 2
+        probability[:, :middle] = [0.2, 0.7]
+        probability[:, middle:] = [0.6, 0.3] if multiclass else [0.8, 0.9]
+        return probability
+
+    return prediction.Predictor(
+        labels_lib.Labels(("a part", "b"), multiclass), find
+    )
+
+
+@pytest.mark.parametrize("kind", ["model_dir", "SavedModel", "TFLite"])
+def test_each_picture_gets_label_map_and_overlay_of_its_own_size(
+    kind, models, pictures, tmp_path
+):
+    rows = predict(models[kind], pictures, tmp_path / "out")
+    assert sorted(os.listdir(tmp_path / "out")) == sorted(
+        ["predictions.csv"]
+        + [
+            f"{name}_{what}.png"
+            for name in SIZES
+            for what in ("label_map", "overlay")
+        ]
+    )
+    assert [row["id"] for row in rows] == sorted(SIZES)
+    assert all(list(row) == COLUMNS for row in rows)
+    for row in rows:
+        size = SIZES[row["id"]]
+        label_map = read(tmp_path / "out" / f"{row['id']}_label_map.png")
+        assert (label_map.dtype, label_map.shape) == (np.uint8, size)
+        assert set(np.unique(label_map)) <= {0, 255}
+        overlay = read(tmp_path / "out" / f"{row['id']}_overlay.png")
+        assert overlay.shape == (*size, 3)
+        area = int(np.sum(label_map == 255))
+        assert (int(row["height"]), int(row["width"])) == size
+        assert int(row["lesion_area_px"]) == area
+        assert float(row["lesion_fraction"]) == pytest.approx(
+            area / (size[0] * size[1]), abs=1e-6
+        )
+        assert not area or 0.5 <= float(row["lesion_mean_probability"]) <= 1
+
+
+def test_the_three_forms_of_a_model_find_the_same(models, pictures):
+    kinds = {
+        kind: prediction.load_predictor(model) for kind, model in models.items()
+    }
+    for name in SIZES:
+        image = images.read_image(pictures / f"{name}.png")
+        maps = {
+            kind: predictor.probability_map(image)
+            for kind, predictor in kinds.items()
+        }
+        expected = maps.pop("model_dir")
+        assert expected.shape == (*image.shape[:2], 1)
+        assert 0 < expected.min() < expected.max() < 1
+        for actual in maps.values():
+            np.testing.assert_allclose(actual, expected, atol=1e-4)
+
+
+def test_one_picture_is_predicted_alone(models, pictures, tmp_path):
+    rows = predict(
+        models["TFLite"], pictures / "wide.png", tmp_path / "a" / "b"
+    )
+    assert [row["id"] for row in rows] == ["wide"]
+
+
+def test_a_picture_on_its_side_is_predicted_upright(models, pictures, tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6  # stored on its side: turn by 90 degrees to see it
+    with Image.open(pictures / "wide.png") as picture:
+        picture.save(tmp_path / "turned.jpg", exif=exif)
+    (row,) = predict(models["TFLite"], tmp_path / "turned.jpg", tmp_path / "o")
+    assert (row["width"], row["height"]) == ("40", "97")
+    assert read(tmp_path / "o" / "turned_label_map.png").shape == (97, 40)
+
+
+@pytest.mark.parametrize(
+    ("probability", "area", "mean"),
+    [(0.5, 0, ""), (0.25, 0, ""), (0.75, 16 * 16, "0.750000")],
+)
+def test_lesion_is_what_lies_above_one_half(
+    probability, area, mean, pictures, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(
+        prediction, "load_predictor", lambda *_, **__: always(probability)
+    )
+    (row,) = predict("any", pictures / "small.png", tmp_path)
+    assert row["lesion_area_px"] == str(area)
+    assert row["lesion_mean_probability"] == mean
+
+
+def test_what_cannot_be_read_is_named_and_the_others_go_on(
+    pictures, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(
+        prediction, "load_predictor", lambda *_, **__: always(0.9)
+    )
+    (pictures / "empty.jpg").write_bytes(b"")
+    os.truncate(pictures / "wide.png", 300)
+    result = running.run(
+        "--mode=predict", f"--input={pictures}", f"--output_dir={tmp_path}/out"
+    )
+    assert result.status == 1
+    model, empty, damaged, end = result.out.splitlines()
+    assert model.startswith("predicting with ")
+    assert empty.startswith(f"skipped: {pictures}/empty.jpg is empty")
+    assert damaged.startswith(f"skipped: {pictures}/wide.png is damaged")
+    assert end.startswith("2 of 4 images have a label map and an overlay")
+    rows = read_table(tmp_path / "out")
+    assert [row["id"] for row in rows] == ["high", "small"]
+
+
+def test_a_table_of_an_earlier_run_does_not_outlive_it(
+    pictures, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(
+        prediction, "load_predictor", lambda *_, **__: always(0.9)
+    )
+    predict("any", pictures / "small.png", tmp_path / "out")
+    (pictures / "small.png").write_bytes(b"")
+    prediction.predict_images(
+        [str(pictures / "small.png")],
+        model="any",
+        output_dir=str(tmp_path / "out"),
+    )
+    assert read_table(tmp_path / "out") == []
+
+
+def test_two_pictures_of_one_id_are_refused(pictures, tmp_path):
+    with Image.open(pictures / "wide.png") as picture:
+        picture.save(pictures / "wide.jpg")
+    error = running.error_of(
+        "--mode=predict", f"--input={pictures}", f"--output_dir={tmp_path}/out"
+    )
+    assert f"{pictures}/wide.jpg and {pictures}/wide.png would write" in error
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_folder_of_the_pictures_is_not_written_to(pictures):
+    before = sorted(os.listdir(pictures))
+    for source in (pictures, pictures / "wide.png"):
+        error = running.error_of(
+            "--mode=predict", f"--input={source}", f"--output_dir={pictures}"
+        )
+        assert "is the folder of the images; give another" in error
+    assert sorted(os.listdir(pictures)) == before
+
+
+def test_a_model_is_named_by_what_is_loaded(models):
+    described = prediction.describe_model(models["model_dir"])
+    assert described.endswith("/checkpoints/best/ckpt-2")
+    assert prediction.describe_model(models["TFLite"]) == models["TFLite"]
+
+
+@pytest.mark.parametrize(
+    ("names", "said"),
+    [
+        (("pixels", "probability_map"), "its input is pixels, not image"),
+        (("images", "logits"), "its output is logits, not probability_map"),
+    ],
+)
+def test_a_saved_model_of_another_program_is_refused(names, said, tmp_path):
+    module = tf.Module()
+    module.call = tf.function(lambda **images: {names[1]: images[names[0]]})
+    spec = tf.TensorSpec((None, None, None, 3), tf.uint8, name=names[0])
+    tf.saved_model.save(
+        module,
+        str(tmp_path),
+        signatures={
+            "probabilities": module.call.get_concrete_function(
+                **{names[0]: spec}
+            )
+        },
+    )
+    with pytest.raises(config.UserError, match=f"SavedModel .*{said}"):
+        prediction.load_predictor(str(tmp_path))
+
+
+def test_a_saved_model_without_the_signature_is_refused(tmp_path):
+    module = tf.Module()
+    spec = tf.TensorSpec((None, None, None, 3), tf.uint8, name="images")
+    module.call = tf.function(lambda images: {"same": images}, [spec])
+    tf.saved_model.save(module, str(tmp_path), signatures=module.call)
+    words = "its signature is serving_default, not probabilities"
+    with pytest.raises(config.UserError, match=words):
+        prediction.load_predictor(str(tmp_path))
+
+
+def test_a_tflite_file_of_another_program_is_refused(tmp_path):
+    module = tf.Module()
+    module.call = tf.function(lambda x: {"y": x + 1})
+    signature = module.call.get_concrete_function(
+        tf.TensorSpec((1, 8, 8, 3), tf.float32, name="x")
+    )
+    path = tmp_path / "other.tflite"
+    tf.saved_model.save(module, str(tmp_path / "m"), signatures=signature)
+    converter = tf.lite.TFLiteConverter.from_saved_model(str(tmp_path / "m"))
+    path.write_bytes(converter.convert())
+    with pytest.raises(config.UserError, match="its input is x, not image"):
+        prediction.load_predictor(str(path))
+
+
+@pytest.mark.parametrize("content", [b"", b"not a model", b"\0" * 4096])
+def test_a_tflite_file_that_is_not_one_is_refused(content, pictures, tmp_path):
+    path = tmp_path / "model.tflite"
+    path.write_bytes(content)
+    error = running.error_of(
+        "--mode=predict",
+        f"--input={pictures}",
+        f"--model={path}",
+        f"--output_dir={tmp_path}/out",
+    )
+    assert f"--model ({path}) is not a TFLite file of this program" in error
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_cut_off_tflite_file_is_refused(export_dir, pictures, tmp_path):
+    whole = os.path.join(export_dir, "segan_none.tflite")
+    path = shutil.copy(whole, tmp_path)
+    os.truncate(path, os.path.getsize(path) // 2)
+    error = running.error_of(
+        "--mode=predict", f"--input={pictures}", f"--model={path}"
+    )
+    assert "is not a TFLite file of this program" in error
+
+
+def test_a_saved_model_folder_without_a_model_is_refused(
+    export_dir, pictures, tmp_path
+):
+    given = "--mode=predict", f"--input={pictures}"
+    above = os.path.join(export_dir, "saved_model")
+    error = running.error_of(*given, f"--model={above}")
+    assert "nor a SavedModel folder (<export_dir>/saved_model/<step>)" in error
+    garbage = tmp_path / "garbage"
+    garbage.mkdir()
+    (garbage / "saved_model.pb").write_bytes(b"garbage")
+    error = running.error_of(*given, f"--model={garbage}")
+    assert f"--model ({garbage}) cannot be loaded as a SavedModel" in error
+    weightless = shutil.copytree(f"{above}/2", tmp_path / "weightless")
+    shutil.rmtree(weightless / "variables")
+    error = running.error_of(*given, f"--model={weightless}")
+    assert f"--model ({weightless}) cannot be loaded as a SavedModel" in error
+
+
+def test_exclusive_labels_are_written_as_numbers_in_color(
+    pictures, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(
+        prediction, "load_predictor", lambda *_, **__: halves(True)
+    )
+    (row,) = predict("any", pictures / "small.png", tmp_path / "out")
+    assert sorted(os.listdir(tmp_path / "out")) == [
+        "legend.png",
+        "predictions.csv",
+        "small_label_map.png",
+        "small_overlay.png",
+    ]
+    numbers = read(
+        tmp_path / "out" / "small_label_map.png"
+    )  # a palette's numbers
+    assert (numbers[:, :8] == 2).all()
+    assert (numbers[:, 8:] == 1).all()
+    with Image.open(tmp_path / "out" / "small_label_map.png") as picture:
+        seen = np.asarray(picture.convert("RGB"))
+    assert tuple(seen[0, 0]) == labels_lib.COLORS[1]
+    assert (row["a_part_area_px"], row["b_area_px"]) == ("128", "128")
+    assert row["a_part_fraction"] == "0.500000"
+    assert row["b_mean_probability"] == "0.700000"
+    # What was written is read as what it means.
+    labels = labels_lib.Labels(("a part", "b"))
+    label_map = label_maps.read_label_file(
+        tmp_path / "out" / "small_label_map.png", labels
+    )
+    assert label_map[0, 0].tolist() == [0, 1]
+
+
+def test_overlapping_labels_are_written_one_by_one(
+    pictures, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(
+        prediction, "load_predictor", lambda *_, **__: halves(False)
+    )
+    (row,) = predict("any", pictures / "small.png", tmp_path / "out")
+    assert (read(tmp_path / "out" / "small_b.png") == 255).all()
+    a_part = read(tmp_path / "out" / "small_a_part.png")
+    assert (a_part[:, :8] == 0).all()
+    assert (a_part[:, 8:] == 255).all()
+    assert row["b_fraction"] == "1.000000"
+
+
+@pytest.fixture(scope="module")
+def models_of_three(tmp_path_factory):
+    """Trains on three multiclass labels, and exports."""
+    folder = tmp_path_factory.mktemp("three")
+    for mode in ("train", "export"):
+        result = running.run(
+            f"--mode={mode}",
+            f"--model_dir={folder / 'run'}",
+            f"--export_dir={folder / 'exported'}",
+            *(running.TINY if mode == "train" else ()),
+            "--num_labels=3",
+            "--quantizations=none",
+        )
+        assert result.status == 0, result.err
+    return {
+        "model_dir": folder / "run",
+        "SavedModel": folder / "exported" / "saved_model" / "2",
+        "TFLite": folder / "exported" / "segan_none.tflite",
+    }
+
+
+def test_exported_models_know_their_labels(models_of_three):
+    image = np.random.default_rng(0).integers(0, 256, (20, 30, 3), np.uint8)
+    maps = []
+    for path in models_of_three.values():
+        predictor = prediction.load_predictor(str(path))
+        assert predictor.labels.names == ("lesion", "hair", "ruler mark")
+        assert predictor.labels.multiclass
+        maps.append(predictor.probability_map(image))
+    for other in maps[1:]:
+        np.testing.assert_allclose(maps[0], other, atol=1e-4)
+
+
+def test_served_model_names_its_labels(models_of_three):
+    with c_loader.CSession(models_of_three["SavedModel"]) as session:
+        answer = session.run(
+            "probabilities", {"images": np.zeros((2, 20, 30, 3), np.uint8)}
+        )
+    assert (
+        answer["label_names"].tolist()
+        == [[b"lesion", b"hair", b"ruler mark"]] * 2
+    )
+
+
+def test_flips_are_averaged_each_flipped_back():
+    seen = []
+
+    def corner(image):
+        seen.append(image)
+        found = np.zeros((*image.shape[:2], 1), np.float32)
+        found[0, 0] = 1  # whatever stands in the upper left corner
+        return found
+
+    image = np.arange(2 * 3 * 3, dtype=np.uint8).reshape(2, 3, 3)
+    averaged = prediction.average_flips(corner)(image)
+    # Each corner of the image stands there once in four views.
+    expected = [[1 / 4, 0, 1 / 4], [1 / 4, 0, 1 / 4]]
+    np.testing.assert_array_equal(averaged[..., 0], expected)
+    corners = [view[0, 0].tolist() for view in seen]
+    assert corners == [
+        image[row, column].tolist()
+        for row, column in ((0, 0), (1, 0), (0, 2), (1, 2))
+    ]
+
+
+def test_flips_are_for_every_kind_of_model(models, pictures, tmp_path):
+    with Image.open(next(pathlib.Path(pictures).iterdir())) as picture:
+        image = np.array(picture.convert("RGB"))
+    plain = prediction.load_predictor(models["TFLite"])
+    flipped = prediction.load_predictor(models["TFLite"], flips=True)
+    expected = prediction.average_flips(plain.probability_map)(image)
+    np.testing.assert_array_equal(flipped.probability_map(image), expected)
+    assert flipped.labels == plain.labels

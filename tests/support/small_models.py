@@ -1,0 +1,54 @@
+"""A segmentor that exports in a second, and images to feed it."""
+
+import keras
+import numpy as np
+
+from segan_tf import labels
+
+SIZE = 32
+TWO_LABELS = labels.Labels(("lesion", "hair"), multiclass=False)
+MEAN = np.float32([0.485, 0.456, 0.406])
+STD = np.float32([0.229, 0.224, 0.225])
+
+
+def build_segmentor(seed: int = 1, *, num_labels: int = 1) -> keras.Model:
+    """Builds a small segmentor with every kind of layer a real one has."""
+    layers = keras.layers
+    image = keras.Input((SIZE, SIZE, 3), name="image")
+    x = layers.Conv2D(8, 4, strides=2, padding="same", name="down")(image)
+    x = layers.BatchNormalization(name="norm")(x)
+    x = layers.LeakyReLU(name="leaky")(x)
+    x = layers.UpSampling2D(interpolation="bilinear", name="up")(x)
+    x = layers.Concatenate(name="skip")([x, image])
+    x = layers.Conv2D(num_labels, 3, padding="same", name="logits")(x)
+    x = layers.Activation("sigmoid", name="label_map")(x)
+    segmentor = keras.Model(image, x, name="segmentor")
+    rng = np.random.default_rng(seed)
+    segmentor.set_weights(
+        [
+            rng.uniform(0.5, 1.5, weights.shape)  # batch norm and offsets
+            if weights.ndim == 1
+            else rng.normal(0, 0.2, weights.shape)
+            for weights in segmentor.get_weights()
+        ]
+    )
+    return segmentor
+
+
+def draw_images(*shapes: tuple[int, int], seed: int = 0) -> list[np.ndarray]:
+    """Draws noise: uint8 [height, width, 3] each."""
+    rng = np.random.default_rng(seed)
+    return [
+        rng.integers(0, 256, (*shape, 3), dtype=np.uint8) for shape in shapes
+    ]
+
+
+def draw_calibration_images(count: int = 100) -> list[np.ndarray]:
+    """Draws so many different images of the segmentor's size."""
+    return draw_images(*[(SIZE, SIZE)] * count, seed=1)
+
+
+def segment(segmentor: keras.Model, images: np.ndarray) -> np.ndarray:
+    """Runs the segmentor on plain pixels of its own size."""
+    normalized = (np.float32(images) / 255 - MEAN) / STD
+    return segmentor(normalized, training=False).numpy()

@@ -1,0 +1,47 @@
+"""Trains with one replica and with two, in a process of its own.
+
+A CPU can be split in two only before TensorFlow has started, which it has in
+the tests' process. Usage: two_replicas.py FOLDER
+"""
+
+import dataclasses
+import os
+import sys
+
+import blobs
+import tensorflow as tf
+
+from segan_tf.config import Config, UserError
+from segan_tf.training import distribution, loop
+
+# One line of the log an epoch, however slow the machine is.
+loop.LOOP_SECONDS = float("inf")
+RUN = Config(image_size=32, width=2, batch_size=4, epochs=2, dice_weight=1.0)
+
+
+def make_trainer(folder, strategy, name, **changes):
+    """Makes a trainer on four steps an epoch, of the same blobs each time."""
+    model_dir = os.path.join(folder, name)
+    os.makedirs(model_dir)
+    return loop.Trainer(
+        dataclasses.replace(RUN, model_dir=model_dir, **changes),
+        training=blobs.make_records(16),
+        validation=blobs.make_records(2),
+        strategy=strategy,
+    )
+
+
+def main(folder):
+    two = distribution.create_strategy(virtual_devices=2)
+    make_trainer(folder, two, "two").train()
+    one = tf.distribute.get_strategy()
+    make_trainer(folder, one, "one").train()
+    for changes in ({"xla": True}, {"batch_size": 5}):
+        try:
+            make_trainer(folder, two, next(iter(changes)), **changes)
+        except UserError as error:
+            print(f"refused: {error}")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

@@ -1,0 +1,179 @@
+"""Tests of what the two editions choose, and of what crosses over."""
+
+import pathlib
+import subprocess
+import sys
+
+import crossing
+import keras
+import numpy as np
+import pytest
+import running
+
+from segan_tf import compat, config
+from segan_tf.training import checkpoints
+
+KERAS_2 = not hasattr(keras, "ops")
+VENVS = (".venv", ".venv-addons")
+# Of the other edition; scripts/test makes its own, --addons the other one.
+OTHER = [
+    running.ROOT / name / "bin" / "python"
+    for name in VENVS
+    if running.ROOT / name != pathlib.Path(sys.prefix)
+]
+needs_both = pytest.mark.skipif(
+    len(OTHER) != 1 or not OTHER[0].exists(),
+    reason="needs the environments of both scripts/test and its --addons",
+)
+ANSWERS = (
+    "served_label_map",
+    "served_mean_probability",
+    "served_probability_map",
+    "reloaded_probability_map",
+    "tflite_none",
+    "tflite_float16",
+    "tflite_dynamic",
+    "tflite_int8",
+    "released",
+    "batch_image",
+    "batch_label_map",
+)
+
+
+@pytest.mark.skipif(KERAS_2, reason="of the newest packages")
+def test_the_newest_keras_does_its_work_itself(monkeypatch):
+    class Refuses:
+        def find_spec(self, name, *_):
+            assert name.partition(".")[0] != "tensorflow_addons"
+
+    monkeypatch.setattr(sys, "meta_path", [Refuses(), *sys.meta_path])
+    assert compat.find_addons() is None
+
+
+@pytest.mark.skipif(not KERAS_2, reason="of the edition with Addons")
+def test_keras_2_takes_addons_and_says_so_if_there_are_none(monkeypatch):
+    assert compat.find_addons().__name__ == "tensorflow_addons"
+    monkeypatch.setitem(sys.modules, "tensorflow_addons", None)
+    with pytest.raises(
+        config.UserError,
+        match="^tensorflow-addons, which Keras 2.* needs for --augment=strong "
+        "and --optimizer=lamb, cannot be imported .*; install it with "
+        "python -m pip install -r requirements-addons.txt$",
+    ):
+        compat.find_addons()
+
+
+@pytest.mark.skipif(not KERAS_2, reason="of the edition with Addons")
+@pytest.mark.parametrize("flag", ["--augment=strong", "--optimizer=lamb"])
+def test_a_run_without_the_addons_it_needs_is_one_error(
+    tmp_path, monkeypatch, flag
+):
+    monkeypatch.setitem(sys.modules, "tensorflow_addons", None)
+    error = running.error_of(
+        "--mode=train", f"--model_dir={tmp_path}", *running.TINY, flag
+    )
+    assert "tensorflow-addons, which Keras 2" in error
+    assert not (tmp_path / "flags.json").exists()
+
+
+def test_no_warning_of_an_end_of_life_is_seen():
+    code = (
+        "import main; from segan_tf import editions; "
+        "from segan_tf.training import loop; from export import parity; "
+        "editions.find_addons()"
+    )
+    done = subprocess.run(
+        [sys.executable, "-W", "always", "-c", code],
+        cwd=running.ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "TensorFlow Addons" not in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("version", ["2.15.0", "3.12.0", "3.15.1"])
+def test_checkpoints_are_of_one_keras(version):
+    reads = compat.reads_checkpoints_of(version)
+    assert reads == (version.startswith("2") == KERAS_2)
+
+
+def there(*args):
+    """Runs a script in the other edition."""
+    done = subprocess.run(
+        [OTHER[0], *map(str, args)],
+        env={"PYTHONPATH": str(running.ROOT), "PATH": ""},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def answers(tmp_path_factory):
+    """Exports in each edition and runs it in both.
+
+    Returns:
+      For what was exported here and there, the answers of here and there.
+    """
+    folder = tmp_path_factory.mktemp("crossing")
+    script = running.ROOT / "tests" / "crossing.py"
+    here = folder / "here"
+    crossing.export(str(here))
+    there(script, "run", here, folder / "ours.npz")
+    there(script, "export", folder / "there")
+    return {
+        "here": (crossing.run(str(here)), np.load(folder / "ours.npz")),
+        "there": (
+            crossing.run(str(folder / "there")),
+            np.load(folder / "there" / crossing.ANSWERS),
+        ),
+    }
+
+
+@needs_both
+@pytest.mark.parametrize("exported", ["here", "there"])
+@pytest.mark.parametrize("name", ANSWERS)
+def test_either_edition_gives_the_answers_of_the_other(answers, exported, name):
+    ours, theirs = answers[exported]
+    assert set(ours) == set(theirs.keys()) == set(ANSWERS)
+    assert np.ptp(ours[name]) > 0 or ours[name].size == 1
+    np.testing.assert_allclose(ours[name], theirs[name], atol=1e-5)
+
+
+@needs_both
+@pytest.mark.parametrize("name", ["tflite_none", "served_probability_map"])
+def test_both_export_the_same_function(answers, name):
+    np.testing.assert_allclose(
+        answers["here"][0][name], answers["there"][0][name], atol=1e-5
+    )
+
+
+@pytest.fixture(scope="module")
+def their_run(tmp_path_factory):
+    """Trains a run in the other edition."""
+    model_dir = tmp_path_factory.mktemp("theirs")
+    there(
+        running.ROOT / "main.py",
+        "--mode=train",
+        f"--model_dir={model_dir}",
+        *running.TINY,
+    )
+    return model_dir
+
+
+@needs_both
+@pytest.mark.parametrize("mode", ["train", "evaluate", "export"])
+def test_a_checkpoint_of_the_other_edition_is_one_error(their_run, mode):
+    epochs = "--epochs=2"
+    flags = [f for f in running.TINY if not f.startswith("--epochs")]
+    error = running.error_of(
+        f"--mode={mode}", f"--model_dir={their_run}", *flags, epochs
+    )
+    assert f"--model_dir ({their_run}) was trained with Keras " in error
+    assert f"whose checkpoints Keras {keras.__version__} cannot read" in error
+
+
+def test_a_run_of_which_nothing_is_known_is_read_as_ever(tmp_path):
+    checkpoints._check_other_edition(str(tmp_path))

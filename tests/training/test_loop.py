@@ -1,0 +1,529 @@
+import dataclasses
+import json
+import math
+import os
+import pathlib
+import signal
+
+import blobs
+import numpy as np
+import pytest
+import tensorflow as tf
+from tensorboard.backend.event_processing import event_accumulator
+
+from segan_tf import run_dir
+from segan_tf.config import Config, UserError
+from segan_tf.models import pretrained, restore
+from segan_tf.training import loop, monitor
+
+# Four steps an epoch.
+RUN = Config(image_size=32, width=2, batch_size=2, epochs=2)
+TRAINING = 9
+
+
+@pytest.fixture(autouse=True)
+def loops_end_by_steps_only(monkeypatch):
+    """Makes the loops the same ones however slow the machine is."""
+    monkeypatch.setattr(loop, "LOOP_SECONDS", math.inf)
+
+
+def make_trainer(model_dir, validation=2, **changes):
+    return loop.Trainer(
+        dataclasses.replace(RUN, model_dir=str(model_dir), **changes),
+        training=blobs.make_records(TRAINING),
+        validation=blobs.make_records(validation),
+        strategy=tf.distribute.get_strategy(),
+    )
+
+
+def make_quick(trainer, dices=(), after_step=lambda step: None):
+    """Replaces a trainer's step by one that trains nothing.
+
+    Args:
+      trainer: the trainer.
+      dices: what its validations are to give.
+      after_step: called with the number of steps made.
+    """
+    made = []
+
+    def step(*_):
+        made.append(1)
+        after_step(trainer.step + 1)
+        values = {
+            name: tf.constant(0.5)
+            for name in ("segmentor_loss", "dice", "predicted_share")
+        }
+        return {**values, "label_dice": tf.constant([0.5])}
+
+    trainer._distributed_step = step
+    coming = iter(dices)
+    trainer._validate = lambda: np.array([next(coming)])
+    return made
+
+
+def read_log(model_dir, kind):
+    text = (pathlib.Path(model_dir) / "log.jsonl").read_text("utf-8")
+    lines = [json.loads(line) for line in text.splitlines()]
+    return [line for line in lines if line["kind"] == kind]
+
+
+def saved_steps(model_dir, name):
+    folder = pathlib.Path(model_dir) / "checkpoints" / name
+    paths = folder.glob("ckpt-*.index")
+    return sorted(int(path.stem.split("-")[1]) for path in paths)
+
+
+def spoil(model):
+    weight = model.weights[0]
+    weight.assign(tf.fill(weight.shape, math.nan))
+
+
+@pytest.fixture(scope="module")
+def two_epochs(tmp_path_factory):
+    """Trains two epochs of four steps, three and one of them in a loop."""
+    folder = tmp_path_factory.mktemp("two_epochs")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(loop, "LOOP_STEPS", 3)
+        patch.setattr(loop, "LOOP_SECONDS", math.inf)
+        trainer = make_trainer(folder, dice_weight=1.0)
+        summary = trainer.train()
+    return folder, trainer, summary
+
+
+def test_log_tells_of_every_loop(two_epochs):
+    folder, trainer, _ = two_epochs
+    lines = read_log(folder, "loop")
+    assert [(line["step"], line["epoch"]) for line in lines] == [
+        (3, 1),
+        (4, 1),
+        (7, 2),
+        (8, 2),
+    ]
+    for line in lines:
+        distances = [line[f"distance_scale{scale}"] for scale in (1, 2, 3, 4)]
+        np.testing.assert_allclose(
+            line["multi_scale_l1"], sum(distances) / 4, rtol=1e-5
+        )
+        np.testing.assert_allclose(
+            line["segmentor_loss"],
+            line["multi_scale_l1"] + 1.0 * line["dice_loss"],
+            rtol=1e-5,
+        )
+        assert line["critic_loss"] < 0 < line["images_per_second"]
+        assert 0 <= line["clipped_share"] <= 1
+        assert 0 <= line["dice"] <= 1
+        assert 0 < line["predicted_share"] < 1
+    assert lines[-1]["clipped_share"] == monitor.clipped_share(
+        trainer.state.critic, RUN.critic_clip
+    )
+
+
+def test_log_tells_of_every_validation(two_epochs):
+    lines = read_log(two_epochs[0], "epoch")
+    assert [(line["step"], line["epoch"]) for line in lines] == [(4, 1), (8, 2)]
+    best = max(line["validation_dice"] for line in lines)
+    _, trainer, _ = two_epochs
+    np.testing.assert_allclose(trainer._checkpoints.best_dice.numpy(), best)
+
+
+def test_training_learns_something(two_epochs):
+    lines = read_log(two_epochs[0], "loop")
+    assert lines[-1]["dice_loss"] < lines[0]["dice_loss"]
+
+
+def test_summary_is_kept_in_training_json(two_epochs):
+    folder, _, summary = two_epochs
+    assert run_dir.read_training(str(folder)) == summary
+    assert (summary["first_step"], summary["last_step"]) == (0, 8)
+    np.testing.assert_allclose(
+        summary["images_per_second"],
+        8 * 2 / summary["train_seconds"],
+        atol=0.1,  # both are rounded to one digit
+    )
+    assert 0.1 < summary["peak_memory_gb"] < 64
+
+
+def test_tensorboard_shows_curves_and_pictures(two_epochs):
+    folder, _, _ = two_epochs
+    events = event_accumulator.EventAccumulator(
+        str(folder / "tensorboard"), {"tensors": 0}
+    )
+    events.Reload()
+    tags = events.Tags()["tensors"]
+    points = events.Tensors("train/multi_scale_l1")
+    assert [point.step for point in points] == [3, 4, 7, 8]
+    np.testing.assert_allclose(
+        [tf.make_ndarray(point.tensor_proto) for point in points],
+        [line["multi_scale_l1"] for line in read_log(folder, "loop")],
+        rtol=1e-6,
+    )
+    assert {"train/clipped_share", "train/distance_scale4"} < set(tags)
+    assert [p.step for p in events.Tensors("validation/dice")] == [4, 8]
+
+    (tag,) = (tag for tag in tags if tag.startswith("image, true, predicted"))
+    panel = events.Tensors(tag)[-1]
+    assert panel.step == 8
+    # Width and height, then an image for each validation image.
+    width, height, *pictures = panel.tensor_proto.string_val
+    assert (width, height) == (b"96", b"32")
+    assert len(pictures) == 2
+    picture = tf.io.decode_png(pictures[0]).numpy()
+    # Image and true label map stand at half their size; the noise of +-20
+    # differs with the way of halving.
+    image, true, predicted = np.split(picture.astype(float), 3, axis=1)
+    small = blobs.draw_blob(0, size=64)[::2, ::2].astype(float)
+    assert np.abs(image - small[..., :3]).mean() < 20
+    assert np.abs(true[..., 0] - 255 * small[..., 3]).mean() < 5
+    assert predicted.std() > 0
+
+
+def test_finished_run_says_so_and_trains_nothing(two_epochs, capsys):
+    folder, _, summary = two_epochs
+    trainer = make_trainer(folder, dice_weight=1.0)
+    made = make_quick(trainer)
+    assert trainer.train() == {}
+    assert not made
+    assert capsys.readouterr().out == (
+        f"{folder} has all 2 epochs; raise --epochs to go on.\n"
+    )
+    assert run_dir.read_training(str(folder)) == summary
+
+
+def test_more_epochs_go_on_from_the_last_one(tmp_path, capsys):
+    first = make_trainer(tmp_path, adversarial=False, epochs=1)
+    assert len(make_quick(first, dices=[0.5])) == 0
+    first.train()
+    second = make_trainer(tmp_path, adversarial=False, epochs=3)
+    made = make_quick(second, dices=[0.4, 0.6])
+    summary = second.train()
+    assert len(made) == 2 * 4
+    assert (summary["first_step"], summary["last_step"]) == (4, 12)
+    assert capsys.readouterr().out.splitlines() == [
+        "epoch 1/1: validation dice 0.5000 (best)",
+        "resuming at step 4 of 12",
+        "epoch 2/3: validation dice 0.4000",
+        "epoch 3/3: validation dice 0.6000 (best)",
+    ]
+    steps = [line["step"] for line in read_log(tmp_path, "loop")]
+    assert steps == [4, 8, 12]
+
+
+def test_resumed_run_sees_the_batches_it_would_have_seen(tmp_path):
+    def train_and_record(model_dir, epochs):
+        trainer = make_trainer(
+            model_dir, adversarial=False, validation=0, epochs=epochs
+        )
+        make_quick(trainer)
+        quick_step, seen = trainer._distributed_step, []
+
+        def step(image, true_label_map):
+            seen.append((image.numpy(), true_label_map.numpy()))
+            return quick_step(image, true_label_map)
+
+        trainer._distributed_step = step
+        trainer.train()
+        return seen
+
+    at_once = train_and_record(tmp_path / "at_once", epochs=2)
+    in_two = [
+        *train_and_record(tmp_path / "in_two", epochs=1),
+        *train_and_record(tmp_path / "in_two", epochs=2),
+    ]
+    assert len(at_once) == len(in_two) == 2 * 4
+    for expected, batch in zip(at_once, in_two, strict=True):
+        for a, b in zip(expected, batch, strict=True):
+            np.testing.assert_array_equal(a, b)
+    assert np.any(at_once[0][0] != at_once[4][0])  # each epoch has its order
+
+
+def test_validation_chooses_the_best_checkpoint(tmp_path):
+    trainer = make_trainer(tmp_path, adversarial=False, epochs=3)
+    make_quick(trainer, dices=[0.5, 0.7, 0.6])
+    trainer.train()
+    assert saved_steps(tmp_path, "best") == [8]
+    assert saved_steps(tmp_path, "last") == [8, 12]
+
+
+def test_without_a_validation_split_the_last_is_all(tmp_path, capsys):
+    trainer = make_trainer(tmp_path, adversarial=False, validation=0)
+    make_quick(trainer)
+    trainer.train()
+    assert saved_steps(tmp_path, "best") == []
+    assert restore.find_segmentor(str(tmp_path)).endswith("last/ckpt-8")
+    assert capsys.readouterr().out.splitlines() == ["epoch 1/2", "epoch 2/2"]
+
+
+def test_noresume_starts_anew(tmp_path):
+    trainer = make_trainer(tmp_path, adversarial=False)
+    make_quick(trainer, dices=[0.5, 0.6])
+    trainer.train()
+    anew = make_trainer(tmp_path, adversarial=False, resume=False)
+    assert anew.step == 0
+    # Nothing is left for a later start to take for the new run's.
+    assert saved_steps(tmp_path, "best") == saved_steps(tmp_path, "last") == []
+    make_quick(anew, dices=[0.3, 0.2])
+    anew.train()
+    assert saved_steps(tmp_path, "best") == [4]
+
+
+def test_checkpoints_come_within_an_epoch_too(tmp_path, monkeypatch):
+    monkeypatch.setattr(loop, "LOOP_STEPS", 3)
+    trainer = make_trainer(
+        tmp_path, adversarial=False, epochs=1, checkpoint_minutes=0.0
+    )
+    make_quick(trainer, dices=[0.5])
+    trainer.train()
+    assert saved_steps(tmp_path, "last") == [3, 4]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_signal_stops_after_the_step_and_saves(tmp_path, capsys, number):
+    def stop(step):
+        if step == 6:
+            os.kill(os.getpid(), number)
+
+    before = signal.getsignal(number)
+    trainer = make_trainer(tmp_path, adversarial=False)
+    make_quick(trainer, dices=[0.5], after_step=stop)
+    with pytest.raises(SystemExit) as stopped:
+        trainer.train()
+    assert stopped.value.code == 143
+    assert saved_steps(tmp_path, "last") == [4, 6]
+    assert capsys.readouterr().out.splitlines()[-1] == (
+        "stopped and saved at step 6; the same command goes on from there."
+    )
+    assert signal.getsignal(number) is before
+    assert run_dir.read_training(str(tmp_path)) == {}
+    assert make_trainer(tmp_path, adversarial=False).step == 6
+
+
+def test_signal_in_the_last_step_leaves_nothing_to_go_on_with(tmp_path):
+    def stop(step):
+        if step == 8:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    trainer = make_trainer(tmp_path, adversarial=False)
+    make_quick(trainer, dices=[0.5, 0.6], after_step=stop)
+    assert trainer.train()["last_step"] == 8
+
+
+def test_nan_stops_the_run_and_keeps_the_last_good_checkpoint(tmp_path):
+    trainer = make_trainer(tmp_path, adversarial=False, epochs=3)
+    real_step = trainer._distributed_step
+
+    def step(image, true_label_map):
+        if trainer.step == 5:  # in the middle of the second epoch
+            image = image * math.nan
+        return real_step(image, true_label_map)
+
+    trainer._distributed_step = step
+    with pytest.raises(
+        monitor.Diverged,
+        match="^step 5: segmentor_loss is nan; the last good checkpoint is kep",
+    ):
+        trainer.train()
+    assert saved_steps(tmp_path, "last") == [4]
+    assert [line["step"] for line in read_log(tmp_path, "loop")] == [4]
+    model, step_of_it = restore.load_segmentor(trainer._run)
+    assert step_of_it == 4
+    assert all(np.all(np.isfinite(w.numpy())) for w in model.weights)
+
+
+def test_weights_gone_bad_in_the_last_step_of_an_epoch_are_not_saved(tmp_path):
+    trainer = make_trainer(tmp_path, adversarial=False)
+
+    def spoil_in_the_second_epoch(step):
+        if step == 8:
+            spoil(trainer.state.segmentor)
+
+    make_quick(trainer, [0.5, 0.6], after_step=spoil_in_the_second_epoch)
+    with pytest.raises(
+        monitor.Diverged,
+        match="^step 8: down1_conv/kernel of the segmentor is not finite",
+    ):
+        trainer.train()
+    assert saved_steps(tmp_path, "last") == saved_steps(tmp_path, "best") == [4]
+
+
+def test_validation_counts_a_label_where_it_is_or_is_predicted(
+    tmp_path, monkeypatch
+):
+    trainer = make_trainer(
+        tmp_path, num_labels=2, label_kind="multilabel", validation=3
+    )
+    true = np.zeros((3, 32, 32, 2), np.float32)
+    true[:, :8, :, 0] = 1  # label 1 is in all, label 2 in the first alone
+    true[0, 8:16, :, 1] = 1
+    predicted = true.copy()
+    predicted[0, 8:12, :, 1] = 0  # half of it is missed
+    predicted[1, 31, :, 1] = 1  # and it is seen where it is not
+    coming = iter([(tf.constant(predicted), tf.constant(predicted))])
+    trainer._segment = lambda _: next(coming)
+    trainer._panels.write_images = lambda *_, **__: None
+
+    monkeypatch.setattr(
+        loop.pipeline,
+        "make_evaluation_dataset",
+        lambda *_, **__: [(None, tf.constant(true))],
+    )
+    label_dice = trainer._validate()
+
+    # Of label 2: 2 * 4 / (4 + 8) rows and 0; the third image does not count.
+    np.testing.assert_allclose(label_dice, [1, (2 * 4 / (4 + 8) + 0) / 2])
+
+
+def test_collapse_is_told_once_with_its_step(tmp_path, capsys):
+    trainer = make_trainer(tmp_path, adversarial=False, validation=0)
+    make_quick(trainer)
+    quick_step = trainer._distributed_step
+    trainer._distributed_step = lambda *batch: {
+        **quick_step(*batch),
+        "predicted_share": tf.constant(0.0),
+    }
+    trainer.train()
+    assert capsys.readouterr().out.splitlines() == [
+        "warning: step 4: the segmentor predicts empty label maps (share "
+        "0.00000). If it goes on, lower --learning_rate or set "
+        "--dice_weight=1.",
+        "epoch 1/2",
+        "epoch 2/2",
+    ]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"precision": "mixed_bfloat16"}, {"xla": True, "adversarial": False}],
+)
+def test_other_arithmetic_trains_with_finite_losses(tmp_path, changes):
+    trainer = make_trainer(
+        tmp_path, validation=0, epochs=1, batch_size=TRAINING // 2, **changes
+    )
+    assert trainer.train()["last_step"] == 2
+    (line,) = read_log(tmp_path, "loop")
+    numbers = [value for value in line.values() if isinstance(value, float)]
+    assert np.all(np.isfinite(numbers))
+    assert line["segmentor_loss"] > 0
+    for model in filter(None, (trainer.state.segmentor, trainer.state.critic)):
+        dtypes = {tf.as_dtype(w.dtype) for w in model.trainable_variables}
+        assert dtypes == {tf.float32}
+
+
+def test_batch_larger_than_the_training_split_is_refused(tmp_path):
+    with pytest.raises(
+        UserError,
+        match=r"--batch_size \(10\) is more than the 9 training pairs; use at",
+    ):
+        make_trainer(tmp_path, batch_size=10)
+
+
+def test_full_disk_ends_the_run_with_one_error(tmp_path, monkeypatch):
+    trainer = make_trainer(tmp_path, adversarial=False, epochs=3)
+
+    def fail(**_):
+        raise OSError(28, "No space left on device")
+
+    def fill_disk(step):
+        if step == 8:
+            monkeypatch.setattr(trainer._checkpoints._last, "save", fail)
+
+    make_quick(trainer, dices=[0.5, 0.4], after_step=fill_disk)
+    with pytest.raises(
+        UserError,
+        match=r"the checkpoint of step 8 cannot be written \(\[Errno 28\] No "
+        r"space left on device\); make room and start again, the run goes on "
+        r"from step 4\.",
+    ):
+        trainer.train()
+    assert make_trainer(tmp_path, adversarial=False, epochs=3).step == 4
+
+
+def test_no_room_for_curves_is_one_error(tmp_path):
+    (tmp_path / "tensorboard").write_text("a file where the folder would be")
+    with pytest.raises(
+        UserError,
+        match=r"tensorboard cannot be written \(Not a directory\); make room",
+    ):
+        make_trainer(tmp_path, adversarial=False)
+
+
+def test_a_run_begins_as_the_segmentor_that_it_starts_from(tmp_path):
+    first = make_trainer(tmp_path / "first", epochs=1, ema=0.9)
+    first.train()
+    start, _ = restore.load_segmentor(run_dir_flags(first, tmp_path / "first"))
+    larger = make_trainer(
+        tmp_path / "second",
+        image_size=48,
+        ema=0.9,
+        start_from=str(tmp_path / "first"),
+    )
+    for model in (larger.state.segmentor, larger.state.ema_model):
+        for a, b in zip(start.get_weights(), model.get_weights(), strict=True):
+            np.testing.assert_array_equal(a, b)
+
+
+def test_a_run_that_goes_on_does_not_start_again(tmp_path):
+    first = make_trainer(tmp_path / "first", epochs=1)
+    first.train()
+    run_dir_flags(first, tmp_path / "first")
+    from_first = {"start_from": str(tmp_path / "first")}
+    second = make_trainer(tmp_path / "second", epochs=1, **from_first)
+    second.train()
+    again = make_trainer(tmp_path / "second", epochs=2, **from_first)
+    assert again.step == 4
+    for a, b in zip(
+        second.state.segmentor.get_weights(),
+        again.state.segmentor.get_weights(),
+        strict=True,
+    ):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_a_run_can_start_from_the_released_model_of_its_kind(tmp_path):
+    with pytest.raises(UserError, match="--segmentor .*pretrained"):
+        make_trainer(tmp_path / "segan", start_from="pretrained")
+    released = pretrained.read_config()
+    trainer = make_trainer(
+        tmp_path / "lite0",
+        start_from="pretrained",
+        segmentor=released.segmentor,
+        width=released.width,
+        critic_width=2,
+    )
+    for a, b in zip(
+        pretrained.load().get_weights(),
+        trainer.state.segmentor.get_weights(),
+        strict=True,
+    ):
+        np.testing.assert_array_equal(a, b)
+
+
+def run_dir_flags(trainer, model_dir):
+    """Records a trainer's flags, as the program does; returns them."""
+    run_dir.write_flags(trainer._run, ["main.py"])
+    return run_dir.read_flags(str(model_dir))
+
+
+def test_the_mean_of_weights_is_what_is_validated_and_kept(tmp_path):
+    trainer = make_trainer(tmp_path, epochs=1, ema=0.9)
+    trainer.train()
+    config = run_dir_flags(trainer, tmp_path)
+    kept, _ = restore.load_segmentor(config)
+    averaged = trainer.state.ema_model.get_weights()
+    assert not np.array_equal(
+        averaged[0], trainer.state.segmentor.get_weights()[0]
+    )
+    for a, b in zip(averaged, kept.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+    again = make_trainer(tmp_path, epochs=2, ema=0.9)
+    for a, b in zip(averaged, again.state.ema_model.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_without_validation_the_last_mean_of_weights_is_used(tmp_path):
+    trainer = make_trainer(tmp_path, validation=0, epochs=1, ema=0.9)
+    trainer.train()
+    used, _ = restore.load_segmentor(run_dir_flags(trainer, tmp_path))
+    for a, b in zip(
+        trainer.state.ema_model.get_weights(), used.get_weights(), strict=True
+    ):
+        np.testing.assert_array_equal(a, b)

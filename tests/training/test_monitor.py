@@ -1,0 +1,120 @@
+import re
+
+import keras
+import numpy as np
+import pytest
+
+from segan_tf.training import monitor
+
+CLIP = 0.05
+GOOD = {"predicted_share": 0.2, "multi_scale_l1": 0.1, "clipped_share": 0.3}
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_a_loss_that_is_not_finite_is_named_with_its_step(bad):
+    logs = {
+        "critic_loss": np.array([-1.0, -2.0, -3.0]),
+        "segmentor_loss": np.array([1.0, bad, bad]),
+    }
+    # The second of three steps that began with step 100.
+    with pytest.raises(
+        monitor.Diverged,
+        match=rf"^step 101: segmentor_loss is {bad}; the last good checkpoint "
+        "is kept. .*lower --learning_rate or --critic_clip",
+    ):
+        monitor.check_not_finite(100, logs)
+
+
+def test_a_scale_that_is_not_finite_is_enough():
+    logs = {"scale_distances": np.array([[1.0, 2.0], [3.0, np.inf]])}
+    with pytest.raises(
+        monitor.Diverged, match="step 8: scale_distances is inf;"
+    ):
+        monitor.check_not_finite(7, logs)
+
+
+def test_finite_losses_go_on():
+    monitor.check_not_finite(0, {"segmentor_loss": np.array([1e30, -1e30])})
+
+
+def build_dense(kernel):
+    """Builds a model of one kernel."""
+    kernel = np.array(kernel, np.float32)
+    model = keras.Sequential(
+        [
+            keras.Input((len(kernel),)),
+            keras.layers.Dense(kernel.shape[1], use_bias=False, name="only"),
+        ],
+        name="segmentor",
+    )
+    model.set_weights([kernel])
+    return model
+
+
+def test_weights_that_are_not_finite_are_named_with_their_step():
+    monitor.check_not_finite_weights(4, build_dense([[1.0, 2.0]]))
+    with pytest.raises(
+        monitor.Diverged,
+        match="^step 4: .*only/kernel of the segmentor is not finite any more; "
+        "the last good checkpoint is kept",
+    ):
+        monitor.check_not_finite_weights(4, build_dense([[1.0, np.nan]]))
+
+
+def test_clipped_share_by_hand():
+    critic = build_dense([[CLIP, -CLIP, 0.04], [-0.01, CLIP, 0.0]])
+    assert monitor.clipped_share(critic, CLIP) == 3 / 6
+
+
+def test_nothing_is_clipped_without_a_bound():
+    assert monitor.clipped_share(build_dense([[0.0, 1.0]]), 0.0) == 0.0
+
+
+@pytest.mark.parametrize(
+    ("bad", "words"),
+    [
+        ({"predicted_share": 0.5e-4}, r"empty label maps \(share 0.00005\)"),
+        ({"predicted_share": 1 - 0.5e-4}, r"full label maps \(share 0.99995\)"),
+        (
+            {"multi_scale_l1": 0.9e-5},
+            r"sees no difference \(multi-scale L1 9.0e-06\).*--critic_clip",
+        ),
+        (
+            {"clipped_share": 0.81},
+            r"saturates: 81% of its weights are at the bound 0.05\..*"
+            "Raise --critic_clip",
+        ),
+    ],
+)
+def test_each_warning_comes_once_an_episode(bad, words):
+    state = monitor.TrainingMonitor(CLIP)
+    assert state.observe(GOOD) == []
+    (warning,) = state.observe(GOOD | bad)
+    assert re.search(words, warning)
+    assert state.observe(GOOD | bad) == []
+    assert state.observe(GOOD) == []
+    assert state.observe(GOOD | bad) == [warning]
+
+
+@pytest.mark.parametrize(
+    "good",
+    [
+        {"predicted_share": monitor.EMPTY_SHARE},
+        {"predicted_share": 1 - monitor.EMPTY_SHARE},
+        {"multi_scale_l1": monitor.BLIND_DISTANCE},
+        {"clipped_share": monitor.SATURATED_SHARE},
+    ],
+)
+def test_the_bounds_themselves_are_no_reason_to_warn(good):
+    assert monitor.TrainingMonitor(CLIP).observe(GOOD | good) == []
+
+
+def test_two_things_may_go_wrong_at_once():
+    bad = {"predicted_share": 0.0, "multi_scale_l1": 0.0}
+    assert len(monitor.TrainingMonitor(CLIP).observe(GOOD | bad)) == 2
+
+
+def test_without_a_critic_only_the_label_maps_are_watched():
+    state = monitor.TrainingMonitor(CLIP)
+    assert state.observe({"predicted_share": 0.2}) == []
+    assert len(state.observe({"predicted_share": 0.0})) == 1
