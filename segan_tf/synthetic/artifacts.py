@@ -119,7 +119,7 @@ def add_sticker(rng, frame: canvas.Frame, image, lesion):
         x = frame.width * rng.uniform(0.15, 0.85)
         y = frame.height * rng.choice([0.1, 0.9])
         steps = np.cumsum(rng.normal(0, 9, (6, 2)), 0) * frame.unit
-        ink.line((*steps, x, y), rng.uniform(3, 7) * frame.unit)
+        ink.line(np.add(steps, (x, y)), rng.uniform(3, 7) * frame.unit)
         grain = canvas.smooth_noise(rng, frame, 3 * frame.unit)
         patchy = canvas.sigmoid(3 * grain + 0.5)
         coverage = 0.5 * ink.coverage() * patchy
