@@ -2,7 +2,6 @@
 
 import os
 import pathlib
-import re
 
 import numpy as np
 import pytest
@@ -44,11 +43,11 @@ def make_run(tmp_path, **flags):
 
 
 def load_splits(run, say=print):
-    return loading.load_splits(run, progress=console.quiet, say=say)
+    return loading.load_splits(run, progress=console.no_bar, say=say)
 
 
 def open_records(run, split, say=print):
-    return loading.open_records(run, split, progress=console.quiet, say=say)
+    return loading.open_records(run, split, progress=console.no_bar, say=say)
 
 
 def ids(split):
@@ -58,7 +57,7 @@ def ids(split):
 def test_lesions_are_drawn_when_no_folder_is_given(tmp_path):
     run = make_run(tmp_path, num_drawn=8)
 
-    found = loading.find(run, progress=console.quiet)
+    found = loading.find(run, progress=console.no_bar)
 
     assert found.problems == ()
     assert ids(found.pairs) == [f"drawn_{i:04d}" for i in range(8)]
@@ -83,7 +82,7 @@ def test_lesions_are_drawn_once(tmp_path):
 def test_another_split_seed_draws_other_lesions(tmp_path):
     def first_picture(seed):
         run = make_run(tmp_path, num_drawn=8, split_seed=seed)
-        found = loading.find(run, progress=console.quiet)
+        found = loading.find(run, progress=console.no_bar)
         return pathlib.Path(found.pairs[0].image_path).read_bytes()
 
     assert first_picture(0) != first_picture(1)
@@ -121,7 +120,7 @@ def test_data_dir_takes_every_layout(tmp_path, layout):
     draw_pair(image, label_map, 0)
     run = make_run(tmp_path, data_dir=str(tmp_path / "data"))
 
-    (pair,) = loading.find(run, progress=console.quiet).pairs
+    (pair,) = loading.find(run, progress=console.no_bar).pairs
 
     assert (pair.image_path, *pair.label_map_paths) == (
         str(image),
@@ -138,7 +137,7 @@ def test_image_dir_and_label_map_dir_take_any_two_folders(tmp_path):
         label_map_dir=str(tmp_path / "truth"),
     )
 
-    (pair,) = loading.find(run, progress=console.quiet).pairs
+    (pair,) = loading.find(run, progress=console.no_bar).pairs
 
     assert pair.image_path == str(tmp_path / "photos" / "a.jpg")
     assert pair.label_map_paths == (str(tmp_path / "truth" / "a.png"),)
@@ -236,126 +235,3 @@ def test_more_than_fifty_bad_files_are_counted(tmp_path, skip):
     assert "53 files" in first
     assert lines[:50] == [f"  problem {i}" for i in range(50)]
     assert lines[50:] == ["  and 3 more; --mode=check names all"]
-
-
-@pytest.mark.parametrize("kind", config.CACHES)
-def test_records_have_the_working_size(folder, tmp_path, kind):
-    run = make_run(tmp_path, data_dir=str(folder), cache=kind)
-
-    records = open_records(run, load_splits(run).train)
-
-    assert records.shape == (1.25 * 16, 1.25 * 16, 3 + 1)
-    assert records.read(0).shape == records.shape
-    on_disk = os.path.exists(os.path.join(run.model_dir, "cache"))
-    assert on_disk == (kind == "disk")
-
-
-@pytest.fixture
-def truncated_folder(folder):
-    """Cuts p5 and p6 off where their headers do not tell it."""
-    for name in ("p5", "p6"):
-        path = folder / "images" / f"{name}.jpg"
-        path.write_bytes(path.read_bytes()[:-400])
-    return folder
-
-
-def test_truncated_pictures_are_named_in_one_error(truncated_folder, tmp_path):
-    run = make_run(
-        tmp_path, data_dir=str(truncated_folder), num_test=0, num_validation=0
-    )
-    message = (
-        r"2 files cannot be used(.|\n)*p5\.jpg is damaged(.|\n)*p6\.jpg is"
-    )
-    with pytest.raises(config.UserError, match=message):
-        open_records(run, load_splits(run).train)
-
-
-def test_truncated_pictures_are_skipped_when_told(truncated_folder, tmp_path):
-    run = make_run(
-        tmp_path,
-        data_dir=str(truncated_folder),
-        num_test=0,
-        num_validation=0,
-        skip_bad_pairs=True,
-    )
-    said = []
-
-    records = open_records(run, load_splits(run).train, said.append)
-
-    assert records.count == 10 - 2
-    assert "going on without 2 files" in said[0]
-    assert "p5.jpg is damaged or truncated" in said[0]
-
-
-def write_meminfo(tmp_path, monkeypatch, *, free_kb, available_kb):
-    path = tmp_path / "meminfo"
-    path.write_text(
-        f"MemTotal:  9999 kB\nMemFree:  {free_kb} kB\n"
-        f"MemAvailable:  {available_kb} kB\nHugePages_Total:  0\n"
-    )
-    monkeypatch.setattr(loading, "_MEMORY_FILE", str(path))
-
-
-def test_records_that_do_not_fit_into_memory_are_refused(
-    folder, tmp_path, monkeypatch
-):
-    run = make_run(tmp_path, data_dir=str(folder), image_size=8000)
-    split = load_splits(run).train
-    write_meminfo(tmp_path, monkeypatch, free_kb=1, available_kb=1_000_000)
-    needed = TRAINING * (1.25 * 8000) ** 2 * (3 + 1) / 1e9
-    message = (
-        rf"--cache \(memory\) needs {needed:.1f} GB and "
-        rf"{1_000_000 * 1024 / 1e9:.1f} GB are free; use --cache=disk"
-    )
-    with pytest.raises(config.UserError, match=message):
-        open_records(run, split)
-
-
-@pytest.mark.parametrize("kind", ["disk", "none"])
-def test_other_caches_need_no_memory(folder, tmp_path, monkeypatch, kind):
-    write_meminfo(tmp_path, monkeypatch, free_kb=0, available_kb=0)
-    run = make_run(tmp_path, data_dir=str(folder), cache=kind)
-    assert open_records(run, load_splits(run).train).count == TRAINING
-
-
-def test_memory_that_holds_cached_files_counts_as_free(
-    folder, tmp_path, monkeypatch
-):
-    write_meminfo(tmp_path, monkeypatch, free_kb=1, available_kb=10_000)
-    run = make_run(tmp_path, data_dir=str(folder))
-    assert open_records(run, load_splits(run).train).count == TRAINING
-
-
-def test_system_that_tells_no_free_memory_is_trusted(
-    folder, tmp_path, monkeypatch
-):
-    monkeypatch.setattr(loading, "_MEMORY_FILE", str(tmp_path / "none"))
-    run = make_run(tmp_path, data_dir=str(folder))
-    assert open_records(run, load_splits(run).train).count == TRAINING
-
-
-def test_picture_is_found_by_its_own_name(tmp_path):
-    path = str(tmp_path / "a.jpg")
-    Image.new("RGB", (20, 16)).save(path)
-    assert loading.find_images(path) == [path]
-
-
-def test_pictures_of_a_folder_are_found_in_order(tmp_path):
-    for name in ("b.png", "a.jpg", "c.BMP", "notes.txt", "._a.jpg"):
-        (tmp_path / name).write_bytes(b"")
-    found = loading.find_images(str(tmp_path))
-    assert found == [str(tmp_path / n) for n in ("a.jpg", "b.png", "c.BMP")]
-
-
-def test_missing_input_is_named(tmp_path):
-    path = tmp_path / "nowhere"
-    message = rf"--input \({re.escape(str(path))}\) is neither an image nor"
-    with pytest.raises(config.UserError, match=message):
-        loading.find_images(str(path))
-
-
-def test_folder_without_pictures_is_named(tmp_path):
-    (tmp_path / "notes.txt").write_text("none")
-    message = rf"--input \({re.escape(str(tmp_path))}\) holds no JPEG, PNG or"
-    with pytest.raises(config.UserError, match=message):
-        loading.find_images(str(tmp_path))

@@ -2,6 +2,7 @@
 
 import io
 import os
+import re
 import struct
 import warnings
 import zlib
@@ -298,3 +299,30 @@ def test_failed_write_keeps_the_old_file(tmp_path, monkeypatch):
 def test_write_into_missing_folder_is_one_line(tmp_path):
     with pytest.raises(config.UserError, match="cannot be written"):
         images.write_bytes(tmp_path / "gone" / "a.png", b"new")
+
+
+def test_picture_is_found_by_its_own_name(tmp_path):
+    path = str(tmp_path / "a.jpg")
+    Image.new("RGB", (20, 16)).save(path)
+    assert images.find_images(path) == [path]
+
+
+def test_pictures_of_a_folder_are_found_in_order(tmp_path):
+    for name in ("b.png", "a.jpg", "c.BMP", "notes.txt", "._a.jpg"):
+        (tmp_path / name).write_bytes(b"")
+    found = images.find_images(str(tmp_path))
+    assert found == [str(tmp_path / n) for n in ("a.jpg", "b.png", "c.BMP")]
+
+
+def test_missing_input_is_named(tmp_path):
+    path = tmp_path / "nowhere"
+    message = rf"--input \({re.escape(str(path))}\) is neither an image nor"
+    with pytest.raises(config.UserError, match=message):
+        images.find_images(str(path))
+
+
+def test_folder_without_pictures_is_named(tmp_path):
+    (tmp_path / "notes.txt").write_text("none")
+    message = rf"--input \({re.escape(str(tmp_path))}\) holds no JPEG, PNG or"
+    with pytest.raises(config.UserError, match=message):
+        images.find_images(str(tmp_path))

@@ -10,7 +10,6 @@ import pytest
 import scipy.ndimage
 import tensorflow as tf
 
-from segan_tf import config
 from segan_tf.input import augmentation, sampling_grid
 
 SIZE = 32
@@ -237,8 +236,8 @@ def middle_slopes(images):
 
 def keep_straight(monkeypatch):
     """Leaves rotation and scale, which can be read off a ramp."""
-    monkeypatch.setattr(config, "STRONG_SHEAR", 0)
-    monkeypatch.setattr(config, "STRONG_ELASTIC", 0)
+    monkeypatch.setattr(sampling_grid, "STRONG_SHEAR", 0)
+    monkeypatch.setattr(sampling_grid, "STRONG_ELASTIC", 0)
 
 
 def test_strong_turns_by_quarters_and_20_degrees_to_either_side(monkeypatch):

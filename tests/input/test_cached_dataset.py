@@ -17,7 +17,7 @@ from segan_tf import labels as labels_lib
 from segan_tf.datasets import pairs
 from segan_tf.input import cached_dataset
 
-CACHES = config.CACHES
+CACHES = ("memory", "disk", "none")
 LESION = labels_lib.LESION
 SIZE = 32
 

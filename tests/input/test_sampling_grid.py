@@ -8,7 +8,6 @@ import pytest
 import scipy.ndimage
 import tensorflow as tf
 
-from segan_tf import config
 from segan_tf.input import sampling_grid
 
 SIZE = 32
@@ -100,7 +99,7 @@ def test_the_middle_of_all_draws_changes_nothing():
 def test_quarter_turns_move_every_pixel_onto_another(
     turn, quarters, monkeypatch
 ):
-    monkeypatch.setattr(config, "STRONG_ROTATION", 180)
+    monkeypatch.setattr(sampling_grid, "STRONG_ROTATION", 180)
     image, label_map = noise(3), np.round(noise(1))
     # From -180 to 180 degrees.
     places = draw_sampling_grid(ANGLE=turn + 1 / 2)

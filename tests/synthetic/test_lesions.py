@@ -49,6 +49,24 @@ def test_every_index_and_every_seed_draws_another_picture(drawings):
     assert len(pictures) == 60 + 9
 
 
+@pytest.mark.parametrize(
+    ("index", "color", "marked"),
+    [
+        (4, (225.964, 192.297, 170.085), (3874, 0, 0)),  # with a sticker
+        (13, (114.778, 74.03, 54.21), (27186, 1618, 309)),  # hairs and ruler
+        (14, (136.824, 90.158, 83.316), (20466, 0, 0)),  # with a pen mark
+    ],
+)
+def test_drawings_stay_the_same_over_releases(index, color, marked):
+    # If they change, raise GENERATOR_VERSION. One gray level in one channel of
+    # one pixel in fifty changes the mean color by 0.02.
+    assert lesions.GENERATOR_VERSION == 1
+    drawing = lesions.draw_lesion(index, 0)
+    mean = drawing.image.mean(axis=(0, 1))
+    np.testing.assert_allclose(mean, color, atol=0.001)
+    assert tuple(drawing.label_maps.sum(axis=(0, 1))) == marked
+
+
 def test_image_and_label_maps_have_one_size_and_the_promised_values(drawings):
     for drawing in drawings:
         height, width, channels = drawing.image.shape
