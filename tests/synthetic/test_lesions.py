@@ -58,8 +58,8 @@ def test_every_index_and_every_seed_draws_another_picture(drawings):
     ],
 )
 def test_drawings_stay_the_same_over_releases(index, color, marked):
-    # If they change, raise GENERATOR_VERSION. One gray level in one channel of
-    # one pixel in fifty changes the mean color by 0.02.
+    # If they change, raise GENERATOR_VERSION. The tolerance is one level in one
+    # of a thousand pixels.
     assert lesions.GENERATOR_VERSION == 1
     drawing = lesions.draw_lesion(index, 0)
     mean = drawing.image.mean(axis=(0, 1))

@@ -1,6 +1,6 @@
-"""Draws a few lesions that no training has seen: python draw_pictures.py DIR.
+"""Draws a few lesions that no training has seen: python draw_images.py FOLDER.
 
-The generator's series 1 is not the one that training draws from by default.
+They are of the generator's series 1; training draws series 0 by default.
 """
 
 import os
@@ -14,11 +14,11 @@ def main(folder: str, count: int = 8) -> None:
     """Writes ``count`` images as PNG files into a folder."""
     os.makedirs(folder, exist_ok=True)
     for index in range(count):
-        picture = lesions.draw_lesion(index, seed=1).image
-        images.write_png(os.path.join(folder, f"new_{index}.png"), picture)
+        image = lesions.draw_lesion(index, seed=1).image
+        images.write_png(os.path.join(folder, f"new_{index}.png"), image)
 
 
 if __name__ == "__main__":
     if len(sys.argv) != 2:
-        sys.exit("usage: python draw_pictures.py FOLDER")
+        sys.exit("usage: python draw_images.py FOLDER")
     main(sys.argv[1])
