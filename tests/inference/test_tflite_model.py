@@ -90,7 +90,7 @@ def test_a_contract_without_labels_is_named(path, monkeypatch):
 def test_a_device_without_tensorflow_can_run_it(path):
     code = (
         "import sys, numpy as np\n"
-        "from segan_tf.models import tflite_model\n"
+        "from segan_tf.inference import tflite_model\n"
         f"model = tflite_model.TFLiteModel({str(path)!r})\n"
         "print(model.segment(np.zeros((1, 32, 32, 3), np.uint8)).shape)\n"
         "print({'tensorflow', 'keras'} & set(sys.modules))"

@@ -1,6 +1,6 @@
 """Runs TFLite files on images, under an ARM64 Python without TensorFlow.
 
-Usage: arm64_run.py PICTURES.npy MODEL.tflite ANSWER.npy [MODEL ANSWER ...]
+Usage: arm64_run.py IMAGES.npy MODEL.tflite ANSWER.npy [MODEL ANSWER ...]
 """
 
 import platform
@@ -9,8 +9,8 @@ import sys
 import numpy as np
 from ai_edge_litert import interpreter as litert
 
-pictures, *rest = sys.argv[1:]
-images = np.load(pictures)
+path, *rest = sys.argv[1:]
+images = np.load(path)
 for model, answer in zip(rest[::2], rest[1::2], strict=True):
     # One thread: under emulation more of them only wait for each other.
     run = litert.Interpreter(

@@ -38,9 +38,7 @@ def compare(segmentor, subjects, pairs):
     return comparison.compare(
         segmentor,
         subjects,
-        parity_dataset.ParityDataset(
-            [], pairs, parity_dataset.measure, "a test"
-        ),
+        parity_dataset.ParityDataset([], pairs, "a test"),
         multiclass=True,
     )
 

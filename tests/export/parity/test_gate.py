@@ -14,7 +14,7 @@ import tensorflow as tf
 
 from export.parity import benchmark, gate, parity_dataset, table
 from export.serving import graph, saved_model
-from segan_tf import config, labels
+from segan_tf import config, labels, records
 from segan_tf.imaging import preprocessing
 
 ALL = ("saved_model", *config.QUANTIZATIONS)
@@ -39,7 +39,9 @@ def other_segmentor():
     return small_models.build_segmentor(seed=2)
 
 
-def export_all(segmentor, export_dir, *, version=1, **changes):
+def export_all(
+    segmentor, export_dir, *, version=1, calibration_images=(), **changes
+):
     """Exports by the plainest arguments but for the changes."""
     images = small_models.draw_images((50, 40), (20, 70), (50, 40))
     given = {
@@ -47,11 +49,11 @@ def export_all(segmentor, export_dir, *, version=1, **changes):
         "version": version,
         "labels": labels.Labels(),
         "quantizations": ("none",),
-        "evidence": parity_dataset.ParityDataset(
+        "dataset": parity_dataset.ParityDataset(
             images,
             [(image, np.ones((*image.shape[:2], 1), "u1")) for image in images],
-            parity_dataset.measure,
             "a test",
+            calibration_images,
         ),
         **changes,
     }
@@ -74,7 +76,7 @@ def exported(segmentor, tmp_path_factory):
 def test_record_holds_what_lies_in_the_folder(exported):
     export_dir, record = exported
 
-    assert json.loads((export_dir / "parity.json").read_text()) == record
+    assert records.read(export_dir / "parity.json") == record
     assert sorted(os.listdir(export_dir)) == sorted(
         ["parity.json", "saved_model"]
         + [f"segan_{q}.json" for q in config.QUANTIZATIONS]
@@ -185,10 +187,10 @@ def test_only_what_is_within_its_limit_is_published(
 
     record = export_all(segmentor, tmp_path)
 
-    (refusal,) = table.refusals(record)
+    (failure,) = table.failures(record)
     path = os.path.join("saved_model", "1")
-    assert refusal.startswith(f"{path} differs from Keras by 0.")
-    assert "more than 1e-05; it was not handed out (--allow_par" in refusal
+    assert failure.startswith(f"{path} differs from Keras by 0.")
+    assert "more than 1e-05; it was not handed out (--allow_par" in failure
     assert sorted(os.listdir(tmp_path)) == [
         "parity.json",
         "segan_none.json",
@@ -208,7 +210,7 @@ def test_what_is_allowed_all_the_same_is_marked(
 
     record = export_all(segmentor, tmp_path, allow_parity_loss=True)
 
-    assert table.refusals(record) == []
+    assert table.failures(record) == []
     row = record["artifacts"]["none"]
     assert (row["within_limit"], row["published"]) == (False, True)
     assert (tmp_path / "segan_none.tflite").exists()

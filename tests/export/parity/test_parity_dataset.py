@@ -1,6 +1,5 @@
 """Tests of the images that exported models are judged by."""
 
-import dataclasses
 import os
 
 import blobs
@@ -8,13 +7,14 @@ import numpy as np
 import pytest
 
 from export.parity import parity_dataset
+from segan_tf import run_dir
 from segan_tf.config import Config, UserError
 from segan_tf.datasets import loading, splits
 
 
 @pytest.fixture
-def run(tmp_path):
-    """Returns a run of 12 pairs: 8 train, 1 validates, 3 test."""
+def saved(tmp_path):
+    """Returns the configuration of a run: 8 pairs train, 1 validates, 3 test."""
     blobs.write_pairs(str(tmp_path / "data"), 12)
     config = Config(
         data_dir=str(tmp_path / "data"),
@@ -24,11 +24,17 @@ def run(tmp_path):
     os.makedirs(config.model_dir)
     divided = loading.load_splits(config, progress=lambda pairs, **_: pairs)
     splits.write_splits(divided, config.model_dir)
-    return config
+    return config.with_given(())
 
 
-def test_calibration_and_scoring_take_their_own_splits(config):
-    found = parity_dataset.load_parity_dataset(config, given=())
+def load(saved, **given):
+    """Loads what a run with these settings given is compared on."""
+    config = run_dir.merge(saved, Config(**given))
+    return parity_dataset.load_parity_dataset(config)
+
+
+def test_calibration_and_scoring_use_their_own_splits(saved):
+    found = load(saved)
 
     pairs = list(found.pairs)
     calibration_images = np.stack(found.calibration_images)
@@ -43,47 +49,40 @@ def test_calibration_and_scoring_take_their_own_splits(config):
         assert image[true[..., 0] == 1].mean() < 100
 
 
-def test_without_int8_nothing_is_read_to_calibrate_it(config):
-    config = dataclasses.replace(config, quantizations=("none",), split="train")
+def test_calibration_images_are_read_only_for_int8(saved):
+    found = load(saved, quantizations=("none",), split="train")
 
-    found = parity_dataset.load_parity_dataset(config, given=("split",))
-
-    assert found.calibration_images == []
+    assert len(found.calibration_images) == 0
     assert len(list(found.pairs)) == 8
 
 
-def test_drawings_stand_in_for_data_that_are_gone(config, capsys):
-    gone = dataclasses.replace(config, data_dir="gone")
-
-    found = parity_dataset.load_parity_dataset(gone, given=())
+def test_drawings_replace_missing_data(saved, capsys):
+    found = load(saved.with_given((), data_dir="gone"))
 
     said = "Dice cannot be measured: --data_dir (gone) does not exist"
     assert capsys.readouterr().out.startswith(said)
-    assert found.calibration_images == []
+    assert len(found.calibration_images) == 0
     assert [true for _, true in found.pairs] == [None] * parity_dataset.DRAWN
 
 
-@pytest.mark.parametrize("named", ["data_dir", "split", "num_test"])
-def test_data_that_the_command_names_have_to_be_there(config, named):
-    gone = dataclasses.replace(config, data_dir="gone")
+@pytest.mark.parametrize(
+    "given", [{"data_dir": "gone"}, {"split": "test"}, {"num_test": 3}]
+)
+def test_data_that_the_command_names_must_exist(saved, given):
+    gone = saved.with_given((), data_dir="gone")
 
     with pytest.raises(UserError, match=r"--data_dir \(gone\)"):
-        parity_dataset.load_parity_dataset(gone, given=(named,))
+        load(gone, **given)
 
 
-def test_a_damaged_pair_is_named_or_left_out(config):
-    ids = splits.read_split_ids(config.model_dir)["test"]
-    path = os.path.join(config.data_dir, "images", f"{ids[0]}.png")
+def test_damaged_pair_is_an_error_unless_skipped(saved):
+    ids = splits.read_split_ids(saved.model_dir)["test"]
+    path = os.path.join(saved.data_dir, "images", f"{ids[0]}.png")
     os.truncate(path, 100)
     with pytest.raises(UserError, match=ids[0]):
-        list(parity_dataset.load_parity_dataset(config, given=()).pairs)
+        list(load(saved).pairs)
 
-    skipping = dataclasses.replace(config, skip_bad_pairs=True)
-
-    assert (
-        len(list(parity_dataset.load_parity_dataset(skipping, given=()).pairs))
-        == 2
-    )
+    assert len(list(load(saved, skip_bad_pairs=True).pairs)) == 2
 
 
 def test_pairs_are_spread_over_the_whole_split():

@@ -165,7 +165,7 @@ def on_arm64(folder, images):
             "-L",
             ARM64 / "root",
             ARM64 / "root/usr/bin/python3.11",
-            os.path.join(os.path.dirname(__file__), "arm64_run.py"),
+            running.ROOT / "tests" / "support" / "arm64_run.py",
             folder / "images.npy",
             *models,
         ],

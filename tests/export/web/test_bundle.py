@@ -18,7 +18,7 @@ import running
 from export.web import bundle, runtime
 from segan_tf import config, labels
 
-PAGE = running.ROOT / "export" / "web"
+PAGE = running.ROOT / "export" / "web" / "page"
 MODEL = b"\0\0\0\0TFL3 and so on"
 
 

@@ -4,7 +4,7 @@
 import { createRequire } from "node:module";
 import * as scenarios from "./scenarios.mjs";
 
-const ROOT = new URL("../../", import.meta.url);
+const ROOT = new URL("../../../../", import.meta.url);
 const { chromium } = createRequire(new URL(".browser/", ROOT))("playwright-core");
 const LIMIT_MS = 60_000;
 

@@ -1,6 +1,6 @@
 """Takes the README's image of the on-device page, with a drawn lesion.
 
-python tests/browser/screenshot.py EXPORT_DIR/web docs/web_page.png
+python tests/export/web/browser/screenshot.py EXPORT_DIR/web docs/web_page.png
 (after scripts/browser, and python main.py --mode=export --web)
 """
 
