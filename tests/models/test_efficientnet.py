@@ -67,7 +67,7 @@ def known_activations(image, weights):
 def test_the_port_gives_the_activations_of_the_published_weights():
     weights = imagenet_weights.read_imagenet_weights()
     segmentor = build()
-    efficientnet.load_imagenet_weights(segmentor, weights)
+    efficientnet.load_imagenet_weights(segmentor)
     image = np.float32(np.random.default_rng(0).normal(size=(64, 64, 3)))
     names = [
         layer.name
@@ -95,9 +95,7 @@ def test_every_weight_of_the_encoder_comes_from_the_file_and_no_other():
     segmentor = build()
     named = weights_lib.named_weights(segmentor)
     before = {name: weight.numpy() for name, weight in named.items()}
-    efficientnet.load_imagenet_weights(
-        segmentor, imagenet_weights.read_imagenet_weights()
-    )
+    efficientnet.load_imagenet_weights(segmentor)
     for name, weight in named.items():
         changed = not np.array_equal(before[name], weight.numpy())
         assert changed == name.startswith(("stem", "block")), name

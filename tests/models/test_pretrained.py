@@ -7,8 +7,7 @@ import pytest
 
 import segan_tf
 from segan_tf import labels
-from segan_tf.config import PRETRAINED, Config, UserError
-from segan_tf.inference import prediction
+from segan_tf.config import Config, UserError
 from segan_tf.metrics import per_image
 from segan_tf.models import pretrained, restore
 from segan_tf.synthetic import lesions
@@ -112,7 +111,7 @@ def test_the_released_model_is_small_and_whole():
 
 
 def test_the_released_model_finds_a_drawn_lesion():
-    predictor = prediction.load_predictor(PRETRAINED)
+    predictor = segan_tf.Predictor.from_pretrained()
     dices = []
     for number in range(8):
         drawing = lesions.draw_lesion(number, 0)
