@@ -1,13 +1,19 @@
 import json
 import pathlib
 import re
+import subprocess
+import sys
 
 import pytest
 
 import flags
 
 ROOT = pathlib.Path(__file__).parent.parent
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [
+    ROOT / "README.md",
+    ROOT / "CONTRIBUTING.md",
+    *sorted((ROOT / "docs").rglob("*.md")),
+]
 # Flags of the scripts in benchmarks/, and absl's own.
 OTHERS = {"help", "flagfile", "widths", "rounds"}
 # Flags of docker and pip, of TF Serving, and of examples/serving_client.py.
@@ -21,8 +27,8 @@ OTHERS |= {
     "batching_parameters_file",
     "protocol",
 }
-# Flags of scripts/test and of Python's own server.
-OTHERS |= {"addons", "all", "directory"}
+# Flags of scripts/test, of mkdocs and of Python's own server.
+OTHERS |= {"addons", "all", "strict", "directory"}
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
@@ -50,5 +56,21 @@ def test_results_of_the_table_are_committed_with_their_command():
         results = json.loads(path.read_text())
         assert "--mode=evaluate" in results["run"]["command"]
         dice = results["metrics"]["dice"]["mean"]
-        pages = (ROOT / "README.md", ROOT / "docs" / "method.md")
+        pages = (ROOT / "README.md", ROOT / "docs" / "results.md")
         assert any(f"{dice:.4f}" in page.read_text() for page in pages), path
+
+
+def test_the_site_builds_without_a_warning(tmp_path):
+    pytest.importorskip("mkdocs")
+    pytest.importorskip("mkdocstrings_handlers.python")
+    built = subprocess.run(
+        [sys.executable, "-m", "mkdocs", "build", "--strict", "-d", tmp_path],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
+    assert built.returncode == 0, built.stderr
+    settings = (tmp_path / "reference" / "settings.html").read_text()
+    for names in flags.GROUPS.values():
+        for name in set(names) - {"mode"}:
+            assert f"<code>{name}</code>" in settings
