@@ -12,7 +12,7 @@ import numpy as np
 from segan_tf import files, records
 from segan_tf import labels as labels_lib
 from segan_tf.evaluation import bootstrap, scores
-from segan_tf.imaging import overlays
+from segan_tf.imaging import contact_sheet, overlays
 from segan_tf.metrics import per_image
 
 # From an id to its image uint8 [h, w, 3] and its predicted and true label
@@ -191,14 +191,14 @@ def build_gallery(
         for row in group
         for tile in _gallery_tiles(row, labels, load)
     ]
-    page = overlays.sheet(
+    page = contact_sheet.sheet(
         tiles,
         columns=len(groups[0][1]) * (2 if several else 1),
         tile_px=_GALLERY_TILE_PX,
         title=title,
         legend=tuple(zip(labels.names, labels.colors, strict=True))
         if several
-        else overlays.LEGEND,
+        else contact_sheet.LEGEND,
         row_titles=[name for name, _ in groups],
     )
     png = io.BytesIO()

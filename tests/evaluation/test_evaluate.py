@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 
+import fake_models
 import numpy as np
 import pytest
 import running
@@ -15,7 +16,6 @@ from segan_tf import labels as labels_lib
 from segan_tf.datasets import pairs
 from segan_tf.evaluation import evaluate
 from segan_tf.imaging import images, preprocessing
-from segan_tf.inference import prediction
 from segan_tf.metrics import per_image
 from segan_tf.synthetic import lesions
 
@@ -29,12 +29,8 @@ def run_evaluation(*args):
         return result.out, json.load(file)
 
 
-def nothing(image):
-    return np.zeros((*image.shape[:2], 1), np.float32)
-
-
-# Stands in for a model that finds no lesion anywhere.
-predict_nothing = prediction.Predictor(labels_lib.LESION, nothing)
+# In place of a model that finds no lesion anywhere.
+nothing = fake_models.constant(0)
 
 
 @pytest.fixture
@@ -98,9 +94,7 @@ def test_results_say_what_they_belong_to(run_copy):
 
 
 def test_all_splits_together_are_all_pairs(run_copy, monkeypatch):
-    monkeypatch.setattr(
-        prediction, "load_predictor", lambda *_, **__: predict_nothing
-    )
+    fake_models.replace_models(monkeypatch, nothing)
     out, results = run_evaluation(f"--model_dir={run_copy}", "--split=all")
     assert results["image_count"] == 11 + 1 + 4
     assert "over 16 images of the all split" in out
@@ -132,9 +126,7 @@ def test_other_data_are_scored_whatever_the_run_was_trained_on(
 def test_a_new_division_of_the_runs_own_data_is_warned_of(
     run_copy, monkeypatch
 ):
-    monkeypatch.setattr(
-        prediction, "load_predictor", lambda *_, **__: predict_nothing
-    )
+    fake_models.replace_models(monkeypatch, nothing)
     out, results = run_evaluation(
         f"--model_dir={run_copy}", "--num_test=15", "--num_validation=0"
     )
@@ -151,9 +143,7 @@ def test_a_new_division_of_the_runs_own_data_is_warned_of(
 def test_a_damaged_pair_is_named_and_can_be_skipped(
     run_copy, other_data, monkeypatch
 ):
-    monkeypatch.setattr(
-        prediction, "load_predictor", lambda *_, **__: predict_nothing
-    )
+    fake_models.replace_models(monkeypatch, nothing)
     for name in ("new_2", "new_5"):
         path = os.path.join(other_data, "images", f"{name}.jpg")
         os.truncate(path, os.path.getsize(path) // 2)
@@ -185,9 +175,7 @@ def test_a_split_without_pairs_is_refused(run_copy):
 
 
 def test_a_report_that_cannot_be_written_is_one_line(run_copy, monkeypatch):
-    monkeypatch.setattr(
-        prediction, "load_predictor", lambda *_, **__: predict_nothing
-    )
+    fake_models.replace_models(monkeypatch, nothing)
     (run_copy / "evaluation_test").write_text("a file in its place")
     error = running.error_of("--mode=evaluate", f"--model_dir={run_copy}")
     assert f"--model_dir ({run_copy}) cannot take the report" in error
@@ -203,7 +191,7 @@ def test_a_pair_is_measured_by_hand(half_and_quarter):
         probability[:, :32] = 0.9
         return probability
 
-    predictor = prediction.Predictor(labels_lib.LESION, predict_the_left_half)
+    predictor = fake_models.make_predictor(predict_the_left_half)
     found = score(predictor, half_and_quarter)
     true, predicted, both = 32 * 16, 32 * 32, 32 * 16
     assert found.row["id"] == "a"
@@ -222,9 +210,8 @@ def test_a_pair_is_measured_by_hand(half_and_quarter):
 
 
 def test_a_probability_of_one_half_is_no_lesion(half_and_quarter):
-    predictor = prediction.Predictor(
-        labels_lib.LESION,
-        lambda image: nothing(image) + preprocessing.THRESHOLD,
+    predictor = fake_models.make_predictor(
+        fake_models.constant(preprocessing.THRESHOLD)
     )
     row = score(predictor, half_and_quarter).row
     assert row["lesion_fraction_predicted"] == 0
@@ -238,8 +225,7 @@ def test_a_probability_of_one_half_is_no_lesion(half_and_quarter):
     ],
 )
 def test_a_model_of_other_labels_is_refused(run_copy, labels, monkeypatch):
-    other = prediction.Predictor(labels, nothing)
-    monkeypatch.setattr(prediction, "load_predictor", lambda *_, **__: other)
+    fake_models.replace_models(monkeypatch, nothing, labels)
     error = running.error_of(
         "--mode=evaluate", f"--model_dir={run_copy}", "--label_names=hair"
     )
@@ -251,4 +237,4 @@ def test_a_label_map_of_another_size_is_refused(half_and_quarter):
     with pytest.raises(
         config.UserError, match="a_mask.png .* must be of one size"
     ):
-        score(predict_nothing, half_and_quarter)
+        score(fake_models.make_predictor(nothing), half_and_quarter)

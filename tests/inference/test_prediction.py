@@ -5,6 +5,7 @@ import os
 import pathlib
 import shutil
 
+import fake_models
 import numpy as np
 import pytest
 import running
@@ -17,6 +18,7 @@ from segan_tf import labels as labels_lib
 from segan_tf.datasets import label_maps
 from segan_tf.imaging import images
 from segan_tf.inference import prediction
+from segan_tf.inference.predictor import Predictor, average_flips
 from segan_tf.synthetic import lesions
 
 # (height, width) of the images; none is a multiple of the model's 32.
@@ -74,14 +76,6 @@ def read(path):
         return np.array(picture)
 
 
-def always(probability):
-    """Makes a model that finds one probability everywhere."""
-    return prediction.Predictor(
-        labels_lib.LESION,
-        lambda image: np.full((*image.shape[:2], 1), probability, "float32"),
-    )
-
-
 def halves(multiclass):
     """Makes a model that finds label b on the left, a and b on the right."""
 
@@ -92,9 +86,7 @@ def halves(multiclass):
         probability[:, middle:] = [0.6, 0.3] if multiclass else [0.8, 0.9]
         return probability
 
-    return prediction.Predictor(
-        labels_lib.Labels(("a part", "b"), multiclass), find
-    )
+    return find, labels_lib.Labels(("a part", "b"), multiclass)
 
 
 @pytest.mark.parametrize("kind", ["model_dir", "SavedModel", "TFLite"])
@@ -130,7 +122,7 @@ def test_each_picture_gets_label_map_and_overlay_of_its_own_size(
 
 def test_the_three_forms_of_a_model_find_the_same(models, pictures):
     kinds = {
-        kind: prediction.load_predictor(model) for kind, model in models.items()
+        kind: Predictor(model) for kind, model in models.items()
     }
     for name in SIZES:
         image = images.read_image(pictures / f"{name}.png")
@@ -169,9 +161,7 @@ def test_a_picture_on_its_side_is_predicted_upright(models, pictures, tmp_path):
 def test_lesion_is_what_lies_above_one_half(
     probability, area, mean, pictures, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr(
-        prediction, "load_predictor", lambda *_, **__: always(probability)
-    )
+    fake_models.replace_models(monkeypatch, fake_models.constant(probability))
     (row,) = predict("any", pictures / "small.png", tmp_path)
     assert row["lesion_area_px"] == str(area)
     assert row["lesion_mean_probability"] == mean
@@ -180,9 +170,7 @@ def test_lesion_is_what_lies_above_one_half(
 def test_what_cannot_be_read_is_named_and_the_others_go_on(
     pictures, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr(
-        prediction, "load_predictor", lambda *_, **__: always(0.9)
-    )
+    fake_models.replace_models(monkeypatch, fake_models.constant(0.9))
     (pictures / "empty.jpg").write_bytes(b"")
     os.truncate(pictures / "wide.png", 300)
     result = running.run(
@@ -201,9 +189,7 @@ def test_what_cannot_be_read_is_named_and_the_others_go_on(
 def test_a_table_of_an_earlier_run_does_not_outlive_it(
     pictures, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr(
-        prediction, "load_predictor", lambda *_, **__: always(0.9)
-    )
+    fake_models.replace_models(monkeypatch, fake_models.constant(0.9))
     predict("any", pictures / "small.png", tmp_path / "out")
     (pictures / "small.png").write_bytes(b"")
     prediction.predict_images(
@@ -235,9 +221,9 @@ def test_the_folder_of_the_pictures_is_not_written_to(pictures):
 
 
 def test_a_model_is_named_by_what_is_loaded(models):
-    described = prediction.describe_model(models["model_dir"])
+    described = Predictor(models["model_dir"]).description
     assert described.endswith("/checkpoints/best/ckpt-2")
-    assert prediction.describe_model(models["TFLite"]) == models["TFLite"]
+    assert Predictor(models["TFLite"]).description == models["TFLite"]
 
 
 @pytest.mark.parametrize(
@@ -261,7 +247,7 @@ def test_a_saved_model_of_another_program_is_refused(names, said, tmp_path):
         },
     )
     with pytest.raises(config.UserError, match=f"SavedModel .*{said}"):
-        prediction.load_predictor(str(tmp_path))
+        Predictor(str(tmp_path))
 
 
 def test_a_saved_model_without_the_signature_is_refused(tmp_path):
@@ -271,7 +257,7 @@ def test_a_saved_model_without_the_signature_is_refused(tmp_path):
     tf.saved_model.save(module, str(tmp_path), signatures=module.call)
     words = "its signature is serving_default, not probabilities"
     with pytest.raises(config.UserError, match=words):
-        prediction.load_predictor(str(tmp_path))
+        Predictor(str(tmp_path))
 
 
 def test_a_tflite_file_of_another_program_is_refused(tmp_path):
@@ -285,7 +271,7 @@ def test_a_tflite_file_of_another_program_is_refused(tmp_path):
     converter = tf.lite.TFLiteConverter.from_saved_model(str(tmp_path / "m"))
     path.write_bytes(converter.convert())
     with pytest.raises(config.UserError, match="its input is x, not image"):
-        prediction.load_predictor(str(path))
+        Predictor(str(path))
 
 
 @pytest.mark.parametrize("content", [b"", b"not a model", b"\0" * 4096])
@@ -333,9 +319,7 @@ def test_a_saved_model_folder_without_a_model_is_refused(
 def test_exclusive_labels_are_written_as_numbers_in_color(
     pictures, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr(
-        prediction, "load_predictor", lambda *_, **__: halves(True)
-    )
+    fake_models.replace_models(monkeypatch, *halves(True))
     (row,) = predict("any", pictures / "small.png", tmp_path / "out")
     assert sorted(os.listdir(tmp_path / "out")) == [
         "legend.png",
@@ -365,9 +349,7 @@ def test_exclusive_labels_are_written_as_numbers_in_color(
 def test_overlapping_labels_are_written_one_by_one(
     pictures, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr(
-        prediction, "load_predictor", lambda *_, **__: halves(False)
-    )
+    fake_models.replace_models(monkeypatch, *halves(False))
     (row,) = predict("any", pictures / "small.png", tmp_path / "out")
     assert (read(tmp_path / "out" / "small_b.png") == 255).all()
     a_part = read(tmp_path / "out" / "small_a_part.png")
@@ -401,7 +383,7 @@ def test_exported_models_know_their_labels(models_of_three):
     image = np.random.default_rng(0).integers(0, 256, (20, 30, 3), np.uint8)
     maps = []
     for path in models_of_three.values():
-        predictor = prediction.load_predictor(str(path))
+        predictor = Predictor(str(path))
         assert predictor.labels.names == ("lesion", "hair", "ruler mark")
         assert predictor.labels.multiclass
         maps.append(predictor.probability_map(image))
@@ -430,7 +412,7 @@ def test_flips_are_averaged_each_flipped_back():
         return found
 
     image = np.arange(2 * 3 * 3, dtype=np.uint8).reshape(2, 3, 3)
-    averaged = prediction.average_flips(corner)(image)
+    averaged = average_flips(corner)(image)
     # Each corner of the image stands there once in four views.
     expected = [[1 / 4, 0, 1 / 4], [1 / 4, 0, 1 / 4]]
     np.testing.assert_array_equal(averaged[..., 0], expected)
@@ -444,8 +426,8 @@ def test_flips_are_averaged_each_flipped_back():
 def test_flips_are_for_every_kind_of_model(models, pictures, tmp_path):
     with Image.open(next(pathlib.Path(pictures).iterdir())) as picture:
         image = np.array(picture.convert("RGB"))
-    plain = prediction.load_predictor(models["TFLite"])
-    flipped = prediction.load_predictor(models["TFLite"], flips=True)
-    expected = prediction.average_flips(plain.probability_map)(image)
+    plain = Predictor(models["TFLite"])
+    flipped = Predictor(models["TFLite"], tta=True)
+    expected = average_flips(plain.probability_map)(image)
     np.testing.assert_array_equal(flipped.probability_map(image), expected)
     assert flipped.labels == plain.labels

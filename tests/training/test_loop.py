@@ -324,7 +324,7 @@ def test_nan_stops_the_run_and_keeps_the_last_good_checkpoint(tmp_path):
         trainer.train()
     assert saved_steps(tmp_path, "last") == [4]
     assert [line["step"] for line in read_log(tmp_path, "loop")] == [4]
-    model, step_of_it = restore.load_segmentor(trainer._run)
+    model, step_of_it = restore.load_segmentor(trainer._config)
     assert step_of_it == 4
     assert all(np.all(np.isfinite(w.numpy())) for w in model.weights)
 
@@ -499,7 +499,7 @@ def test_a_run_can_start_from_the_released_model_of_its_kind(tmp_path):
 
 def run_dir_flags(trainer, model_dir):
     """Records a trainer's flags, as the program does; returns them."""
-    run_dir.write_flags(trainer._run, ["main.py"])
+    run_dir.write_flags(trainer._config, ["main.py"])
     return run_dir.read_flags(str(model_dir))
 
 
