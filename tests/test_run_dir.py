@@ -88,7 +88,6 @@ def test_folder_without_a_run_says_how_to_make_one(tmp_path):
         '{"flags": {"width": 2',
         "[]",
         "{}",
-        '{"flags": {"widht": 2}}',
         '{"flags": {"width": "two"}}',
         '{"flags": {"width": -2}}',
         "\x00\x01",

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from segan_tf import files
+from segan_tf import files, records
 from segan_tf import labels as labels_lib
 from segan_tf.evaluation import report, scores
 from segan_tf.metrics import per_image
@@ -101,7 +101,7 @@ def test_an_id_with_a_comma_stays_one_cell(tmp_path):
 
 def test_results_hold_the_run_the_means_and_the_pooled_numbers(tmp_path):
     returned = write(tmp_path, [20, 10])
-    results = json.loads((tmp_path / "results.json").read_text())
+    results = records.read(tmp_path / "results.json")
     assert results == returned
     assert results["run"] == {
         "command": "main.py --mode=evaluate",

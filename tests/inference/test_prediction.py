@@ -121,9 +121,7 @@ def test_each_picture_gets_label_map_and_overlay_of_its_own_size(
 
 
 def test_the_three_forms_of_a_model_find_the_same(models, pictures):
-    kinds = {
-        kind: Predictor(model) for kind, model in models.items()
-    }
+    kinds = {kind: Predictor(model) for kind, model in models.items()}
     for name in SIZES:
         image = images.read_image(pictures / f"{name}.png")
         maps = {
@@ -362,14 +360,13 @@ def test_overlapping_labels_are_written_one_by_one(
 def models_of_three(tmp_path_factory):
     """Trains on three multiclass labels, and exports."""
     folder = tmp_path_factory.mktemp("three")
-    for mode in ("train", "export"):
+    exporting = f"--export_dir={folder / 'exported'}", "--quantizations=none"
+    for mode, given in (("train", running.TINY), ("export", exporting)):
         result = running.run(
             f"--mode={mode}",
             f"--model_dir={folder / 'run'}",
-            f"--export_dir={folder / 'exported'}",
-            *(running.TINY if mode == "train" else ()),
             "--num_labels=3",
-            "--quantizations=none",
+            *given,
         )
         assert result.status == 0, result.err
     return {

@@ -27,7 +27,11 @@ def two_replicas(tmp_path_factory):
     """
     folder = tmp_path_factory.mktemp("replicas")
     done = subprocess.run(
-        [sys.executable, str(TESTS / "support" / "two_replicas.py"), str(folder)],
+        [
+            sys.executable,
+            str(TESTS / "support" / "two_replicas.py"),
+            str(folder),
+        ],
         env={**os.environ, "PYTHONPATH": str(TESTS.parent)},
         capture_output=True,
         text=True,
