@@ -1,4 +1,4 @@
-"""Writes whole files or none: beside the old one first, then renamed."""
+"""Writes files atomically: a reader finds the old file or the new one."""
 
 import contextlib
 import json
@@ -8,24 +8,26 @@ import uuid
 from collections.abc import Iterator
 from typing import Any, BinaryIO
 
+from segan_tf.errors import UserError
+
 
 @contextlib.contextmanager
 def replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
-    """Opens a file so that a reader meets the old one or the new one.
+    """Opens a file for writing that replaces the old one when it is complete.
 
     The bytes go to a temporary file in the same folder (a rename is atomic
-    only within one file system), reach the disk, and take the name at once.
-    When writing fails, the temporary file goes and the old one stays.
+    only within one file system), are flushed to the disk, and then take the
+    name. If writing fails, the temporary file is removed and the old one stays.
 
     Args:
-      path: the file to write; its folder exists.
+      path: the file to write; its folder must exist.
 
     Raises:
       OSError: the folder is missing or read-only, or the disk is full.
     """
     folder = os.path.dirname(os.fspath(path))
-    # Not tempfile's: its files are readable by their owner alone, and a
-    # rename would hand that on to what a server has to read.
+    # Not by tempfile: its files are readable by their owner only, and a rename
+    # would keep that for files that a server has to read.
     temporary = os.path.join(folder, f".{uuid.uuid4().hex}.tmp")
     try:
         with open(temporary, "xb") as file:
@@ -39,7 +41,7 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
 
 
 def write_bytes(path: str | os.PathLike[str], data: bytes) -> None:
-    """Writes a whole file, by `replacing`.
+    """Writes a file with `replacing`.
 
     Raises:
       OSError: the folder is missing or read-only, or the disk is full.
@@ -49,7 +51,7 @@ def write_bytes(path: str | os.PathLike[str], data: bytes) -> None:
 
 
 def write_text(path: str | os.PathLike[str], text: str) -> None:
-    """Writes text as UTF-8, its line ends as they are, by `write_bytes`.
+    """Writes text as UTF-8 with its line endings unchanged.
 
     Raises:
       OSError: the folder is missing or read-only, or the disk is full.
@@ -58,20 +60,36 @@ def write_text(path: str | os.PathLike[str], text: str) -> None:
 
 
 def write_json(path: str | os.PathLike[str], obj: Any) -> None:
-    """Writes an object as indented JSON, by `write_bytes`.
+    """Writes an object as indented JSON.
 
     NumPy numbers and arrays become numbers and lists, paths become text. NaN
-    and infinity become null: JSON has neither, and a strict reader refuses
-    the whole file for one.
+    and infinity become null: JSON has neither, and strict parsers reject a file
+    that holds one.
 
     Raises:
       OSError: the folder is missing or read-only, or the disk is full.
-      TypeError: the object holds something that JSON cannot say.
+      TypeError: the object holds something that JSON cannot represent.
     """
     text = json.dumps(
         _plain(obj), indent=2, ensure_ascii=False, allow_nan=False
     )
     write_text(path, text + "\n")
+
+
+@contextlib.contextmanager
+def reported_write_errors(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Turns a failure to write a file inside the block into a UserError.
+
+    Raises:
+      UserError: names the file and the reason.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise UserError(
+            f"{path} cannot be written ({error.strerror}); check the folder, "
+            "its permissions and the free space."
+        ) from error
 
 
 def _plain(obj: Any) -> Any:
@@ -89,8 +107,6 @@ def _plain(obj: Any) -> Any:
 
 
 def _remove_if_there(path: str) -> None:
-    try:
+    # An error is already being raised; it is the one to report.
+    with contextlib.suppress(OSError):
         os.remove(path)
-    except OSError:
-        # The first failure is the one to tell, not this one.
-        pass

@@ -80,8 +80,8 @@ def test_a_missing_empty_or_strange_folder_of_data_is_named(mode, tmp_path):
     (strange / "letters").mkdir(parents=True)
     for folder, said in (
         (missing, "does not exist; check the path."),
-        (empty, "is empty; understood are the official folders"),
-        (strange, "is of no known layout; understood are"),
+        (empty, "is empty; known layouts are ISIC 2016"),
+        (strange, "has no known layout; known layouts are"),
     ):
         error = running.error_of(*given, f"--data_dir={folder}")
         assert f"--data_dir ({folder}) {said}" in error
@@ -95,7 +95,7 @@ def test_a_missing_empty_or_pictureless_input_is_named(tmp_path):
     (tmp_path / "notes.txt").write_text("no image")
     for source, said in (
         (tmp_path / "missing", "is neither an image nor a folder; give one."),
-        (tmp_path, "holds no JPEG, PNG or BMP image."),
+        (tmp_path, "holds no JPEG, PNG or BMP image; give"),
     ):
         error = running.error_of("--mode=predict", f"--input={source}")
         assert error == f"error: --input ({source}) {said}"

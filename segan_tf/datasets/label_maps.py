@@ -170,7 +170,8 @@ def read_label_values(
     if not by_color:
         return _label_values(path, image)
     return (
-        np.asarray(images.over(image, "black")).astype(np.int32) @ _COLOR_CODE
+        np.asarray(images.blend_over(image, "black")).astype(np.int32)
+        @ _COLOR_CODE
     )
 
 
@@ -223,7 +224,7 @@ def _label_values(path: str | os.PathLike, image: Image.Image) -> np.ndarray:
         palette = np.reshape(image.getpalette("RGB"), (-1, 3))
         if np.any(palette != palette[:, :1]):
             return np.asarray(image).astype(np.int32)
-    rgb = np.asarray(images.over(image, "black")).astype(np.int32)
+    rgb = np.asarray(images.blend_over(image, "black")).astype(np.int32)
     if np.any(rgb != rgb[:, :, :1]):
         found = name_values(rgb @ _COLOR_CODE, by_color=True)
         raise config.UserError(

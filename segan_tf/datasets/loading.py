@@ -56,7 +56,7 @@ def find(
     labels: labels_lib.Labels = labels_lib.LESION,
     *,
     progress: Callable[..., Iterable],
-) -> pairs.Found:
+) -> pairs.DiscoveredPairs:
     """Finds the run's pairs, drawing them first when no folder is given.
 
     Raises:

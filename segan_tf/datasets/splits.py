@@ -8,9 +8,8 @@ from collections.abc import Mapping, Sequence, Set
 
 import numpy as np
 
-from segan_tf import config, records
+from segan_tf import config, files, records
 from segan_tf.datasets import groups, pairs
-from segan_tf.imaging import images
 
 TEST_SHARE = 4  # one pair in so many; reference, Data: 500 of the 2000
 VALIDATION_SHARE = 10  # one in so many of the rest; the reference has none
@@ -173,10 +172,8 @@ def write_splits(splits: Splits, directory: str) -> None:
       config.UserError: the folder cannot be written.
     """
     path = os.path.join(directory, FILE_NAME)
-    try:
+    with files.reported_write_errors(path):
         records.write(path, splits.ids())
-    except OSError as error:
-        raise images.not_written(path, error) from error
 
 
 def read_split_ids(directory: str) -> dict[str, list[str]]:

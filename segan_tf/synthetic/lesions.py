@@ -1,7 +1,7 @@
-"""Drawn dermoscopy-like images with exact label maps: the embedded data.
+"""Synthetic dermoscopy images with exact label maps.
 
 With them the program trains, evaluates and exports without a data set. Every
-drawing follows from its seed and index alone.
+drawing depends on its seed and index alone.
 """
 
 import dataclasses
@@ -9,24 +9,25 @@ import io
 import json
 import os
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from PIL import Image
 
-from segan_tf import config
+from segan_tf import config, files
 from segan_tf import labels as labels_lib
 from segan_tf.imaging import images
 from segan_tf.synthetic import artifacts, canvas, skin
 
 LABEL_NAMES = ("lesion", "hair", "ruler mark")
 
-# Raise it when any drawing changes: folders drawn before are then redrawn.
+# Raise it when any drawing changes: folders of older drawings are then redrawn.
 GENERATOR_VERSION = 1
 
 _JPEG_QUALITY = 92
 _RECORD = "drawn.json"
-# With the beginnings of files that a killed drawing leaves behind.
+# Also the partial files that an interrupted drawing left.
 _OWN_FILES = re.compile(
     r"drawn_\d{4,}(_[a-z_]+)?\.(jpg|png)(\.\d+\.\d+\.partial)?"
 )
@@ -34,13 +35,13 @@ _OWN_FILES = re.compile(
 
 @dataclasses.dataclass(frozen=True)
 class Drawing:
-    """One drawn image.
+    """A drawn image.
 
     Attributes:
       image: uint8 [height, width, 3] RGB.
-      label_maps: uint8 [height, width, 3] in {0, 1}, one layer a name in
-        LABEL_NAMES. A hair or a ruler over the lesion leaves it lesion;
-        what the black frame hides has no label.
+      label_maps: uint8 [height, width, 3] in {0, 1}, a channel for each of
+        LABEL_NAMES. Pixels of the lesion under a hair or a ruler stay lesion;
+        pixels behind the black frame have no label.
     """
 
     image: np.ndarray
@@ -50,12 +51,12 @@ class Drawing:
 def draw_lesion(
     index: int, seed: int, *, size: tuple[int, int] | None = None
 ) -> Drawing:
-    """Draws image number `index` of the series `seed`.
+    """Draws an image of a series.
 
     Args:
       index: number of the image, from 0.
       seed: number of the series, from 0.
-      size: (height, width) in pixels; None gives each image its own.
+      size: (height, width) in pixels; None gives each image a size of its own.
 
     Raises:
       ValueError: a side of `size` is below images.MIN_SIDE.
@@ -87,50 +88,37 @@ def draw_folder(
     count: int,
     seed: int,
     labels: labels_lib.Labels = labels_lib.LESION,
-    progress: Callable[..., Iterable] = lambda items, **_: items,
+    progress: Callable[..., Iterable[int]] = lambda items, **_: items,
 ) -> None:
-    """Draws `count` pairs into `directory`/images and `directory`/label_maps.
+    """Draws pairs into `directory`/images and `directory`/label_maps.
 
-    Label maps hold 0 and 255 for one label and the labels' numbers for
-    several multiclass ones, a hair or a ruler mark hiding the lesion below it;
-    several multilabel ones have a file each, `<id>_<name>.png`.
+    Label maps hold 0 and 255 for one label. For several multiclass labels they
+    hold the labels' numbers, where a hair or a ruler mark hides the lesion
+    below it. Several multilabel ones have a file each, `<id>_<name>.png`.
 
-    A folder that holds exactly this drawing already is left as it is; one that
-    was interrupted, or drawn with other numbers, is drawn again. Files that
-    are not drawn_<number>.jpg or .png are never touched.
+    A folder that holds exactly this drawing is left unchanged; one that was
+    interrupted, or drawn with other arguments, is drawn again. Files other
+    than drawn_<number>.jpg and .png are never touched.
 
     Args:
-      directory: made if missing.
+      directory: created if missing.
       count: number of pairs, at least 1.
       seed: number of the series, from 0.
       labels: with names of LABEL_NAMES.
-      progress: wraps an iterable to show how far it is, as tqdm does.
+      progress: wraps an iterable to show its progress, like tqdm.
 
     Raises:
-      UserError: count is below 1, a label is not drawn, or the folder
+      UserError: count is below 1, a label cannot be drawn, or the folder
         cannot be written.
     """
-    if count < 1:
-        raise config.UserError(
-            f"--num_drawn ({count}) must be at least 1; try 400"
-        )
-    for label in labels.names:
-        if label not in LABEL_NAMES:
-            raise config.UserError(
-                f"--label_names ({label}): drawn lesions have the labels "
-                f"{', '.join(LABEL_NAMES)}."
-            )
+    _check_arguments(count, labels)
     names = [f"drawn_{index:04d}" for index in range(count)]
-    endings = [""]
-    if labels.count > 1 and not labels.multiclass:
-        endings = [f"_{slug}" for slug in labels.slugs]
-    expected = {
-        os.path.join(directory, "images"): {f"{name}.jpg" for name in names},
-        os.path.join(directory, "label_maps"): {
-            f"{name}{ending}.png" for name in names for ending in endings
-        },
+    expected = _expected_files(directory, names, labels)
+    record: dict[str, Any] = {
+        "count": count,
+        "seed": seed,
+        "version": GENERATOR_VERSION,
     }
-    record = {"count": count, "seed": seed, "version": GENERATOR_VERSION}
     if labels != labels_lib.LESION:
         record["labels"] = [labels.label_kind, *labels.names]
     record_path = os.path.join(directory, _RECORD)
@@ -140,17 +128,52 @@ def draw_folder(
         _clear(expected, record_path)
     except OSError as error:
         raise config.UserError(
-            f"{directory} cannot take the drawn lesions ({error.strerror});"
-            " check the folder and its permissions, or choose another"
+            f"{directory} cannot hold the drawn lesions ({error.strerror}); "
+            "check the folder and its permissions, or choose another "
+            "--model_dir."
         ) from error
     for index in progress(range(count), desc="drawing", unit="pair"):
-        _write_pair(directory, names[index], draw_lesion(index, seed), labels)
-    images.write_bytes(record_path, json.dumps(record).encode())
+        _write_pair(
+            directory, names[index], draw_lesion(index, seed), labels=labels
+        )
+    _write(record_path, json.dumps(record).encode())
 
 
-def _is_drawn(expected, record_path, record) -> bool:
-    """Returns whether the folders hold exactly the drawings on record."""
-    if any(_own_files(folder) != files for folder, files in expected.items()):
+def _check_arguments(count: int, labels: labels_lib.Labels) -> None:
+    if count < 1:
+        raise config.UserError(
+            f"--num_drawn ({count}) must be at least 1; try 400."
+        )
+    for label in labels.names:
+        if label not in LABEL_NAMES:
+            raise config.UserError(
+                f"--label_names ({label}): drawn lesions have the labels "
+                f"{', '.join(LABEL_NAMES)}."
+            )
+
+
+def _expected_files(
+    directory: str, names: Sequence[str], labels: labels_lib.Labels
+) -> dict[str, set[str]]:
+    """Returns the names of the files in each folder of a drawing."""
+    endings = [""]
+    if labels.count > 1 and not labels.multiclass:
+        endings = [f"_{slug}" for slug in labels.slugs]
+    return {
+        os.path.join(directory, "images"): {f"{name}.jpg" for name in names},
+        os.path.join(directory, "label_maps"): {
+            f"{name}{ending}.png" for name in names for ending in endings
+        },
+    }
+
+
+def _is_drawn(
+    expected: Mapping[str, set[str]],
+    record_path: str,
+    record: Mapping[str, Any],
+) -> bool:
+    """Returns whether the folders hold exactly the drawing of a record."""
+    if any(_own_files(folder) != names for folder, names in expected.items()):
         return False
     try:
         with open(record_path, encoding="utf-8") as file:
@@ -159,17 +182,17 @@ def _is_drawn(expected, record_path, record) -> bool:
         return False
 
 
-def _clear(expected, record_path) -> None:
-    """Makes the folders and removes what does not belong in them.
+def _clear(expected: Mapping[str, set[str]], record_path: str) -> None:
+    """Makes the folders and removes drawings that do not belong in them.
 
-    The record goes first and comes back last: without it, a drawing that was
-    killed half-way is known to be unfinished.
+    The record is removed first and written last, so that an interrupted drawing
+    is known to be incomplete.
     """
     if os.path.exists(record_path):
         os.remove(record_path)
-    for folder, files in expected.items():
+    for folder, names in expected.items():
         os.makedirs(folder, exist_ok=True)
-        for stale in _own_files(folder) - files:
+        for stale in _own_files(folder) - names:
             os.remove(os.path.join(folder, stale))
 
 
@@ -180,14 +203,13 @@ def _own_files(folder: str) -> set[str]:
 
 
 def _write_pair(
-    directory: str, name: str, drawing: Drawing, labels: labels_lib.Labels
+    directory: str, name: str, drawing: Drawing, *, labels: labels_lib.Labels
 ) -> None:
     stream = io.BytesIO()
-    picture = Image.fromarray(drawing.image)
-    picture.save(stream, format="JPEG", quality=_JPEG_QUALITY)
-    images.write_bytes(
-        os.path.join(directory, "images", name + ".jpg"), stream.getvalue()
+    Image.fromarray(drawing.image).save(
+        stream, format="JPEG", quality=_JPEG_QUALITY
     )
+    _write(os.path.join(directory, "images", name + ".jpg"), stream.getvalue())
     stem = os.path.join(directory, "label_maps", name)
     maps = [
         drawing.label_maps[..., LABEL_NAMES.index(label)]
@@ -203,3 +225,8 @@ def _write_pair(
     else:
         for slug, label_map in zip(labels.slugs, maps, strict=True):
             images.write_png(f"{stem}_{slug}.png", label_map * 255)
+
+
+def _write(path: str, data: bytes) -> None:
+    with files.reported_write_errors(path):
+        files.write_bytes(path, data)

@@ -1,12 +1,14 @@
 """Tests of finding pairs: layouts, names and files without a partner."""
 
+import dataclasses
 import os
 
 import pytest
 from PIL import Image
 
 from segan_tf import config, labels
-from segan_tf.datasets import pairs
+from segan_tf.datasets import layouts, pairs
+from segan_tf.imaging import images
 
 
 def draw(root, *names):
@@ -79,7 +81,7 @@ def test_official_isic_folder_names_its_split(
         f"{label_maps}/ISIC_0000001{suffix}.png",
     )
     found = pairs.find_pairs(str(tmp_path))
-    assert found == pairs.Found(
+    assert found == pairs.DiscoveredPairs(
         (
             pairs.Pair(
                 "ISIC_0000001",
@@ -228,7 +230,7 @@ def test_id_in_two_official_splits_is_not_used(tmp_path):
     found = pairs.find_pairs(str(tmp_path))
     (problem,) = found.problems
     assert names_of(found) == [("a", "train")]
-    assert "b stands in several folders" in problem
+    assert "b is in several folders" in problem
     assert "Training_Input" in problem
     assert "Test_Input" in problem
 
@@ -382,7 +384,7 @@ def test_label_maps_of_other_labels_are_left_aside_and_noted(tmp_path):
     assert pair.label_map_paths[0].endswith("a_hair.png")
     assert found.problems == ()
     (note,) = found.notes
-    assert "2 label map(s) of other labels than hair are left aside" in note
+    assert "2 label map(s) of other labels than hair are left out" in note
 
 
 def test_index_map_beside_maps_of_each_label_is_a_problem(tmp_path):
@@ -400,3 +402,58 @@ def test_unknown_ending_without_maps_of_a_label_is_a_problem(tmp_path):
     found = pairs.find_pairs(str(tmp_path))
     assert len(found.pairs) == 1
     assert "label map without image, not used: " in found.problems[0]
+
+
+def test_layout_is_added_by_its_row_of_the_table(tmp_path, monkeypatch):
+    def find(data_dir, folders):
+        if "photos" not in folders or "contours" not in folders:
+            return []
+        return [layouts.Part("test", folders["photos"], folders["contours"])]
+
+    clinic = layouts.Layout(
+        "Clinic",
+        find,
+        example="Photos with Contours",
+        inner_folders=frozenset({"photos", "contours"}),
+        label_map_endings=("_contour",),
+        ignored_endings=("_preview",),
+    )
+    draw(tmp_path, "Photos/a.jpg", "Photos/a_preview.jpg")
+    draw(tmp_path, "Contours/a_Contour.png")
+    (tmp_path / "other").mkdir()
+
+    monkeypatch.setattr(layouts, "LAYOUTS", (*layouts.LAYOUTS, clinic))
+
+    found = pairs.find_pairs(str(tmp_path))
+    assert names_of(found) == [("a", "test")]
+    assert found.problems == ()
+    for folder, message in (
+        ("other", r"known layouts are ISIC 2016.* and Clinic \(Photos with"),
+        ("Photos", "give the folder above it"),
+    ):
+        with pytest.raises(config.UserError, match=message):
+            pairs.find_pairs(str(tmp_path / folder))
+    draw(tmp_path, "images/a.jpg", "masks/a.png")
+    with pytest.raises(config.UserError, match="or masks/ and Clinic, which"):
+        pairs.find_pairs(str(tmp_path))
+
+
+def test_format_that_is_read_is_told_in_every_message(tmp_path, monkeypatch):
+    draw(tmp_path, "images/a.jpg", "masks/a.png", "images/b.tiff")
+    (tmp_path / "empty" / "images").mkdir(parents=True)
+    draw(tmp_path, "empty/masks/a.gif")
+    rows = [
+        dataclasses.replace(row, is_read=row.is_read or row.name == "TIFF")
+        for row in images.FORMATS
+    ]
+    monkeypatch.setattr(images, "FORMATS", tuple(rows))
+
+    (problem,) = pairs.find_pairs(str(tmp_path)).problems
+
+    assert problem.startswith("image without label map")
+    with pytest.raises(
+        config.UserError,
+        match=r"holds no JPEG, PNG, BMP or TIFF file(.|\n)*a\.gif is not used: "
+        "only JPEG, PNG, BMP and TIFF are read",
+    ):
+        pairs.find_pairs(str(tmp_path / "empty"))

@@ -1,5 +1,6 @@
 """Tests of reading and writing images, odd and damaged ones included."""
 
+import dataclasses
 import io
 import os
 import re
@@ -189,6 +190,85 @@ def test_damaged_orientation_tag_counts_as_upright(tmp_path):
     assert images.read_image(path).shape == (16, 20, 3)
 
 
+def sixteen_bit():
+    """Draws a 16-bit gray image."""
+    values = np.full((16, 20), 300, np.uint16)
+    values[:, 10:] = 257 * 120
+    return Image.fromarray(values)
+
+
+def with_palette():
+    """Draws an image of two palette colors."""
+    image = halves("P", 0, 1)
+    image.putpalette([10, 20, 30, 200, 100, 50])
+    return image
+
+
+IN_MEMORY = {
+    "RGB": (halves("RGB", (1, 2, 3), (9, 8, 7)), {}),
+    "gray": (halves("L", 40, 200), {}),
+    "one bit": (halves("1", 0, 1), {}),
+    "16 bits": (sixteen_bit(), {}),
+    "palette": (with_palette(), {}),
+    "transparent palette": (with_palette(), {"transparency": 0}),
+    "gray with alpha": (halves("LA", (9, 0), (90, 128)), {}),
+    "RGBA": (halves("RGBA", (9, 9, 9, 0), (0, 0, 0, 128)), {}),
+    "CMYK": (Image.new("CMYK", (20, 16), (255, 0, 9, 0)), {"format": "JPEG"}),
+    **{
+        f"{form} of orientation {tag}": (
+            halves("L", 0, 255),
+            {"format": form, "exif": orientation(tag)},
+        )
+        for tag in (1, 3, 6, 8)
+        for form in ("PNG", "JPEG")
+    },
+}
+
+
+@pytest.mark.parametrize("name", IN_MEMORY)
+@pytest.mark.parametrize("decoded", [False, True])
+def test_pil_image_is_converted_as_its_file_is_read(tmp_path, name, decoded):
+    image, options = IN_MEMORY[name]
+    path = save(tmp_path / "a", image, **{"format": "PNG", **options})
+    expected = images.read_image(path)
+
+    with Image.open(path) as opened:
+        if decoded:
+            opened.load()
+        converted = images.as_rgb(opened)
+
+    np.testing.assert_array_equal(converted, expected)
+    assert converted.dtype == np.uint8
+    np.testing.assert_array_equal(images.as_rgb(path), expected)
+    np.testing.assert_array_equal(images.as_rgb(tmp_path / "a"), expected)
+
+
+def test_rgb_array_is_returned_as_it_is():
+    array = np.random.default_rng(0).integers(0, 256, (7, 5, 3), np.uint8)
+    np.testing.assert_array_equal(images.as_rgb(array), array)
+
+
+@pytest.mark.parametrize(
+    ("image", "found"),
+    [
+        (np.zeros((16, 20), np.uint8), r"uint8 \[16, 20\]"),
+        (np.zeros((16, 20, 4), np.uint8), r"uint8 \[16, 20, 4\]"),
+        (np.zeros((1, 16, 20, 3), np.uint8), r"uint8 \[1, 16, 20, 3\]"),
+        (np.zeros((16, 20, 3), np.float32), r"float32 \[16, 20, 3\]"),
+        ([[[0, 0, 0]]], "list"),
+        (None, "NoneType"),
+        (b"\x89PNG", "bytes"),
+    ],
+)
+def test_what_is_no_image_is_a_type_error(image, found):
+    message = (
+        r"an image must be a uint8 array \[height, width, 3\] of RGB, a PIL "
+        rf"image or a path, not {found}\.$"
+    )
+    with pytest.raises(TypeError, match=message):
+        images.as_rgb(image)
+
+
 @pytest.mark.parametrize("reader", ["image", "label map", "size"])
 @pytest.mark.parametrize(
     ("content", "message"),
@@ -275,14 +355,14 @@ def test_written_png_is_read_back(tmp_path, shape):
 
 
 def test_encoded_picture_is_a_png():
-    data = images.encode(np.zeros((16, 20), np.uint8))
+    data = images.encode_png(np.zeros((16, 20), np.uint8))
     with Image.open(io.BytesIO(data)) as picture:
         assert (picture.format, picture.size) == ("PNG", (20, 16))
 
 
 def test_failed_write_keeps_the_old_file(tmp_path, monkeypatch):
     path = tmp_path / "a.png"
-    images.write_bytes(path, b"old")
+    path.write_bytes(b"old")
 
     def full(*_):
         raise OSError(28, "No space left on device")
@@ -291,14 +371,16 @@ def test_failed_write_keeps_the_old_file(tmp_path, monkeypatch):
     with pytest.raises(
         config.UserError, match="a.png cannot be written .No sp"
     ):
-        images.write_bytes(path, b"new")
+        images.write_png(path, np.zeros((16, 16), np.uint8))
     assert path.read_bytes() == b"old"
     assert os.listdir(tmp_path) == ["a.png"]
 
 
 def test_write_into_missing_folder_is_one_line(tmp_path):
     with pytest.raises(config.UserError, match="cannot be written"):
-        images.write_bytes(tmp_path / "gone" / "a.png", b"new")
+        images.write_png(
+            tmp_path / "gone" / "a.png", np.zeros((16, 16), np.uint8)
+        )
 
 
 def test_picture_is_found_by_its_own_name(tmp_path):
@@ -326,3 +408,31 @@ def test_folder_without_pictures_is_named(tmp_path):
     message = rf"--input \({re.escape(str(tmp_path))}\) holds no JPEG, PNG or"
     with pytest.raises(config.UserError, match=message):
         images.find_images(str(tmp_path))
+
+
+def read_tiff_too(monkeypatch):
+    """Sets in the table of formats that TIFF is read."""
+    rows = [
+        dataclasses.replace(row, is_read=row.is_read or row.name == "TIFF")
+        for row in images.FORMATS
+    ]
+    monkeypatch.setattr(images, "FORMATS", tuple(rows))
+
+
+def test_format_is_added_by_its_row_of_the_table(tmp_path, monkeypatch):
+    path = tmp_path / "a.tif"
+    save(path, halves("RGB", (1, 2, 3), (9, 8, 7)), exif=orientation(1))
+    assert images.is_unread_image(path)
+    with pytest.raises(config.UserError, match="holds no JPEG, PNG or BMP"):
+        images.find_images(str(tmp_path))
+
+    read_tiff_too(monkeypatch)
+
+    assert images.is_image(path)
+    assert not images.is_unread_image(path)
+    assert images.find_images(str(tmp_path)) == [str(path)]
+    assert_halves(images.read_image(path), (1, 2, 3), (9, 8, 7))
+    path.write_bytes(b"not an image at all")
+    message = "not a JPEG, PNG, BMP or TIFF image"
+    with pytest.raises(config.UserError, match=message):
+        images.read_image(path)

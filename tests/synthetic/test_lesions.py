@@ -321,7 +321,7 @@ def test_a_count_below_one_is_refused(tmp_path):
 def test_a_folder_that_is_a_file_is_refused_in_one_line(tmp_path):
     path = tmp_path / "taken"
     path.write_bytes(b"")
-    with pytest.raises(config.UserError, match="taken cannot take.*choose"):
+    with pytest.raises(config.UserError, match="taken cannot hold.*choose"):
         lesions.draw_folder(str(path), count=1, seed=SEED)
 
 
