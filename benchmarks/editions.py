@@ -134,9 +134,9 @@ def main(argv: list[str]) -> None:
     if FLAGS.worker:
         work(FLAGS.worker)
         return
-    from segan_tf import run_dir
+    from segan_tf import environment
 
-    print(run_dir.describe_environment(sys.argv)["hardware"])
+    print(environment.describe(sys.argv)["hardware"])
     for subject in SUBJECTS:
         measure(subject)
 

@@ -123,9 +123,9 @@ def main(argv: list[str]) -> None:
         measure = time_case if what == "time" else weigh_case
         print(json.dumps(measure(form, int(count), int(seen))))
         return
-    from segan_tf import run_dir
+    from segan_tf import environment
 
-    hardware = run_dir.describe_environment(sys.argv)["hardware"]
+    hardware = environment.describe(sys.argv)["hardware"]
     print(f"{hardware}; width {FLAGS.width}")
     print(
         "| critic | labels | step / one label's | min to max | step, s "

@@ -18,7 +18,7 @@ os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 import tensorflow as tf
 from absl import app, flags
 
-from segan_tf import losses, run_dir
+from segan_tf import environment, losses
 from segan_tf.config import PRECISIONS, Config
 from segan_tf.models import critic as critic_lib
 from segan_tf.training import train_step
@@ -122,7 +122,7 @@ def measure(width: int) -> None:
 def main(argv: list[str]) -> None:
     """Measures every width."""
     del argv
-    facts = run_dir.describe_environment(sys.argv)
+    facts = environment.describe(sys.argv)
     print(f"{facts['hardware']}; tensorflow {tf.__version__}")
     for width in FLAGS.widths:
         measure(int(width))

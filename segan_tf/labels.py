@@ -116,7 +116,7 @@ def read_labels(path: str, *, multiclass: bool = True) -> Labels:
         with open(path, encoding="utf-8-sig") as file:
             named = json.load(file)
         if isinstance(named, dict):
-            named = records.without_format(named, path)
+            named = records.without_format(named, path, kind=FILE_NAME)
     except OSError as error:
         raise config.UserError(
             f"{path} cannot be read ({error.strerror}); give a labels.json."

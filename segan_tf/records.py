@@ -1,8 +1,8 @@
-"""The JSON files that describe runs and models, each with a format number.
+"""JSON files that describe runs and models, each with a format number.
 
-A file without one is of format 1, from before the numbers. A file's number
-rises when an older reader would misunderstand it; readers of the present
-version take every format up to their own.
+A file without a number has format 1, from before there were numbers. A
+format's number rises when an older reader would misunderstand the file. Every
+format up to the present one is read.
 """
 
 import json
@@ -43,7 +43,7 @@ def write(path: str | os.PathLike[str], content: Mapping[str, Any]) -> None:
 
 
 def read(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """Reads what `write`, of this version or an older one, has written.
+    """Reads a file that `write`, of this version or an older one, wrote.
 
     Returns:
       The content without the number.
@@ -51,28 +51,32 @@ def read(path: str | os.PathLike[str]) -> dict[str, Any]:
     Raises:
       OSError: the file cannot be read.
       ValueError: it is no JSON object.
-      NewerFormatError: it is of a newer format.
+      NewerFormatError: its format is newer.
     """
     with open(path, encoding="utf-8-sig") as file:
         content = json.load(file)
     if not isinstance(content, dict):
         raise ValueError("not a JSON object")
-    return without_format(content, path)
+    return without_format(content, path, kind=os.path.basename(path))
 
 
 def without_format(
-    content: Mapping[str, Any], path: str | os.PathLike[str]
+    content: Mapping[str, Any], path: str | os.PathLike[str], *, kind: str
 ) -> dict[str, Any]:
-    """Takes the format number out of what a file holds, and checks it.
+    """Checks the format number of a file and returns the other content.
+
+    Args:
+      content: what the file holds.
+      path: of the file, for the error.
+      kind: one of FORMATS; the file may have another name.
 
     Raises:
-      NewerFormatError: the file is of a newer format.
+      NewerFormatError: its format is newer.
     """
-    known = FORMATS.get(os.path.basename(path), 1)
     number = content.get(_KEY, 1)
-    if not isinstance(number, int) or number > known:
+    if not isinstance(number, int) or number > FORMATS[kind]:
         raise NewerFormatError(
             f"{path} has format {number}, and this version reads formats up to "
-            f"{known}; install a newer segan_tf."
+            f"{FORMATS[kind]}; install a newer segan_tf."
         )
     return {key: value for key, value in content.items() if key != _KEY}

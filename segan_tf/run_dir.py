@@ -1,17 +1,14 @@
-"""The run's folder: what is needed to repeat the run, and what it logged."""
+"""The folder of a run: its settings, its log, and checks against both."""
 
 import contextlib
 import dataclasses
 import errno
 import json
 import os
-import platform
-import subprocess
-import sys
-from collections.abc import Collection, Sequence
-from importlib import metadata
+from collections.abc import Collection, Iterator, Sequence
+from typing import Any
 
-from segan_tf import console, files, records
+from segan_tf import console, environment, files, records
 from segan_tf import labels as labels_lib
 from segan_tf.config import (
     DATA_FIELDS,
@@ -28,18 +25,12 @@ _FLAGS = "flags.json"
 _TRAINING = "training.json"
 # The disk, the quota or the longest file is full.
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-_PACKAGES = (
-    "tensorflow",
-    "tensorflow-cpu",
-    "keras",
-    "numpy",
-    "pillow",
-    "absl-py",
-)
+# (path, setting) of every note that this process has printed.
+_noted: set[tuple[str, str]] = set()
 
 
 def write_flags(config: Config, command: Sequence[str]) -> None:
-    """Records configuration, command, versions and commit in flags.json.
+    """Writes flags.json: the settings, command, versions and commit.
 
     Raises:
       UserError: the model_dir cannot be written.
@@ -50,13 +41,54 @@ def write_flags(config: Config, command: Sequence[str]) -> None:
             os.path.join(config.model_dir, _FLAGS),
             {
                 "flags": dataclasses.asdict(config),
-                **describe_environment(command),
+                **environment.describe(command),
             },
         )
 
 
+def read_flags(model_dir: str) -> Config:
+    """Reads the settings that a run was trained with.
+
+    Names and values of older versions get the present ones. Settings of no
+    known version are ignored, with a note.
+
+    Raises:
+      UserError: there is no run, or its settings cannot be read.
+    """
+    path = os.path.join(model_dir, _FLAGS)
+    try:
+        saved = renamed(records.read(path)["flags"])
+        config = Config(**_known_settings(saved, path))
+    except FileNotFoundError as error:
+        raise UserError(
+            f"--model_dir ({model_dir}) holds no trained model ({_FLAGS} is "
+            f"missing); train first with --mode=train --model_dir={model_dir}."
+        ) from error
+    except records.NewerFormatError:
+        raise
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise UserError(
+            f"{path} cannot be understood ({error}); it was written by another"
+            " version or changed by hand."
+        ) from error
+    return config.with_given((), model_dir=model_dir)
+
+
+def read_versions(model_dir: str) -> dict[str, str]:
+    """Reads the package versions of a run; empty if it recorded none."""
+    try:
+        return records.read(os.path.join(model_dir, _FLAGS))["versions"]
+    except (OSError, ValueError, KeyError):
+        return {}
+
+
+def has_flags(model_dir: str) -> bool:
+    """Returns whether a run was started in this folder."""
+    return os.path.exists(os.path.join(model_dir, _FLAGS))
+
+
 def write_labels(labels: labels_lib.Labels, model_dir: str) -> None:
-    """Records what the numbers of predicted label maps mean.
+    """Writes labels.json: what the values of predicted label maps mean.
 
     Raises:
       UserError: the model_dir cannot be written.
@@ -69,73 +101,20 @@ def write_labels(labels: labels_lib.Labels, model_dir: str) -> None:
 
 
 def read_labels(config: Config) -> labels_lib.Labels:
-    """Reads what the labels of a run are called.
+    """Reads the names of a run's labels.
 
     Raises:
-      UserError: the file cannot be understood.
+      UserError: labels.json cannot be read.
     """
     path = os.path.join(config.model_dir, labels_lib.FILE_NAME)
-    if not os.path.exists(path):  # a run of before labels had names
+    if not os.path.exists(path):  # a run from before labels had names
         names = labels_lib.default_names(config.num_labels)
         return labels_lib.Labels(names, config.multiclass)
     return labels_lib.read_labels(path, multiclass=config.multiclass)
 
 
-def describe_environment(command: Sequence[str]) -> dict:
-    """Describes under which a figure was made: command, versions, machine."""
-    versions = {"python": platform.python_version()}
-    for package in _PACKAGES:
-        try:
-            versions[package] = metadata.version(package)
-        except metadata.PackageNotFoundError:
-            continue
-    return {
-        "command": " ".join(command),
-        "versions": versions,
-        "commit": _commit(),
-        "hardware": f"{os.cpu_count()} CPU cores, {_processor()}",
-    }
-
-
-def read_flags(model_dir: str) -> Config:
-    """Reads the configuration that a model_dir was trained with.
-
-    Raises:
-      UserError: there is none, or it cannot be understood.
-    """
-    path = os.path.join(model_dir, _FLAGS)
-    try:
-        saved = renamed(records.read(path)["flags"])
-        known = {field.name for field in dataclasses.fields(Config)}
-        for name in sorted(set(saved) - known):
-            console.say(f"note: {path} has the unknown setting {name}, ignored")
-            del saved[name]
-        config = Config(**saved)
-    except FileNotFoundError as error:
-        raise UserError(
-            f"--model_dir ({model_dir}) holds no trained model ({_FLAGS} is "
-            f"missing); train first with --mode=train --model_dir={model_dir}."
-        ) from error
-    except records.NewerFormatError:
-        raise
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UserError(
-            f"{path} cannot be understood ({error}); it was written by another"
-            " version or changed by hand."
-        ) from error
-    return config.with_given((), model_dir=model_dir)
-
-
-def read_versions(model_dir: str) -> dict[str, str]:
-    """Reads which packages a run used last; empty before it was begun."""
-    try:
-        return records.read(os.path.join(model_dir, _FLAGS))["versions"]
-    except (OSError, ValueError, KeyError):
-        return {}
-
-
-def write_training(model_dir: str, summary: dict) -> None:
-    """Records what training took, once it has come to its end.
+def write_training(model_dir: str, summary: dict[str, Any]) -> None:
+    """Writes training.json: the cost of a training that is complete.
 
     Raises:
       UserError: the model_dir cannot be written.
@@ -144,27 +123,34 @@ def write_training(model_dir: str, summary: dict) -> None:
         records.write(os.path.join(model_dir, _TRAINING), summary)
 
 
-def read_training(model_dir: str) -> dict:
-    """Reads what training took; empty when it has not come to its end."""
+def read_training(model_dir: str) -> dict[str, Any]:
+    """Reads the cost of training; empty if training is not complete.
+
+    Raises:
+      UserError: training.json cannot be read.
+    """
+    path = os.path.join(model_dir, _TRAINING)
     try:
-        return records.read(os.path.join(model_dir, _TRAINING))
+        return records.read(path)
     except FileNotFoundError:
         return {}
+    except records.NewerFormatError:
+        raise
+    except (OSError, ValueError) as error:
+        raise UserError(
+            f"{path} cannot be understood ({error}); remove it to continue "
+            "without the cost of training."
+        ) from error
 
 
-def forget_training(model_dir: str) -> None:
-    """Removes what an earlier training took: a new one has begun."""
+def remove_training(model_dir: str) -> None:
+    """Removes training.json, when a new training starts."""
     with contextlib.suppress(FileNotFoundError):
         os.remove(os.path.join(model_dir, _TRAINING))
 
 
-def has_flags(model_dir: str) -> bool:
-    """Says whether a run was begun in this folder."""
-    return os.path.exists(os.path.join(model_dir, _FLAGS))
-
-
 def gives(config: Config, names: Collection[str]) -> bool:
-    """Tells whether the configuration gives any of these settings."""
+    """Returns whether any of these settings was given."""
     return not config.given.isdisjoint(names)
 
 
@@ -184,29 +170,29 @@ def check_same_model(saved: Config, config: Config) -> None:
 
 
 def merge(saved: Config, config: Config) -> Config:
-    """Takes what the run was trained with, and the settings given now.
+    """Returns the settings of a run, replaced by those that are given.
 
     Raises:
       UserError: a given setting contradicts the trained model.
     """
     check_same_model(saved, config)
     if gives(config, SOURCE_FIELDS):
-        # Other images: how the run's own were divided means nothing there.
+        # For other images the run's own splits mean nothing.
         defaults = {f.name: f.default for f in dataclasses.fields(Config)}
         saved = saved.replace(**{name: defaults[name] for name in DATA_FIELDS})
     given = {name: getattr(config, name) for name in config.given}
     return saved.with_given(config.given, **given)
 
 
-def check_other_run(config: Config) -> None:
-    """Refuses to go on in the folder of a run with other numbers.
+def check_resumable(config: Config) -> None:
+    """Checks that the run in model_dir was trained with the same settings.
 
     Raises:
       UserError: names the first flag that differs, and both values.
     """
     saved = read_flags(config.model_dir)
     names = RUN_FIELDS
-    if config.schedule == "cosine":  # which falls to 0 at the last epoch
+    if config.schedule == "cosine":  # which decays to 0 at the last epoch
         names += ("epochs",)
     for name in names:
         old, new = getattr(saved, name), getattr(config, name)
@@ -217,15 +203,15 @@ def check_other_run(config: Config) -> None:
             raise UserError(
                 f"--{name} ({new}) is not the {old} that --model_dir "
                 f"({config.model_dir}) was trained with; {remedy}, another "
-                "--model_dir, or --noresume to start anew there."
+                "--model_dir, or --noresume to start over there."
             )
 
 
-def check_other_start(config: Config) -> None:
-    """Refuses to start from a run whose segmentor has other weights.
+def check_start_from(config: Config) -> None:
+    """Checks that start_from is a run whose segmentor has the same weights.
 
     Raises:
-      UserError: there is none, or names the first flag that differs.
+      UserError: it is no run, or names the first flag that differs.
     """
     if config.start_from in ("", PRETRAINED):
         return
@@ -235,11 +221,11 @@ def check_other_start(config: Config) -> None:
             f"({_FLAGS} is missing); give the --model_dir of a run, or "
             f"{PRETRAINED}."
         )
-    check_other_segmentor(config, read_flags(config.start_from))
+    check_same_segmentor(config, read_flags(config.start_from))
 
 
-def check_other_segmentor(config: Config, start: Config) -> None:
-    """Refuses a start whose weights do not fit; any image_size does.
+def check_same_segmentor(config: Config, start: Config) -> None:
+    """Checks that the weights of a start fit; its image_size may differ.
 
     Raises:
       UserError: names the first flag that differs, and both values.
@@ -254,10 +240,10 @@ def check_other_segmentor(config: Config, start: Config) -> None:
 
 
 class Log:
-    """A JSON-lines file, one line a loop and an epoch."""
+    """A JSON-lines file: one line per loop of steps and per epoch."""
 
     def __init__(self, model_dir: str, *, first_step: int) -> None:
-        """Opens the log and forgets lines of steps that are made again.
+        """Opens the log and drops the lines after first_step.
 
         Raises:
           UserError: it cannot be written.
@@ -272,19 +258,22 @@ class Log:
             os.makedirs(model_dir, exist_ok=True)
             files.write_text(self._path, "".join(kept))
 
-    def write(self, **values) -> None:
+    def write(self, **values: Any) -> None:
         """Appends a line.
 
         Raises:
           UserError: it cannot be written.
         """
-        with _writing(self._model_dir):
-            with open(self._path, "a", encoding="utf-8") as file:
-                file.write(json.dumps(values) + "\n")
+        with (
+            _writing(self._model_dir),
+            open(self._path, "a", encoding="utf-8") as file,
+        ):
+            file.write(json.dumps(values) + "\n")
 
 
 @contextlib.contextmanager
-def _writing(model_dir: str):
+def _writing(model_dir: str) -> Iterator[None]:
+    """Reports an OSError of the block as a mistake in --model_dir."""
     try:
         yield
     except OSError as error:
@@ -297,6 +286,16 @@ def _writing(model_dir: str):
         ) from error
 
 
+def _known_settings(saved: dict[str, Any], path: str) -> dict[str, Any]:
+    """Drops unknown settings, with a note once per file and process."""
+    known = {field.name for field in dataclasses.fields(Config)}
+    for name in sorted(set(saved) - known):
+        if (path, name) not in _noted:
+            _noted.add((path, name))
+            console.say(f"note: {path} has the unknown setting {name}, ignored")
+    return {name: value for name, value in saved.items() if name in known}
+
+
 def _step_of(line: str) -> float:
     try:
         if line.endswith("\n"):
@@ -304,26 +303,3 @@ def _step_of(line: str) -> float:
     except (ValueError, KeyError, TypeError):
         pass
     return float("inf")  # cut off while it was written
-
-
-def _commit() -> str:
-    folder = os.path.dirname(os.path.abspath(__file__))
-    try:
-        return subprocess.run(
-            ["git", "-C", folder, "describe", "--always", "--dirty"],
-            capture_output=True,
-            text=True,
-            check=True,
-            timeout=10,
-        ).stdout.strip()
-    except (OSError, subprocess.SubprocessError):
-        return "unknown"
-
-
-def _processor() -> str:
-    if sys.platform == "linux":
-        with open("/proc/cpuinfo", encoding="utf-8") as file:
-            for line in file:
-                if line.startswith("model name"):
-                    return line.split(":", 1)[1].strip()
-    return platform.processor() or platform.machine()

@@ -11,6 +11,7 @@ ROOT = pathlib.Path(__file__).parent.parent
 # From bottom to top; the longest name that fits decides.
 FLOORS = {
     "segan_tf": 8,  # offers the public names
+    "segan_tf.environment": 0,
     "segan_tf.errors": 0,
     "segan_tf.files": 0,
     "segan_tf.models.segmentors": 0,

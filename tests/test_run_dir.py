@@ -134,7 +134,7 @@ def test_full_disk_asks_for_room_and_keeps_the_old_flags(tmp_path):
 def test_the_same_run_may_go_on_with_more_epochs(tmp_path):
     run = make_run(tmp_path, width=2, epochs=5, checkpoint_minutes=1.0)
     run_dir.write_flags(run, COMMAND)
-    run_dir.check_other_run(
+    run_dir.check_resumable(
         dataclasses.replace(run, epochs=9, checkpoint_minutes=2.0, xla=True)
     )
 
@@ -171,7 +171,7 @@ def test_another_run_is_refused_with_flag_and_both_values(
 ):
     run_dir.write_flags(make_run(tmp_path, **old), COMMAND)
     with pytest.raises(config.UserError, match=words):
-        run_dir.check_other_run(make_run(tmp_path, **new))
+        run_dir.check_resumable(make_run(tmp_path, **new))
 
 
 # Another value of each flag that decides the weights; there is one segmentor.
@@ -211,17 +211,17 @@ def test_every_flag_that_decides_the_weights_is_compared(tmp_path, name):
         record["flags"].update(image_dir="there", label_map_dir="there")
     (tmp_path / "flags.json").write_text(json.dumps(record))
     with pytest.raises(config.UserError, match="was trained with"):
-        run_dir.check_other_run(make_run(tmp_path))
+        run_dir.check_resumable(make_run(tmp_path))
 
 
 def test_a_cosine_cannot_be_made_longer(tmp_path):
     run = make_run(tmp_path)
     run_dir.write_flags(run, COMMAND)
-    run_dir.check_other_run(dataclasses.replace(run, epochs=run.epochs + 1))
+    run_dir.check_resumable(dataclasses.replace(run, epochs=run.epochs + 1))
     run = dataclasses.replace(run, schedule="cosine")
     run_dir.write_flags(run, COMMAND)
     with pytest.raises(config.UserError, match="--epochs .* was trained with"):
-        run_dir.check_other_run(dataclasses.replace(run, epochs=run.epochs + 1))
+        run_dir.check_resumable(dataclasses.replace(run, epochs=run.epochs + 1))
 
 
 def test_a_start_must_have_the_same_weights_at_any_size(tmp_path):
@@ -230,12 +230,12 @@ def test_a_start_must_have_the_same_weights_at_any_size(tmp_path):
         make_run(tmp_path / "run"), start_from=start.model_dir, image_size=64
     )
     with pytest.raises(config.UserError, match="--start_from .* no trained"):
-        run_dir.check_other_start(run)
+        run_dir.check_start_from(run)
     run_dir.write_flags(start, COMMAND)
-    run_dir.check_other_start(run)
+    run_dir.check_start_from(run)
     wider = dataclasses.replace(run, width=run.width + 1)
     with pytest.raises(config.UserError, match=f"give --width={run.width}"):
-        run_dir.check_other_start(wider)
+        run_dir.check_start_from(wider)
 
 
 def test_every_compared_flag_is_tried():
@@ -282,10 +282,16 @@ def test_log_on_a_full_disk_is_one_error(tmp_path):
         log.write(step=1, text="x" * 200)
 
 
+def test_damaged_training_record_is_one_error(tmp_path):
+    (tmp_path / "training.json").write_text("{")
+    with pytest.raises(config.UserError, match="training.json cannot be und"):
+        run_dir.read_training(str(tmp_path))
+
+
 def test_training_is_read_until_it_begins_anew(tmp_path):
     assert run_dir.read_training(str(tmp_path)) == {}
     run_dir.write_training(str(tmp_path), {"last_step": 8})
     assert run_dir.read_training(str(tmp_path)) == {"last_step": 8}
-    run_dir.forget_training(str(tmp_path))
-    run_dir.forget_training(str(tmp_path))
+    run_dir.remove_training(str(tmp_path))
+    run_dir.remove_training(str(tmp_path))
     assert run_dir.read_training(str(tmp_path)) == {}

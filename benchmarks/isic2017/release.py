@@ -4,11 +4,10 @@ Usage: python benchmarks/isic2017/release.py MODEL_DIR EXPORT_DIR
 Writes segan_tf/pretrained/: weights, TFLite models and release.json.
 """
 
-import json
 import os
 import sys
 
-from segan_tf import config, run_dir
+from segan_tf import config, records, run_dir
 from segan_tf.models import pretrained, restore
 
 NAME = "EfficientNet-Lite0 SegAN, ISIC 2017 Part 1 training images"
@@ -16,8 +15,7 @@ NAME = "EfficientNet-Lite0 SegAN, ISIC 2017 Part 1 training images"
 
 def read_history(model_dir: str) -> list[dict]:
     """Reads how a run was made, and before it the runs it started from."""
-    with open(os.path.join(model_dir, "flags.json"), encoding="utf-8") as file:
-        record = json.load(file)
+    record = records.read(os.path.join(model_dir, "flags.json"))
     start = record.pop("flags")["start_from"]
     before = []
     if start not in ("", config.PRETRAINED):

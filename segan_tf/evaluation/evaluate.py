@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from segan_tf import console, run_dir, startup
+from segan_tf import console, environment, run_dir, startup
 from segan_tf import labels as labels_lib
 from segan_tf.config import DATA_FIELDS, RESPLIT_FIELDS, Config, UserError
 from segan_tf.datasets import label_maps, loading, pairs, splits
@@ -71,7 +71,7 @@ def evaluate(config: Config, *, command: Sequence[str] = ()) -> Evaluation:
     began = time.monotonic()
     scored, unreadable = _score_all(config, predictor, labels, chosen)
     metadata = {
-        **run_dir.describe_environment(command),
+        **environment.describe(command),
         "date": datetime.date.today().isoformat(),
         "model": predictor.description,
         "split": config.split,

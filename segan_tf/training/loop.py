@@ -114,7 +114,7 @@ class Trainer:
             return {}
         if self.step:
             console.say(f"resuming at step {self.step} of {self._last_step}")
-        run_dir.forget_training(self._config.model_dir)
+        run_dir.remove_training(self._config.model_dir)
         began = time.monotonic()
         with _Signals(self._ask_to_stop), self._bar() as bar:
             batches = iter(self._make_batches())
@@ -135,12 +135,12 @@ class Trainer:
     def _start_from(self) -> None:
         """Begins with the weights of a segmentor that is trained already."""
         if self._config.start_from == PRETRAINED:
-            run_dir.check_other_segmentor(
+            run_dir.check_same_segmentor(
                 self._config, pretrained.read_config()
             )
             start = pretrained.load()
         else:
-            run_dir.check_other_start(self._config)
+            run_dir.check_start_from(self._config)
             saved = run_dir.read_flags(self._config.start_from)
             start, _ = restore.load_segmentor(saved)
         for model in filter(None, (self.state.segmentor, self.state.ema_model)):

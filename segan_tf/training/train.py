@@ -33,8 +33,8 @@ def train(config: Config, *, command: Sequence[str] = ()) -> dict[str, Any]:
     _create_model_dir(config)
     resumes = config.resume and run_dir.has_flags(config.model_dir)
     if resumes:
-        run_dir.check_other_run(config)
-    run_dir.check_other_start(config)
+        run_dir.check_resumable(config)
+    run_dir.check_start_from(config)
     if config.starts_from_imagenet and not resumes:
         imagenet_weights.find_file()  # before the data are read
     labels = loading.load_labels(config)

@@ -101,6 +101,8 @@ def test_an_id_with_a_comma_stays_one_cell(tmp_path):
 
 def test_results_hold_the_run_the_means_and_the_pooled_numbers(tmp_path):
     returned = write(tmp_path, [20, 10])
+    stored = json.loads((tmp_path / "results.json").read_text())
+    assert stored["format"] == records.FORMATS["results.json"]
     results = records.read(tmp_path / "results.json")
     assert results == returned
     assert results["run"] == {
