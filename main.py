@@ -23,7 +23,7 @@ def check(config: Config) -> int:
     """Reads every pair and reports what it finds."""
     report = segan_tf.check(config)
     print(report.summary())
-    return 1 if report.refuses_training else 0
+    return 1 if report.blocks_training else 0
 
 
 def train(config: Config) -> int:

@@ -1,4 +1,4 @@
-"""Which labels there are, what they are called and how files mark them."""
+"""The labels to segment: their names, kind, colors and marks in files."""
 
 import dataclasses
 import json
@@ -9,8 +9,8 @@ from typing import Any
 from segan_tf import config, records
 
 FILE_NAME = "labels.json"
-# Okabe and Ito's palette, told apart with every common color blindness, and
-# white; those first that differ most from skin and from gray.
+# The palette of Okabe and Ito, distinguishable with every common color
+# blindness, and white; first the colors that differ most from skin and gray.
 COLORS = (
     (86, 180, 233),  # sky blue
     (230, 159, 0),  # orange
@@ -24,20 +24,21 @@ COLORS = (
 
 _BACKGROUND = "background"
 _COLOR = re.compile(r"#[0-9a-f]{6}", re.IGNORECASE)
-_LARGEST_VALUE = 65535  # of a 16-bit gray image
+_MAX_VALUE = 65535  # of a 16-bit gray image
 
 
 @dataclasses.dataclass(frozen=True)
 class Labels:
-    """The labels of a run, background not counted.
+    """The labels of a run, without the background.
 
     Attributes:
       names: of the labels 1..k, in the order of the channels.
-      multiclass: at most one label holds at a pixel; else any number may.
-      marks: (value, label number) of everything a label map may hold, label
-        0 being the background; a value is a gray value or palette number or,
-        by_color, 0xRRGGBB. Empty: label j has the value j, and a single
-        label any one value but 0.
+      multiclass: at most one label at a pixel; if false, any number
+        (multilabel).
+      marks: (value, label number) of everything a label map may hold, where
+        label 0 is the background. A value is a gray value or palette index or,
+        with by_color, 0xRRGGBB. If empty, label j has the value j, and a
+        single label may have any value but 0.
       by_color: label maps mark their labels with colors.
     """
 
@@ -48,36 +49,36 @@ class Labels:
 
     @property
     def count(self) -> int:
-        """How many labels there are, k."""
+        """The number of labels, k."""
         return len(self.names)
 
     @property
     def label_kind(self) -> str:
         """One of config.LABEL_KINDS."""
-        multiclass, overlapping = config.LABEL_KINDS
-        return multiclass if self.multiclass else overlapping
+        multiclass, multilabel = config.LABEL_KINDS
+        return multiclass if self.multiclass else multilabel
 
     @property
     def slugs(self) -> tuple[str, ...]:
-        """The names as they stand in names of files and columns."""
+        """The names as used in file and column names."""
         return tuple(slug(name) for name in self.names)
 
     @property
     def colors(self) -> tuple[tuple[int, int, int], ...]:
-        """An RGB color for each label; they repeat after eight."""
+        """An RGB color for each label, repeating after eight."""
         return tuple(COLORS[i % len(COLORS)] for i in range(self.count))
 
 
-LESION = Labels()  # the one label of the reference
+LESION = Labels()  # the only label of the paper
 
 
 def slug(name: str) -> str:
-    """Makes a name of letters, digits and underscores: "ruler_mark"."""
+    """Reduces a name to letters, digits and underscores: "ruler_mark"."""
     return re.sub(r"\W+", "_", name.strip().lower()).strip("_")
 
 
 def default_names(count: int) -> tuple[str, ...]:
-    """Names labels that nobody named."""
+    """Returns names for labels without names."""
     if count == 1:
         return Labels.names
     return tuple(f"label {number}" for number in range(1, count + 1))
@@ -86,31 +87,31 @@ def default_names(count: int) -> tuple[str, ...]:
 def make_labels(
     names: Sequence[str], *, where: str, multiclass: bool = True
 ) -> Labels:
-    """Makes labels that are marked by their numbers.
+    """Makes labels that label maps mark by their numbers.
 
     Args:
       names: of the labels 1..k.
-      where: the flag or file they come from, for the error.
-      multiclass: at most one label holds at a pixel.
+      where: the flag or file that they come from, for the error.
+      multiclass: at most one label at a pixel.
 
     Raises:
-      UserError: there is no name, too many, or two that are alike.
+      UserError: there is no name, too many, or two that are too similar.
     """
     _check_names(names, where)
     return Labels(tuple(names), multiclass)
 
 
 def read_labels(path: str, *, multiclass: bool = True) -> Labels:
-    """Reads a labels.json: what each value or color of a label map means.
+    """Reads a labels.json, which names the values or colors of label maps.
 
-    ``{"1": "right ventricle", "2": "myocardium"}`` names gray values (or
-    palette numbers), ``{"#ff0000": "lesion"}`` colors. What is named null or
-    "background" is no label, and two marks of one name are one label. Values
-    and colors that are not named are errors, but 0 (or black, unless it is
-    named) is always background.
+    ``{"1": "right ventricle", "2": "myocardium"}`` names gray values or palette
+    indices, ``{"#ff0000": "lesion"}`` names colors. A value named null or
+    "background" is not a label, and two values with one name are one label.
+    Values and colors without a name are errors in a label map, except that 0,
+    or black unless it is named, is always background.
 
     Raises:
-      UserError: the file cannot be read or says something else.
+      UserError: the file cannot be read or has other content.
     """
     try:
         with open(path, encoding="utf-8-sig") as file:
@@ -130,12 +131,12 @@ def read_labels(path: str, *, multiclass: bool = True) -> Labels:
 
 
 def numbered(labels: Labels) -> dict[str, str]:
-    """Returns what a labels.json of predicted label maps holds."""
+    """Returns the content of the labels.json of predicted label maps."""
     return {str(i): name for i, name in enumerate(labels.names, start=1)}
 
 
 def description(labels: Labels) -> dict[str, object]:
-    """Returns what an exported model tells of its labels."""
+    """Returns the labels' part of an exported model's description."""
     return {
         "label_names": list(labels.names),
         "label_kind": labels.label_kind,
@@ -143,10 +144,11 @@ def description(labels: Labels) -> dict[str, object]:
 
 
 def described(description: Mapping[str, Any]) -> Labels:
-    """Returns the labels that a `description` tells of.
+    """Returns the labels of a `description`.
 
     Raises:
-      KeyError, TypeError: it is none.
+      KeyError: a part is missing.
+      TypeError: the names are not a list.
     """
     names = tuple(description["label_names"])
     kind = config.renamed(description)["label_kind"]
@@ -184,14 +186,14 @@ def _labels_of(named: Any, path: str, multiclass: bool) -> Labels:
 def _value_of(mark: str, by_color: bool, path: str) -> int:
     if by_color and _COLOR.fullmatch(mark):
         return int(mark[1:], 16)
-    if not by_color and mark.isdecimal() and int(mark) <= _LARGEST_VALUE:
+    if not by_color and mark.isdecimal() and int(mark) <= _MAX_VALUE:
         return int(mark)
     raise config.UserError(
         f"{path} names {mark!r}, which is "
         + (
-            "no color; write all as #rrggbb."
+            "not a color; write all as #rrggbb."
             if by_color
-            else f"no value from 0 to {_LARGEST_VALUE}, nor a #rrggbb color."
+            else f"not a value from 0 to {_MAX_VALUE} or a #rrggbb color."
         )
     )
 
@@ -199,19 +201,19 @@ def _value_of(mark: str, by_color: bool, path: str) -> int:
 def _check_names(names: Sequence[str], where: str) -> None:
     if not 1 <= len(names) <= config.MAX_LABELS:
         raise config.UserError(
-            f"{where} names {len(names)} labels; 1 to {config.MAX_LABELS} are "
-            "possible."
+            f"{where} names {len(names)} labels; give 1 to {config.MAX_LABELS}."
         )
     seen: dict[str, str] = {}
     for name in names:
         short = slug(name)
         if not short:
             raise config.UserError(
-                f"{where}: the label name {name!r} has no letter or digit."
+                f"{where}: the label name {name!r} has no letter or digit; "
+                "rename it."
             )
         if short in seen:
             raise config.UserError(
                 f"{where}: the label names {seen[short]!r} and {name!r} are "
-                "too much alike; rename one."
+                "too similar; rename one."
             )
         seen[short] = name

@@ -95,7 +95,7 @@ def test_a_missing_empty_or_pictureless_input_is_named(tmp_path):
     (tmp_path / "notes.txt").write_text("no image")
     for source, said in (
         (tmp_path / "missing", "is neither an image nor a folder; give one."),
-        (tmp_path, "holds no JPEG, PNG or BMP image; give"),
+        (tmp_path, "holds no JPEG, PNG or BMP image; give another folder."),
     ):
         error = running.error_of("--mode=predict", f"--input={source}")
         assert error == f"error: --input ({source}) {said}"
@@ -143,7 +143,7 @@ def test_all_bad_pairs_are_named_and_can_be_left_out(tmp_path):
         assert f"{folder}/images/good_2.jpg is 1x1 pixels" in text
     assert f"{cut} is damaged or truncated" in report.out
     assert str(cut) not in refused.err
-    assert "training refuses" in report.out
+    assert "training would end with an error" in report.out
     # Its header is sound: seen when it is decoded, and then named alike.
     for name in ("images/good_1.jpg", "images/good_2.jpg", "masks/lonely.png"):
         os.remove(folder / name)
@@ -167,7 +167,7 @@ def test_all_bad_pairs_are_named_and_can_be_left_out(tmp_path):
         *TINY,
     )
     assert accepted.status == 0, accepted.err
-    assert "going on without 1 file:\n" in accepted.out
+    assert "continuing without 1 file:\n" in accepted.out
     assert f"{cut} is damaged or truncated" in accepted.out
     # The good ones, less three, and CMYK, palette, alpha and 16 bit.
     steps = (GOOD - 3 + 4) // 4

@@ -1,4 +1,4 @@
-"""What the complete check of a data set found, and how it is told."""
+"""The report of the complete check of a data set."""
 
 import dataclasses
 from collections.abc import Iterable
@@ -7,8 +7,14 @@ import numpy as np
 
 
 @dataclasses.dataclass(frozen=True)
-class Copy:
-    """Two ids that show the same photograph, and the splits they stand in."""
+class NearDuplicate:
+    """Two images that show the same photograph.
+
+    Attributes:
+      ids: of the two images.
+      splits: of the two images.
+      similarity: correlation of their fine detail, 0.5 to 1.
+    """
 
     ids: tuple[str, str]
     splits: tuple[str, str]
@@ -16,11 +22,10 @@ class Copy:
 
     @property
     def leaks(self) -> bool:
-        """Tells whether the two stand in different splits."""
+        """Whether the two are in different splits."""
         return self.splits[0] != self.splits[1]
 
-    def line(self) -> str:
-        """Returns the two with their splits in one line."""
+    def __str__(self) -> str:
         (a, b), (split_a, split_b) = self.ids, self.splits
         return (
             f"{a} ({split_a}) and {b} ({split_b}), similarity "
@@ -29,8 +34,8 @@ class Copy:
 
 
 @dataclasses.dataclass(frozen=True)
-class LabelFacts:
-    """What is known of a label.
+class LabelStatistics:
+    """How much there is of a label.
 
     Attributes:
       share: mean share of a label map's pixels.
@@ -46,17 +51,18 @@ class Report:
     """What the complete check found.
 
     Attributes:
-      folder: what all images lie in.
-      counts: pairs by the name of their split.
+      folder: the common folder of the images.
+      counts: number of pairs by split.
       sizes: (width, height) of the readable images, smallest area first.
       shares: foreground share of the readable label maps, smallest first.
-      values: what the readable label maps hold, and in how many.
-      labels: by name, what is known of each label.
-      problems: by id, why training refuses the pair.
-      warnings: by id, what is odd about the pair.
-      copies: near-duplicates, the most similar first.
-      unmatched: files without a partner, as found.
-      notes: what was left aside on purpose, as found.
+      values: how many of the readable label maps hold each value.
+      labels: statistics by name of the label.
+      problems: by id, why a pair cannot be used.
+      warnings: by id, what is odd about a pair.
+      near_duplicates: images that show the same photograph, the most similar
+        first.
+      unmatched: problems of finding the pairs, such as files without a partner.
+      notes: what was left out on purpose.
     """
 
     folder: str
@@ -64,21 +70,21 @@ class Report:
     sizes: tuple[tuple[int, int], ...]
     shares: tuple[float, ...]
     values: dict[str, int]
-    labels: dict[str, LabelFacts]
+    labels: dict[str, LabelStatistics]
     problems: dict[str, str]
     warnings: dict[str, str]
-    copies: tuple[Copy, ...]
+    near_duplicates: tuple[NearDuplicate, ...]
     unmatched: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
     @property
-    def leaks(self) -> tuple[Copy, ...]:
-        """Near-duplicates that stand in different splits."""
-        return tuple(copy for copy in self.copies if copy.leaks)
+    def leaks(self) -> tuple[NearDuplicate, ...]:
+        """Near duplicates in different splits."""
+        return tuple(found for found in self.near_duplicates if found.leaks)
 
     @property
-    def refuses_training(self) -> bool:
-        """Tells whether training on these pairs refuses to start."""
+    def blocks_training(self) -> bool:
+        """Whether training on these pairs ends with an error."""
         return bool(self.problems or self.unmatched)
 
     def summary(self) -> str:
@@ -94,24 +100,24 @@ class Report:
             *_section("odd label maps (warning)", self.warnings.values()),
             *_section("labels absent from a split (warning)", self._absent()),
             *_section(
-                "near-duplicates in different splits (warning: leakage; similarity "
-                "1 is the same image)",
-                (copy.line() for copy in self.leaks),
+                "near duplicates in different splits (warning: leakage; "
+                "similarity 1 is the same image)",
+                map(str, self.leaks),
             ),
-            "near-duplicates within one split: "
-            f"{len(self.copies) - len(self.leaks)}",
+            "near duplicates within one split: "
+            f"{len(self.near_duplicates) - len(self.leaks)}",
         ]
-        if self.refuses_training:
+        if self.blocks_training:
             lines.append(
-                "training refuses: mend or remove the files above, or go on "
-                "without them with --skip_bad_pairs"
+                "training would end with an error: fix or remove the files "
+                "above, or pass --skip_bad_pairs"
             )
         else:
             lines.append("training can use these pairs")
         return "\n".join(lines)
 
     def _statistics(self) -> list[str]:
-        """Describes sizes and foreground shares by three figures each."""
+        """Describes the image sizes and the foreground shares."""
         if not self.sizes:
             return []
         small, median, large = (
@@ -121,8 +127,8 @@ class Report:
         low, high = self.shares[0], self.shares[-1]
         return [
             f"image size: smallest {small}, median {median}, largest {large}",
-            f"share of the image marked: least {low:.1%}, median "
-            f"{np.median(self.shares):.1%}, most {high:.1%}, mean "
+            f"share of the image marked: minimum {low:.1%}, median "
+            f"{np.median(self.shares):.1%}, maximum {high:.1%}, mean "
             f"{np.mean(self.shares):.1%}",
         ]
 
@@ -133,9 +139,9 @@ class Report:
         lines = ["values in the label maps: " + ", ".join(self.values)]
         if len(self.labels) > 1:
             lines += [
-                f"{name}: {facts.share:.2%} of all pixels, in "
-                f"{sum(facts.images.values())} pairs"
-                for name, facts in self.labels.items()
+                f"{name}: {label.share:.2%} of all pixels, in "
+                f"{sum(label.images.values())} pairs"
+                for name, label in self.labels.items()
             ]
         return lines
 
@@ -143,13 +149,13 @@ class Report:
         """Names each label that no label map of a split holds."""
         return [
             f"{name}: in none of the {self.counts[split]} pairs for {split}"
-            for name, facts in self.labels.items()
-            for split, count in facts.images.items()
+            for name, label in self.labels.items()
+            for split, count in label.images.items()
             if not count and self.counts[split]
         ]
 
 
 def _section(title: str, lines: Iterable[str]) -> list[str]:
-    """Sets lines under a title with their number; nothing for none."""
-    lines = [f"  {line}" for line in lines]
-    return [f"{title}: {len(lines)}", *lines] if lines else []
+    """Puts lines under a title with their count; nothing for no lines."""
+    indented = [f"  {line}" for line in lines]
+    return [f"{title}: {len(indented)}", *indented] if indented else []

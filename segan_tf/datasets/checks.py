@@ -1,4 +1,4 @@
-"""Checks the pairs: cheaply before training, completely with --mode=check."""
+"""Checks pairs: by their headers before training, in full with --mode=check."""
 
 import collections
 import concurrent.futures
@@ -19,37 +19,36 @@ from segan_tf.datasets import (
 )
 from segan_tf.imaging import images
 
-# Decoding releases Python's lock, so threads help; each holds one image of
-# up to 100 million pixels.
-FEWEST_THREADS = 2
-MOST_THREADS = 8
-# A label map is taken for inverted when it marks most of the frame around the
-# image and little of its middle: lesions may touch the frame, but the
-# photographer puts them in the middle.
-BORDER_SHARE = 0.9
-MIDDLE_SHARE = 0.5
-_USED = ("train", "validation", "test")
+# Decoding releases Python's lock, so threads help. Each holds an image of up to
+# images.MAX_PIXELS.
+_MIN_THREADS = 2
+_MAX_THREADS = 8
+# A label map is probably inverted if it marks most of the image's border and
+# little of its middle: a lesion may touch the border, but photographers place
+# it in the middle.
+_BORDER_SHARE = 0.9
+_MIDDLE_SHARE = 0.5
+_USED_SPLITS = ("train", "validation", "test")
 
 
 @dataclasses.dataclass(frozen=True)
-class _Facts:
-    """What reading one pair told; only `problem` where it is not empty."""
+class _PairStatistics:
+    """What the report needs of a readable pair."""
 
-    problem: str = ""
-    warning: str = ""
-    size: tuple[int, int] = (0, 0)
-    share: float = 0.0
-    label_shares: tuple[float, ...] = ()
-    values: tuple[str, ...] = ()
-    thumbnail: np.ndarray | None = None
+    warning: str
+    size: tuple[int, int]
+    share: float
+    label_shares: tuple[float, ...]
+    values: tuple[str, ...]
+    thumbnail: np.ndarray
 
 
-def cheap_problems(all_pairs: Iterable[pairs.Pair]) -> dict[str, str]:
-    """Finds what the headers of the files tell is wrong.
+def find_header_problems(all_pairs: Iterable[pairs.Pair]) -> dict[str, str]:
+    """Finds the pairs that cannot be used, from the headers of their files.
 
     Returns:
-      One line for each bad pair, by id: a file that is missing, empty, no
-      image, too small or too large, or two different sizes.
+      A line for each bad pair, by id: a file is missing, empty, not an image,
+      too small or too large, or the two differ in size.
     """
     all_pairs = list(all_pairs)
     with _threads() as threads:
@@ -73,72 +72,81 @@ def check_pairs(
 
     Args:
       by_split: the pairs; the unused ones are not read.
-      progress: wraps an iterable to show how far it is, as tqdm does.
+      progress: wraps an iterable to show its progress, like tqdm.
       labels: of the label maps.
-      unmatched: problems of finding the pairs, to be in the report.
-      notes: of finding the pairs, to be in the report.
+      unmatched: problems of finding the pairs, for the report.
+      notes: of finding the pairs, for the report.
     """
     named = [
-        (split, pair) for split in _USED for pair in getattr(by_split, split)
+        (split, pair)
+        for split in _USED_SPLITS
+        for pair in getattr(by_split, split)
     ]
     counts = {split: len(ids) for split, ids in by_split.ids().items()}
     if not counts["unused"]:
         del counts["unused"]
     with _threads() as threads:
         reading = threads.map(lambda item: _read_pair(item[1], labels), named)
-        facts = list(
+        results = list(
             progress(reading, total=len(named), desc="checking", unit="pair")
         )
-    read = [(f, *item) for f, item in zip(facts, named, strict=True)]
-    good = [(f, split, pair) for f, split, pair in read if not f.problem]
+    problems = {}
+    good = []
+    for (split, pair), result in zip(named, results, strict=True):
+        if isinstance(result, str):
+            problems[pair.id] = result
+        else:
+            good.append((result, split, pair))
     folders = {os.path.dirname(pair.image_path) for _, pair in named}
     return check_report.Report(
         folder=os.path.commonpath(folders) if folders else "",
         counts=counts,
         sizes=tuple(
-            sorted((f.size for f, *_ in good), key=lambda s: (s[0] * s[1], s))
+            sorted((s.size for s, *_ in good), key=lambda x: (x[0] * x[1], x))
         ),
-        shares=tuple(sorted(f.share for f, *_ in good)),
-        values=_count_values(f.values for f, *_ in good),
-        labels=_label_facts(labels, [(f, split) for f, split, _ in good]),
-        problems={pair.id: f.problem for f, _, pair in read if f.problem},
-        warnings={pair.id: f.warning for f, _, pair in read if f.warning},
-        copies=_copies([(f.thumbnail, split, pair) for f, split, pair in good]),
+        shares=tuple(sorted(s.share for s, *_ in good)),
+        values=_count_values(s.values for s, *_ in good),
+        labels=_label_statistics(labels, [(s, split) for s, split, _ in good]),
+        problems=problems,
+        warnings={pair.id: s.warning for s, _, pair in good if s.warning},
+        near_duplicates=_find_near_duplicates(good),
         unmatched=tuple(unmatched),
         notes=tuple(notes),
     )
 
 
 def _threads() -> concurrent.futures.ThreadPoolExecutor:
-    """Creates threads for reading, as many as the machine serves well."""
-    count = min(MOST_THREADS, max(FEWEST_THREADS, os.cpu_count() or 1))
+    """Creates a pool of threads for reading."""
+    count = min(_MAX_THREADS, max(_MIN_THREADS, os.cpu_count() or 1))
     return concurrent.futures.ThreadPoolExecutor(count)
 
 
 def _header_problem(pair: pairs.Pair) -> str:
-    """Returns what the two headers of a pair tell is wrong, or ""."""
+    """Explains why a pair cannot be used, from its headers, or returns ""."""
     sizes, problem = _read_both(
         pair, images.image_size_of, label_maps.label_map_size
     )
     return problem or label_maps.size_problem(pair, *sizes)
 
 
-def _read_pair(pair: pairs.Pair, labels: labels_lib.Labels) -> _Facts:
-    """Reads a pair completely and returns what of it the report needs."""
+def _read_pair(
+    pair: pairs.Pair, labels: labels_lib.Labels
+) -> _PairStatistics | str:
+    """Reads a pair completely; returns why it cannot be used if it cannot."""
     arrays, problem = _read_both(
         pair,
         images.read_image,
         lambda pair: label_maps.read_label_map(pair, labels),
     )
     if problem:
-        return _Facts(problem=problem)
+        return problem
     image, label_map = arrays
     size = image.shape[1::-1]
     problem = label_maps.size_problem(pair, size, label_map.shape[1::-1])
     if problem:
-        return _Facts(problem=problem)
+        return problem
     foreground = label_map.any(axis=2)
-    return _Facts(
+    return _PairStatistics(
         warning=_warning(pair, foreground),
         size=size,
         share=float(foreground.mean()),
@@ -151,7 +159,7 @@ def _read_pair(pair: pairs.Pair, labels: labels_lib.Labels) -> _Facts:
 def _read_both(
     pair: pairs.Pair, read_image: Callable, read_label_map: Callable
 ) -> tuple[list, str]:
-    """Reads both files; returns what came and all that is wrong, in a line."""
+    """Reads both files; returns what was read, and the problems in a line."""
     read, problems = [], []
     for reader, what in (
         (read_image, pair.image_path),
@@ -165,7 +173,7 @@ def _read_both(
 
 
 def _count_values(found: Iterable[tuple[str, ...]]) -> dict[str, int]:
-    """Counts in how many label maps each value is, in the values' order."""
+    """Counts the label maps that hold each value, sorted by value."""
     counts = collections.Counter(v for values in found for v in values)
     return dict(sorted(counts.items(), key=lambda item: _by_number(item[0])))
 
@@ -174,19 +182,18 @@ def _by_number(value: str) -> tuple[int, str]:
     return len(value), value  # "9" before "10"; colors are of one length
 
 
-def _label_facts(
-    labels: labels_lib.Labels, good: Sequence[tuple[_Facts, str]]
-) -> dict[str, check_report.LabelFacts]:
-    """Sums up each label over (facts, split) of the readable pairs."""
+def _label_statistics(
+    labels: labels_lib.Labels, good: Sequence[tuple[_PairStatistics, str]]
+) -> dict[str, check_report.LabelStatistics]:
+    """Sums up each label over the readable pairs and their splits."""
     return {
-        name: check_report.LabelFacts(
-            share=float(np.mean([f.label_shares[i] for f, _ in good] or [0])),
+        name: check_report.LabelStatistics(
+            share=float(np.mean([s.label_shares[i] for s, _ in good] or [0])),
             images={
                 split: sum(
-                    of == split and facts.label_shares[i] > 0
-                    for facts, of in good
+                    of == split and s.label_shares[i] > 0 for s, of in good
                 )
-                for split in _USED
+                for split in _USED_SPLITS
             },
         )
         for i, name in enumerate(labels.names)
@@ -194,7 +201,7 @@ def _label_facts(
 
 
 def _warning(pair: pairs.Pair, foreground: np.ndarray) -> str:
-    """Says what is odd about bool [height, width], or returns ""."""
+    """Describes what is odd about bool [height, width], or returns ""."""
     path = ", ".join(pair.label_map_paths)
     if not foreground.any():
         return f"{path} is empty, it marks nothing"
@@ -207,26 +214,26 @@ def _warning(pair: pairs.Pair, foreground: np.ndarray) -> str:
     middle = foreground[
         height // 3 : height - height // 3, width // 3 : width - width // 3
     ].mean()
-    if border > BORDER_SHARE and middle < MIDDLE_SHARE:
+    if border > _BORDER_SHARE and middle < _MIDDLE_SHARE:
         return (
             f"{path} may be inverted, it marks {border:.0%} of "
-            f"the frame and {middle:.0%} of the middle"
+            f"the border and {middle:.0%} of the middle"
         )
     return ""
 
 
-def _copies(
-    pictures: Sequence[tuple[np.ndarray, str, pairs.Pair]],
-) -> tuple[check_report.Copy, ...]:
-    """Finds near-duplicates among (thumbnail, split, pair), most similar first."""
-    found = near_duplicates.find_near_duplicates([item[0] for item in pictures])
-    copies = []
-    for near_duplicate in found:
-        _, split_a, a = pictures[near_duplicate.first]
-        _, split_b, b = pictures[near_duplicate.second]
-        copies.append(
-            check_report.Copy(
-                (a.id, b.id), (split_a, split_b), near_duplicate.similarity
+def _find_near_duplicates(
+    good: Sequence[tuple[_PairStatistics, str, pairs.Pair]],
+) -> tuple[check_report.NearDuplicate, ...]:
+    """Finds near duplicates among readable pairs, the most similar first."""
+    thumbnails = [s.thumbnail for s, *_ in good]
+    found = []
+    for near in near_duplicates.find_near_duplicates(thumbnails):
+        _, split_a, a = good[near.first]
+        _, split_b, b = good[near.second]
+        found.append(
+            check_report.NearDuplicate(
+                (a.id, b.id), (split_a, split_b), near.similarity
             )
         )
-    return tuple(sorted(copies, key=lambda copy: -copy.similarity))
+    return tuple(sorted(found, key=lambda near: -near.similarity))

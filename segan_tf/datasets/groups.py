@@ -1,4 +1,4 @@
-"""Groups of pairs, such as a patient's, that no split may divide."""
+"""Groups of pairs, such as a patient's, that stay in one split."""
 
 import csv
 from collections.abc import Mapping, Sequence, Set
@@ -7,11 +7,14 @@ from segan_tf import config
 
 
 def read_groups(path: str, known: Set[str]) -> dict[str, str]:
-    """Reads the group of every id from a CSV file with columns id and group.
+    """Reads the group of every id from a CSV file.
 
     Args:
-      path: of the file; ids of no pair are passed over.
+      path: of the file, with columns id and group. Other ids are ignored.
       known: the ids of the pairs.
+
+    Returns:
+      From id to group.
 
     Raises:
       config.UserError: the file cannot be read, or an id has no group or
@@ -36,12 +39,12 @@ def read_groups(path: str, known: Set[str]) -> dict[str, str]:
         if not name or not group:
             raise config.UserError(
                 f"--groups ({path}) must have the columns id and group, both "
-                f"filled in every row, but has {dict(row)}."
+                f"filled in every row, but has the row {dict(row)}."
             )
         if group_of.setdefault(name, group) != group:
             raise config.UserError(
                 f"--groups ({path}) puts {name} into {group_of[name]} and "
-                f"{group}; an id belongs to one group."
+                f"{group}; keep one row for each id."
             )
     missing = sorted(known - set(group_of))
     if missing:
@@ -52,28 +55,29 @@ def read_groups(path: str, known: Set[str]) -> dict[str, str]:
     return group_of
 
 
-def check_divided_groups(
-    names: Mapping[str, Sequence[str]],
+def check_undivided(
+    ids: Mapping[str, Sequence[str]],
     group_of: Mapping[str, str],
+    *,
     path: str | None,
 ) -> None:
-    """Refuses splits that share a group: what was learned would be tested.
+    """Checks that no group is in two splits: the test scores would be too high.
 
     Args:
-      names: the ids of each split.
+      ids: of each split.
       group_of: the group of each id.
       path: of the file, for the error.
 
     Raises:
-      config.UserError: names the group and its two splits.
+      config.UserError: names a group and its two splits.
     """
     split_of: dict[str, str] = {}
-    for split, ids in names.items():
-        for group in sorted({group_of[name] for name in ids}):
+    for split, names in ids.items():
+        for group in sorted({group_of[name] for name in names}):
             other = split_of.setdefault(group, split)
             if other != split:
                 raise config.UserError(
-                    f"--groups ({path}): {group} stands in the {other} and "
-                    f"the {split} split; put all of its pairs into one, with "
+                    f"--groups ({path}): {group} is in the {other} and the "
+                    f"{split} split; put all of its pairs into one, with "
                     "--test_list or --num_test."
                 )

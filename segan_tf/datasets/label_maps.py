@@ -1,4 +1,4 @@
-"""Reads label maps as zeros and ones, whatever marks the labels in them."""
+"""Reads label maps of any encoding as zeros and ones."""
 
 import os
 from collections.abc import Sequence
@@ -11,8 +11,8 @@ from segan_tf import labels as labels_lib
 from segan_tf.datasets import pairs
 from segan_tf.imaging import images
 
-# How many of a label map's wrong values an error shows.
-SHOWN_VALUES = 5
+# How many of a label map's wrong values an error lists.
+_SHOWN_VALUES = 5
 _COLOR_CODE = np.array([256 * 256, 256, 1], np.int32)  # RGB -> 0xRRGGBB
 
 
@@ -24,7 +24,7 @@ def label_map_size(pair: pairs.Pair) -> tuple[int, int]:
         differ in size.
     """
     sizes = [images.image_size_of(path) for path in pair.label_map_paths]
-    _check_other_sizes(pair, sizes)
+    _check_same_sizes(pair, sizes)
     return sizes[0]
 
 
@@ -41,13 +41,13 @@ def read_label_map(pair: pairs.Pair, labels: labels_lib.Labels) -> np.ndarray:
     if len(pair.label_map_paths) == 1:
         return read_label_file(pair.label_map_paths[0], labels)
     maps = [read_label_file(path) for path in pair.label_map_paths]
-    _check_other_sizes(pair, [a_map.shape[1::-1] for a_map in maps])
+    _check_same_sizes(pair, [a_map.shape[1::-1] for a_map in maps])
     label_map = np.concatenate(maps, axis=-1)
     overlap = int(np.count_nonzero(label_map.sum(axis=-1) > 1))
     if labels.multiclass and overlap:
         raise config.UserError(
             f"{', '.join(pair.label_map_paths)} overlap in {overlap} pixels; "
-            "mend them, or give --label_kind=multilabel."
+            "fix them, or give --label_kind=multilabel."
         )
     return label_map
 
@@ -55,7 +55,7 @@ def read_label_map(pair: pairs.Pair, labels: labels_lib.Labels) -> np.ndarray:
 def values_found(
     pair: pairs.Pair, labels: labels_lib.Labels
 ) -> tuple[str, ...]:
-    """Names every value, or color, that a pair's label map holds.
+    """Lists every value, or color, that a pair's label map holds.
 
     Raises:
       config.UserError: as `read_label_map`.
@@ -91,26 +91,30 @@ def read_pair(
 def size_problem(
     pair: pairs.Pair, image_size: tuple[int, int], map_size: tuple[int, int]
 ) -> str:
-    """Says that image and label map differ in size, or returns ""."""
+    """Explains that image and label map differ in size, or returns ""."""
     if image_size == map_size:
         return ""
     return (
         f"{pair.image_path} is {image_size[0]}x{image_size[1]} pixels but its "
         f"label map {pair.label_map_paths[0]} is {map_size[0]}x{map_size[1]}; "
-        "they must be of one size."
+        "they must have the same size."
     )
 
 
-def _check_other_sizes(
+def _check_same_sizes(
     pair: pairs.Pair, sizes: Sequence[tuple[int, int]]
 ) -> None:
-    """Refuses label maps of one image that differ in size."""
+    """Checks that the label maps of an image have the same size.
+
+    Raises:
+      config.UserError: they differ.
+    """
     for path, size in zip(pair.label_map_paths, sizes, strict=True):
         if size != sizes[0]:
             raise config.UserError(
                 f"{path} is {size[0]}x{size[1]} pixels but "
                 f"{pair.label_map_paths[0]} is {sizes[0][0]}x{sizes[0][1]}; "
-                "the label maps of an image must be of one size."
+                "the label maps of an image must have the same size."
             )
 
 
@@ -118,17 +122,16 @@ def read_label_file(
     path: str | os.PathLike,
     labels: labels_lib.Labels = labels_lib.LESION,
 ) -> np.ndarray:
-    """Reads a label map.
+    """Reads a label map from a file.
 
-    For one label the image holds 0 and one other value, whichever; one
-    value alone is an empty (0) or a full map. For k labels it holds the
-    label's number, 0 to k, where 0 is no label. `labels.marks` can say
-    otherwise. A palette map is read by its colors if all of them are gray,
-    else by its palette numbers. What is transparent counts as 0.
+    For one label the file holds 0 and any one other value; a single value means
+    an empty (0) or a full map. For k labels it holds their numbers, 1 to k, and
+    0 for background. `labels.marks` overrides both. A palette image is read by
+    its colors if all of them are gray, else by its palette indices. Transparent
+    pixels count as 0.
 
     Returns:
-      uint8 [height, width, labels.count] in {0, 1}; the last axis is one
-      map for each label 1 to k.
+      uint8 [height, width, labels.count] in {0, 1}.
 
     Raises:
       config.UserError: as for `read_image`, or other values than these.
@@ -154,11 +157,11 @@ def read_label_file(
 def read_label_values(
     path: str | os.PathLike, *, by_color: bool = False
 ) -> np.ndarray:
-    """Reads what a label map holds, before it is taken for labels.
+    """Reads the values in a label map's file, before they become labels.
 
     Args:
       path: of the image.
-      by_color: gives colors, 0xRRGGBB, instead of values.
+      by_color: return colors, 0xRRGGBB, instead of values.
 
     Returns:
       int32 [height, width].
@@ -176,7 +179,7 @@ def read_label_values(
 
 
 def name_values(values: np.ndarray, *, by_color: bool) -> list[str]:
-    """Names the values, or colors, in a label map, each once, in order."""
+    """Lists the distinct values, or colors, in a label map, sorted."""
     found = np.unique(values).tolist()
     return [f"#{value:06x}" if by_color else str(value) for value in found]
 
@@ -184,18 +187,18 @@ def name_values(values: np.ndarray, *, by_color: bool) -> list[str]:
 def _wrong_values(
     path: str | os.PathLike, values: np.ndarray, labels: labels_lib.Labels
 ) -> config.UserError:
-    """Says which values a label map holds and how to save it instead."""
+    """Explains which values a label map holds and how to fix it."""
     if labels.marks:
         marks = np.array([mark for mark, _ in labels.marks])
-        # Those that are not named alone: an image may hold thousands.
+        # Only those without a name: an image may hold thousands of values.
         values = values[~np.isin(values, marks)]
         named = _some(name_values(marks, by_color=labels.by_color))
-        wanted = f"{labels_lib.FILE_NAME} names {named} alone"
-        remedy = "name it there, or null for background"
+        wanted = f"{labels_lib.FILE_NAME} names only {named}"
+        remedy = "name them there, as null for background"
     elif labels.count == 1:
-        wanted = "a label map for one label must be two-valued"
+        wanted = "a label map of one label must be two-valued"
         remedy = (
-            "save it as PNG with 0 and 255, or give --num_labels if these are "
+            "save it as PNG with 0 and 255, or pass --num_labels if these are "
             "several labels"
         )
     else:
@@ -209,10 +212,10 @@ def _wrong_values(
 
 
 def _some(names: list[str]) -> str:
-    """Lists the first names and counts the rest."""
-    shown = ", ".join(names[:SHOWN_VALUES])
-    if len(names) > SHOWN_VALUES:
-        shown += f" and {len(names) - SHOWN_VALUES} more"
+    """Joins the first names and counts the rest."""
+    shown = ", ".join(names[:_SHOWN_VALUES])
+    if len(names) > _SHOWN_VALUES:
+        shown += f" and {len(names) - _SHOWN_VALUES} more"
     return shown
 
 
@@ -221,15 +224,15 @@ def _label_values(path: str | os.PathLike, image: Image.Image) -> np.ndarray:
     if image.mode in ("1", "L") or image.mode.startswith("I"):
         return np.asarray(image).astype(np.int32)
     if image.mode == "P":
-        palette = np.reshape(image.getpalette("RGB"), (-1, 3))
+        palette = np.array(image.getpalette("RGB")).reshape(-1, 3)
         if np.any(palette != palette[:, :1]):
             return np.asarray(image).astype(np.int32)
     rgb = np.asarray(images.blend_over(image, "black")).astype(np.int32)
     if np.any(rgb != rgb[:, :, :1]):
         found = name_values(rgb @ _COLOR_CODE, by_color=True)
         raise config.UserError(
-            f"{path} holds the colors {_some(found)}; say in a "
-            f"{labels_lib.FILE_NAME} which label each color is, or save it as "
-            "PNG with the numbers of the labels."
+            f"{path} holds the colors {_some(found)}; name the label of each "
+            f"color in a {labels_lib.FILE_NAME}, or save it as PNG with the "
+            "numbers of the labels."
         )
     return rgb[:, :, 0]

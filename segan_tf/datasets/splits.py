@@ -1,4 +1,4 @@
-"""Splits the pairs into training, validation and test, and keeps the split."""
+"""Splits pairs into training, validation and test, and records the split."""
 
 import collections
 import dataclasses
@@ -11,24 +11,23 @@ import numpy as np
 from segan_tf import config, files, records
 from segan_tf.datasets import groups, pairs
 
-TEST_SHARE = 4  # one pair in so many; reference, Data: 500 of the 2000
-VALIDATION_SHARE = 10  # one in so many of the rest; the reference has none
+TEST_SHARE = 4  # one pair in so many; the paper, Data: 500 of the 2000
+VALIDATION_SHARE = 10  # one in so many of the rest; the paper has none
 
 FILE_NAME = "splits.json"
-# How many unknown ids an error names.
-SHOWN_IDS = 5
+_SHOWN_IDS = 5  # in an error
 
 
 @dataclasses.dataclass(frozen=True)
 class Splits:
-    """The pairs of each split, in the order of their ids.
+    """The pairs of each split, sorted by id.
 
     Attributes:
-      train: what the segmentor learns from.
-      validation: what the best epoch is chosen on; may be empty.
-      test: what the final figures are measured on; may be empty.
-      unused: pairs of no split: an official test split beside a list of
-        other test ids, or files that came after the split was made.
+      train: the segmentor is trained on them.
+      validation: the best epoch is chosen on them; may be empty.
+      test: the final scores are measured on them; may be empty.
+      unused: pairs of no split: official test pairs that a list of test ids
+        leaves out, or files that were added after the split was made.
     """
 
     train: tuple[pairs.Pair, ...]
@@ -55,79 +54,72 @@ def make_splits(
 ) -> Splits:
     """Splits the pairs.
 
-    The test split is the ids in `test_list`; without one the official test
-    split; without that `num_test` pairs drawn with `split_seed`. The
-    validation split is the official one; without one `num_validation` pairs
-    drawn from what is left for training. A draw depends on the ids and the
-    seed alone, and the draw for validation leaves the one for test as it is.
-    With groups, whole groups are drawn until there are as many pairs.
+    The test split is the ids in `test_list`, else the official test split,
+    else `num_test` pairs drawn with `split_seed`. The validation split is the
+    official one, else `num_validation` pairs drawn from the others. A draw
+    depends on the ids and the seed alone, and the draw for validation does not
+    change the one for testing. With groups, whole groups are drawn until there
+    are enough pairs.
 
     Args:
       all_pairs: as found, with official splits where there are any.
-      num_test: None draws a quarter (the reference's share), 0 none.
+      num_test: None draws a quarter (as in the paper), 0 none.
       num_validation: None draws a tenth, 0 none.
       split_seed: 0 or more.
-      test_list: a file with one id on each line; lines that start with #
-        and what follows a blank and a # are comments.
+      test_list: a file with one id on each line. Lines that start with #, and
+        what follows a blank and a #, are comments.
       group_list: a CSV file with the columns id and group, such as a patient.
 
     Raises:
       config.UserError: a file cannot be read or names an unknown id, a
-        number is larger than there are pairs, a group stands in two
-        splits, or nothing is left to train on.
+        number is larger than there are pairs, a group is in two splits, or
+        nothing is left to train on.
     """
     if split_seed < 0:
         raise config.UserError(
             f"--split_seed ({split_seed}) must be 0 or more."
         )
-    free = {pair.id for pair in all_pairs}
+    known = {pair.id for pair in all_pairs}
     group_of = (
-        groups.read_groups(group_list, free)
+        groups.read_groups(group_list, known)
         if group_list
-        else {i: i for i in free}
+        else {i: i for i in known}
     )
-    official_test = [p.id for p in all_pairs if p.split == "test"]
-    official_validation = [p.id for p in all_pairs if p.split == "validation"]
+    test = [p.id for p in all_pairs if p.split == "test"]
+    validation = [p.id for p in all_pairs if p.split == "validation"]
     unused: list[str] = []
     if test_list:
-        test = _read_test_list(test_list, known=free)
-        unused = sorted(set(official_test) - set(test))
-    else:
-        test = official_test
-    validation = sorted(set(official_validation) - set(test))
-    pool = sorted(free - {*test, *unused, *validation})
-    # Two streams of one seed: either draw can change without the other.
+        listed = _read_test_list(test_list, known=known)
+        unused = sorted(set(test) - set(listed))
+        test = listed
+        validation = sorted(set(validation) - set(listed))
+    pool = sorted(known - {*test, *unused, *validation})
+    # Two streams of one seed, so that neither draw changes the other.
     if not test:
-        rng = np.random.default_rng([split_seed, 0])
         test = _draw(
             pool,
-            num_test,
-            TEST_SHARE,
+            _count("--num_test", num_test, pool, TEST_SHARE),
             group_of=group_of,
-            rng=rng,
-            flag="--num_test",
+            rng=np.random.default_rng([split_seed, 0]),
         )
         pool = sorted(set(pool) - set(test))
     if not validation:
-        rng = np.random.default_rng([split_seed, 1])
         validation = _draw(
             pool,
-            num_validation,
-            VALIDATION_SHARE,
+            _count("--num_validation", num_validation, pool, VALIDATION_SHARE),
             group_of=group_of,
-            rng=rng,
-            flag="--num_validation",
+            rng=np.random.default_rng([split_seed, 1]),
         )
         pool = sorted(set(pool) - set(validation))
     if not pool:
         raise config.UserError(
-            f"No pair is left to train on: of {len(free)} pairs {len(test)} "
+            f"No pair is left to train on: of {len(known)} pairs {len(test)} "
             f"are for testing and {len(validation)} for validation; give more "
             "pairs or a smaller --num_test, --num_validation or --test_list."
         )
-    names = {"train": pool, "validation": validation, "test": test}
-    groups.check_divided_groups(names, group_of, group_list)
-    return splits_from_ids(all_pairs, {**names, "unused": unused})
+    ids = {"train": pool, "validation": validation, "test": test}
+    groups.check_undivided(ids, group_of, path=group_list)
+    return splits_from_ids(all_pairs, {**ids, "unused": unused})
 
 
 def splits_from_ids(
@@ -135,10 +127,10 @@ def splits_from_ids(
 ) -> Splits:
     """Rebuilds the splits of an earlier run from their ids.
 
-    Pairs that the ids do not name are `unused`.
+    Pairs without a split are `unused`.
 
     Raises:
-      config.UserError: a pair is missing, or stands in two splits.
+      config.UserError: a pair is missing, or is in two splits.
     """
     known = {pair.id: pair for pair in all_pairs}
     named = [name for names in ids.values() for name in names]
@@ -152,8 +144,8 @@ def splits_from_ids(
     twice = sorted(name for name, count in counts.items() if count > 1)
     if twice:
         raise config.UserError(
-            f"{FILE_NAME} names {_some(twice)} more than once; each pair "
-            "belongs to one split."
+            f"{FILE_NAME} names {_some(twice)} more than once; keep each id "
+            "in one split."
         )
     later = set(known) - set(named)
     ids = {**ids, "unused": [*ids.get("unused", ()), *later]}
@@ -166,10 +158,10 @@ def splits_from_ids(
 
 
 def write_splits(splits: Splits, directory: str) -> None:
-    """Writes the ids of each split to `splits.json`, whole or not at all.
+    """Writes the ids of each split to splits.json in a folder.
 
     Raises:
-      config.UserError: the folder cannot be written.
+      config.UserError: the file cannot be written.
     """
     path = os.path.join(directory, FILE_NAME)
     with files.reported_write_errors(path):
@@ -180,7 +172,7 @@ def read_split_ids(directory: str) -> dict[str, list[str]]:
     """Reads the ids of each split that `write_splits` wrote.
 
     Raises:
-      config.UserError: the file is missing or not as it was written.
+      config.UserError: the file is missing or damaged.
     """
     path = os.path.join(directory, FILE_NAME)
     try:
@@ -207,7 +199,6 @@ def read_split_ids(directory: str) -> dict[str, list[str]]:
 
 
 def _not_a_split(path: str) -> config.UserError:
-    """Says that a file does not hold the ids of splits."""
     return config.UserError(
         f"{path} does not hold lists of ids; restore it or start a new "
         "--model_dir."
@@ -215,9 +206,9 @@ def _not_a_split(path: str) -> config.UserError:
 
 
 def _read_test_list(path: str, *, known: Set[str]) -> list[str]:
-    """Reads the ids of a list and makes sure that each has its pair."""
+    """Reads the ids of a list and checks that each has its pair."""
     try:
-        # "utf-8-sig": Windows editors put a byte-order mark in front.
+        # "utf-8-sig": Windows editors start a file with a byte-order mark.
         with open(path, encoding="utf-8-sig") as stream:
             lines = stream.read().splitlines()
     except OSError as error:
@@ -227,12 +218,12 @@ def _read_test_list(path: str, *, known: Set[str]) -> list[str]:
         ) from error
     except UnicodeDecodeError as error:
         raise config.UserError(
-            f"--test_list ({path}) is not a text file; give one id a line."
+            f"--test_list ({path}) is not a text file; give one id per line."
         ) from error
     ids = {re.split(r"(?:^|\s)#", line)[0].strip() for line in lines} - {""}
     if not ids:
         raise config.UserError(
-            f"--test_list ({path}) names no id; give one id a line."
+            f"--test_list ({path}) names no id; give one id per line."
         )
     missing = sorted(ids - known)
     if missing:
@@ -245,38 +236,41 @@ def _read_test_list(path: str, *, known: Set[str]) -> list[str]:
 
 
 def _some(ids: Sequence[str]) -> str:
-    """Counts ids and names the first of them."""
-    names = ", ".join(ids[:SHOWN_IDS])
-    if len(ids) > SHOWN_IDS:
+    """Counts ids and lists the first of them."""
+    names = ", ".join(ids[:_SHOWN_IDS])
+    if len(ids) > _SHOWN_IDS:
         names += ", ..."
     return f"{len(ids)} id{'s' if len(ids) > 1 else ''} ({names})"
 
 
+def _count(
+    flag: str, given: int | None, pool: Sequence[str], share: int
+) -> int:
+    """Returns how many ids of a pool to draw: 1/share of it by default."""
+    if given is None:
+        # At least one, so that a handful of pairs has every split too.
+        return max(1, len(pool) // share) if len(pool) > 1 else 0
+    if not 0 <= given < max(1, len(pool)):
+        raise config.UserError(
+            f"{flag} ({given}) must be 0 or more and smaller than the "
+            f"{len(pool)} pairs it is drawn from."
+        )
+    return given
+
+
 def _draw(
     pool: Sequence[str],
-    count: int | None,
-    share: int,
+    count: int,
     *,
     group_of: Mapping[str, str],
     rng: np.random.Generator,
-    flag: str,
 ) -> list[str]:
-    """Draws `count` ids from a sorted pool, or 1/share of it if None.
-
-    Whole groups are drawn, so that there may be some ids more.
-    """
-    if count is None:
-        # At least one, so that a handful of pairs has every split too.
-        count = max(1, len(pool) // share) if len(pool) > 1 else 0
-    elif not 0 <= count < max(1, len(pool)):
-        raise config.UserError(
-            f"{flag} ({count}) must be 0 or more and smaller than the "
-            f"{len(pool)} pairs it is drawn from."
-        )
+    """Draws whole groups of a sorted pool until there are `count` ids."""
     members = collections.defaultdict(list)
     for name in pool:
         members[group_of[name]].append(name)
-    in_order, drawn = sorted(members), []
+    in_order = sorted(members)
+    drawn: list[str] = []
     for place in rng.permutation(len(in_order)):
         if len(drawn) >= count:
             break

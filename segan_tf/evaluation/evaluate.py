@@ -59,7 +59,7 @@ def evaluate(config: Config, *, command: Sequence[str] = ()) -> Evaluation:
     if not alone:
         config = run_dir.merge(run_dir.read_flags(config.model_dir), config)
     labels = loading.load_labels(config)
-    divided = loading.find_splits(config, labels, split_again=split_again)
+    divided = loading.load_run_splits(config, labels, split_again=split_again)
     chosen = loading.choose_pairs(config, divided)
     if split_again:
         _warn_of_trained_ids(config, chosen)
@@ -130,7 +130,7 @@ def _score_all(
         except UserError as error:
             problems[pair.id] = str(error)
     loading.report_problems(config, list(problems.values()), say=console.say)
-    loading.check_nothing(config, scored)
+    loading.check_not_empty(config, scored)
     return scored, list(problems)
 
 

@@ -59,9 +59,9 @@ def check(folder, **options):
 
 def test_good_pairs_have_no_problems(folder):
     report = check(folder)
-    assert checks.cheap_problems(find(folder)) == {}
-    assert (report.problems, report.warnings, report.copies) == ({}, {}, ())
-    assert not report.refuses_training
+    assert checks.find_header_problems(find(folder)) == {}
+    assert (report.problems, report.warnings, report.near_duplicates) == ({}, {}, ())
+    assert not report.blocks_training
     assert report.counts == {"train": 2, "validation": 1, "test": 1}
     assert report.sizes == ((64, 48),) * 4
     # The rectangle has half the width and half the height.
@@ -74,10 +74,10 @@ def test_summary_tells_counts_sizes_and_shares(folder):
     assert check(folder).summary().splitlines() == [
         f"4 pairs in {folder / 'images'}: 2 train, 1 validation, 1 test",
         "image size: smallest 64x48, median 64x48, largest 128x96",
-        "share of the image marked: least 25.0%, median 25.0%, most 25.0%, "
+        "share of the image marked: minimum 25.0%, median 25.0%, maximum 25.0%, "
         "mean 25.0%",
         "values in the label maps: 0, 255",
-        "near-duplicates within one split: 0",
+        "near duplicates within one split: 0",
         "training can use these pairs",
     ]
 
@@ -92,7 +92,7 @@ def test_summary_tells_counts_sizes_and_shares(folder):
 def test_unreadable_header_is_found_cheaply(folder, name, content, message):
     (folder / name).write_bytes(content)
     for problems in (
-        checks.cheap_problems(find(folder)),
+        checks.find_header_problems(find(folder)),
         check(folder).problems,
     ):
         assert list(problems) == ["b"]
@@ -103,7 +103,7 @@ def test_unreadable_header_is_found_cheaply(folder, name, content, message):
 def test_both_bad_files_of_a_pair_are_named(folder):
     (folder / "images/b.png").write_bytes(b"")
     (folder / "masks/b.png").write_bytes(b"")
-    problems = checks.cheap_problems(find(folder))
+    problems = checks.find_header_problems(find(folder))
     assert str(folder / "images/b.png") in problems["b"]
     assert str(folder / "masks/b.png") in problems["b"]
     assert "\n" not in problems["b"]
@@ -113,7 +113,7 @@ def test_different_sizes_are_found_cheaply(folder):
     draw_label_map(folder / "masks" / "c.png", size=(48, 64))
     message = r"c.png is 64x48 pixels but its label map .*c.png is 48x64"
     for problems in (
-        checks.cheap_problems(find(folder)),
+        checks.find_header_problems(find(folder)),
         check(folder).problems,
     ):
         assert list(problems) == ["c"]
@@ -127,13 +127,13 @@ def test_size_is_compared_as_the_picture_stands_upright(folder):
         image.rotate(90, expand=True).save(
             folder / "images" / "c.png", exif=exif
         )
-    assert checks.cheap_problems(find(folder)) == {}
+    assert checks.find_header_problems(find(folder)) == {}
     assert not check(folder).problems
 
 
 def test_tiny_picture_is_found_cheaply(folder):
     draw_image(folder / "images" / "a.png", 0, size=(1, 1))
-    problems = checks.cheap_problems(find(folder))
+    problems = checks.find_header_problems(find(folder))
     assert "1x1 pixels; an image needs at least 16" in problems["a"]
 
 
@@ -141,12 +141,12 @@ def test_truncated_picture_is_found_by_reading(folder):
     path = folder / "images" / "d.png"
     path.write_bytes(path.read_bytes()[:-2000])
     report = check(folder)
-    assert checks.cheap_problems(find(folder)) == {}
+    assert checks.find_header_problems(find(folder)) == {}
     assert list(report.problems) == ["d"]
     assert "damaged or truncated" in report.problems["d"]
-    assert report.refuses_training
+    assert report.blocks_training
     assert str(path) in report.summary()
-    assert "training refuses" in report.summary()
+    assert "training would end with an error" in report.summary()
 
 
 def test_label_map_of_three_values_is_a_problem(folder):
@@ -156,7 +156,7 @@ def test_label_map_of_three_values_is_a_problem(folder):
         label_map.save(folder / "masks" / "a.png")
     report = check(folder)
     assert "holds the values 0, 100, 255" in report.problems["a"]
-    assert report.refuses_training
+    assert report.blocks_training
 
 
 def test_index_maps_are_checked_with_their_number_of_labels(folder):
@@ -186,7 +186,7 @@ def test_each_label_is_described_and_missed_where_a_split_has_none(folder):
         "  y: in none of the 1 pairs for validation",
         "  y: in none of the 1 pairs for test",
     ]
-    assert not report.refuses_training
+    assert not report.blocks_training
 
 
 @pytest.mark.parametrize(
@@ -194,7 +194,7 @@ def test_each_label_is_described_and_missed_where_a_split_has_none(folder):
     [
         (0, 0, "is empty, it marks nothing"),
         (255, 255, "is full, it marks the whole image"),
-        (0, 255, "may be inverted, it marks 100% of the frame"),
+        (0, 255, "may be inverted, it marks 100% of the border"),
     ],
 )
 def test_odd_label_map_is_a_warning_only(folder, inside, outside, message):
@@ -203,7 +203,7 @@ def test_odd_label_map_is_a_warning_only(folder, inside, outside, message):
     assert list(report.warnings) == ["b"]
     assert message in report.warnings["b"]
     assert report.warnings["b"] in report.summary()
-    assert not report.refuses_training
+    assert not report.blocks_training
 
 
 def test_large_lesion_that_touches_the_frame_is_not_called_inverted(folder):
@@ -220,7 +220,7 @@ def test_near_duplicate_across_splits_is_a_leak(folder):
     (leak,) = report.leaks
     assert (leak.ids, leak.splits) == (("a", "d"), ("train", "test"))
     assert "a (train) and d (test), similarity 1.00" in report.summary()
-    assert not report.refuses_training
+    assert not report.blocks_training
 
 
 def test_near_duplicate_within_a_split_is_counted(folder):
@@ -228,12 +228,12 @@ def test_near_duplicate_within_a_split_is_counted(folder):
         image.save(folder / "images" / "b.png")
     report = check(folder)
     assert report.leaks == ()
-    assert "near-duplicates within one split: 1" in report.summary()
+    assert "near duplicates within one split: 1" in report.summary()
 
 
 def test_files_without_partner_refuse_training(folder):
     report = check(folder, unmatched=("image without label map: e.png",))
-    assert report.refuses_training
+    assert report.blocks_training
     assert "image without label map: e.png" in report.summary()
 
 
@@ -245,7 +245,7 @@ def test_unused_pairs_are_counted_but_not_read(folder):
     )
     assert report.counts["unused"] == 1
     assert "1 unused" in report.summary()
-    assert not report.refuses_training
+    assert not report.blocks_training
 
 
 def test_progress_sees_every_pair(folder):

@@ -58,7 +58,7 @@ def test_test_list_that_divides_a_group_is_refused(tmp_path):
     listed.write_text("p0\np1\n")
     with pytest.raises(
         config.UserError,
-        match=r"groups.csv\): g0 stands in the (train|validation) and the test",
+        match=r"groups.csv\): g0 is in the (train|validation) and the test",
     ):
         divide(group_list=patients(tmp_path), test_list=str(listed))
 

@@ -118,7 +118,7 @@ def test_two_values_without_zero_are_refused(tmp_path):
 def test_colored_label_map_is_refused(tmp_path):
     path = save(tmp_path / "a.png", halves("RGB", BLACK, (255, 0, 16)))
     with pytest.raises(
-        config.UserError, match="colors #000000, #ff0010; say in a labels.json"
+        config.UserError, match="colors #000000, #ff0010; name the label of"
     ):
         label_maps.read_label_file(path)
 
@@ -169,7 +169,7 @@ def test_value_that_labels_json_does_not_name_is_refused(tmp_path):
     labels = labels_lib.Labels(("x",), marks=((0, 0), (1, 1)))
     with pytest.raises(
         config.UserError,
-        match=r"a\.png holds the values 4; labels.json names 0, 1 alone",
+        match=r"a\.png holds the values 4; labels.json names only 0, 1",
     ):
         label_maps.read_label_file(path, labels)
 
@@ -193,8 +193,8 @@ def test_color_that_labels_json_does_not_name_is_refused(tmp_path):
     )
     with pytest.raises(
         config.UserError,
-        match="holds the colors #00ff00; labels.json names #000000, #ff0000 "
-        "alone",
+        match="holds the colors #00ff00; labels.json names only #000000, "
+        "#ff0000",
     ):
         label_maps.read_label_file(path, labels)
 

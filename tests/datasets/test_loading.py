@@ -57,7 +57,7 @@ def ids(split):
 def test_lesions_are_drawn_when_no_folder_is_given(tmp_path):
     run = make_run(tmp_path, num_drawn=8)
 
-    found = loading.find(run, progress=console.no_bar)
+    found = loading.find_pairs(run, progress=console.no_bar)
 
     assert found.problems == ()
     assert ids(found.pairs) == [f"drawn_{i:04d}" for i in range(8)]
@@ -74,7 +74,7 @@ def test_lesions_are_drawn_once(tmp_path):
         return items
 
     for _ in range(2):
-        loading.find(run, progress=count_bars)
+        loading.find_pairs(run, progress=count_bars)
 
     assert len(bars) == 1
 
@@ -82,7 +82,7 @@ def test_lesions_are_drawn_once(tmp_path):
 def test_another_split_seed_draws_other_lesions(tmp_path):
     def first_picture(seed):
         run = make_run(tmp_path, num_drawn=8, split_seed=seed)
-        found = loading.find(run, progress=console.no_bar)
+        found = loading.find_pairs(run, progress=console.no_bar)
         return pathlib.Path(found.pairs[0].image_path).read_bytes()
 
     assert first_picture(0) != first_picture(1)
@@ -120,7 +120,7 @@ def test_data_dir_takes_every_layout(tmp_path, layout):
     draw_pair(image, label_map, 0)
     run = make_run(tmp_path, data_dir=str(tmp_path / "data"))
 
-    (pair,) = loading.find(run, progress=console.no_bar).pairs
+    (pair,) = loading.find_pairs(run, progress=console.no_bar).pairs
 
     assert (pair.image_path, *pair.label_map_paths) == (
         str(image),
@@ -137,7 +137,7 @@ def test_image_dir_and_label_map_dir_take_any_two_folders(tmp_path):
         label_map_dir=str(tmp_path / "truth"),
     )
 
-    (pair,) = loading.find(run, progress=console.no_bar).pairs
+    (pair,) = loading.find_pairs(run, progress=console.no_bar).pairs
 
     assert pair.image_path == str(tmp_path / "photos" / "a.jpg")
     assert pair.label_map_paths == (str(tmp_path / "truth" / "a.png"),)
@@ -187,7 +187,7 @@ def test_every_bad_file_is_named_in_one_error(bad_folder, tmp_path):
         load_splits(run)
 
     message = str(caught.value)
-    assert "4 files cannot be used; mend them, or go on" in message
+    assert "4 files cannot be used; fix them, or pass" in message
     assert "--skip_bad_pairs" in message
     for problem in PROBLEMS:
         assert problem.format(bad_folder) in message
@@ -202,7 +202,7 @@ def test_skipping_goes_on_without_the_bad_pairs_and_tells(bad_folder, tmp_path):
     used = splits.train + splits.validation + splits.test
     assert sorted(ids(used)) == ["p0", "p5", "p6", "p7", "p8", "p9"]
     (told,) = said
-    assert "going on without 4 files" in told
+    assert "continuing without 4 files" in told
     for problem in PROBLEMS:
         assert problem.format(bad_folder) in told
 
@@ -216,7 +216,7 @@ def test_good_pairs_are_taken_without_a_word(folder, tmp_path):
 def test_one_bad_file_is_told_as_one(folder, tmp_path):
     (folder / "label_maps" / "p1.png").unlink()
     run = make_run(tmp_path, data_dir=str(folder))
-    message = r"1 file cannot be used; mend it, .*\n  image without .*p1\.jpg$"
+    message = r"1 file cannot be used; fix it, .*\n  image without .*p1\.jpg$"
     with pytest.raises(config.UserError, match=message):
         load_splits(run)
 
@@ -235,3 +235,22 @@ def test_more_than_fifty_bad_files_are_counted(tmp_path, skip):
     assert "53 files" in first
     assert lines[:50] == [f"  problem {i}" for i in range(50)]
     assert lines[50:] == ["  and 3 more; --mode=check names all"]
+
+
+@pytest.mark.parametrize(
+    ("settings", "source"),
+    [
+        ({"label_names": "lesion,hair"}, r"--label_names \(lesion, hair\)"),
+        ({"num_labels": 4}, r"the drawn lesions \(lesion, hair, ruler mark\)"),
+    ],
+)
+def test_number_of_labels_must_be_that_of_their_names(settings, source):
+    message = rf"--num_labels \(\d\) differs from the \d labels of {source}"
+    with pytest.raises(config.UserError, match=message):
+        loading.load_labels(config.Config(**settings))
+
+
+def test_labels_json_in_data_dir_names_the_labels(folder, tmp_path):
+    (folder / "labels.json").write_text('{"1": "nevus", "2": "hair"}')
+    settings = make_run(tmp_path, data_dir=str(folder), num_labels=2)
+    assert loading.load_labels(settings).names == ("nevus", "hair")

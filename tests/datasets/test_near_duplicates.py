@@ -57,13 +57,13 @@ def test_changed_copy_is_found(change):
 def test_alike_lesions_pass_the_hash_and_fail_the_detail():
     pictures = [draw_photograph(seed) for seed in range(4)]
     thumbnails = [near_duplicates.make_thumbnail(image) for image in pictures]
-    assert len(list(near_duplicates._alike(thumbnails))) == 4 * 3 / 2
+    assert len(list(near_duplicates.propose(thumbnails))) == 4 * 3 / 2
     assert near_duplicates.find_near_duplicates(thumbnails) == []
 
 
 def test_hash_proposes_no_other_composition():
     dark_spot = near_duplicates.make_thumbnail(draw_photograph(0))
-    assert list(near_duplicates._alike([dark_spot, 255 - dark_spot])) == []
+    assert list(near_duplicates.propose([dark_spot, 255 - dark_spot])) == []
 
 
 def test_identical_pictures_have_similarity_one():
@@ -73,7 +73,7 @@ def test_identical_pictures_have_similarity_one():
 
 
 def test_blocks_of_rows_miss_no_pair(monkeypatch):
-    monkeypatch.setattr(near_duplicates, "ROWS_AT_ONCE", 2)
+    monkeypatch.setattr(near_duplicates, "ROWS_PER_BLOCK", 2)
     first, second = draw_photograph(0), draw_photograph(1)
     assert find(first, second, first, second, first) == [
         (0, 2),

@@ -159,7 +159,7 @@ def test_a_damaged_pair_is_named_and_can_be_skipped(
     assert "new_5.jpg is damaged" in refused.err
     assert not (run_copy / "evaluation_all").exists()
     out, results = run_evaluation(*given, "--skip_bad_pairs")
-    assert "going on without 2 files" in out
+    assert "continuing without 2 files" in out
     assert sorted(results["run"]["unreadable"]) == ["new_2", "new_5"]
     assert results["image_count"] == 8 - 2
 

@@ -97,7 +97,7 @@ def test_truncated_pictures_are_skipped_when_told(truncated_folder, tmp_path):
     records = open_split(config, said.append)
 
     assert records.count == 10 - 2
-    assert "going on without 2 files" in said[0]
+    assert "continuing without 2 files" in said[0]
     assert "p5.jpg is damaged or truncated" in said[0]
 
 
