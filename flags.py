@@ -1,7 +1,10 @@
 """One absl flag for each setting of segan_tf/config.py, with its help."""
 
 import dataclasses
+import os
+import sys
 import typing
+from collections.abc import Sequence
 
 from absl import flags
 
@@ -30,9 +33,29 @@ def given() -> config.Config:
     )
 
 
-def old_names() -> list[str]:
-    """Says of each flag given by its old name, or value, what it is now."""
-    notes = [
+def in_flagfile(argv: Sequence[str]) -> set[str]:
+    """Names the settings that a flagfile gives and the command does not."""
+    named = {arg.lstrip("-").partition("=")[0] for arg in argv[1:]}
+    return {
+        name
+        for name in FLAGS
+        if not named & {name, f"no{name}", *_old_names_of(name)}
+    }
+
+
+def _old_names_of(name: str) -> list[str]:
+    old = [o for o, new in config.RENAMED_SETTINGS.items() if new == name]
+    return [*old, *(f"no{o}" for o in old)]
+
+
+def notes(given: config.Config, used: config.Config) -> list[str]:
+    """Tells the user of old names and of settings that have no effect.
+
+    Args:
+      given: the configuration that the flags make.
+      used: the same without what has no effect.
+    """
+    lines = [
         f"--{old} is now --{new}"
         for old, new in config.RENAMED_SETTINGS.items()
         if FLAGS[old].present
@@ -40,8 +63,12 @@ def old_names() -> list[str]:
     for name, values in config.RENAMED_VALUES.items():
         if FLAGS[name].value in values:
             old = FLAGS[name].value
-            notes.append(f"--{name}={old} is now --{name}={values[old]}")
-    return notes
+            lines.append(f"--{name}={old} is now --{name}={values[old]}")
+    idle = sorted(given.given - used.given)
+    if idle:
+        listed = ", ".join(f"--{name}" for name in idle)
+        lines.append(f"of the flagfile, these have no effect here: {listed}")
+    return lines
 
 
 def _define(field: dataclasses.Field) -> None:
@@ -83,11 +110,18 @@ def _define_all() -> dict[str, tuple[str, ...]]:
 GROUPS = _define_all()
 
 
+def program() -> str:
+    """Names the program as the user started it."""
+    name = os.path.basename(sys.argv[0])
+    return name if name == "segan-tf" else "python main.py"
+
+
 def help_text() -> str:
     """Describes every flag, by section."""
     lines = [
-        f"usage: python main.py --mode={'|'.join(config.MODES)} [--flag=value]",
-        "--flagfile=FILE reads flags from a file, one per line.",
+        f"usage: {program()} --mode={'|'.join(config.MODES)} [--flag=value]",
+        "--flagfile=FILE reads flags from a file, one per line, such as",
+        "configs/lite0.flags; a flag that comes later overrides it.",
     ]
     for group, names in GROUPS.items():
         lines.append(f"\n{group}")

@@ -2,19 +2,18 @@
 
 import sys
 
+import segan_tf
+from segan_tf import errors
+
 try:
     from absl import app, logging
     from absl import flags as absl_flags
 
     import flags
-    import segan_tf
     from segan_tf import config_checks, console, startup
     from segan_tf.config import MODES, Config, UserError
 except ModuleNotFoundError as error:
-    sys.exit(
-        f"error: the package {error.name} is missing; install the requirements "
-        "first: python -m pip install -r requirements.txt"
-    )
+    sys.exit(f"error: {errors.message(error)}")
 
 FLAGS = flags.FLAGS
 
@@ -34,8 +33,8 @@ def train(config: Config) -> int:
             f"trained to step {summary['last_step']} in "
             f"{summary['train_seconds'] / 60:.1f} min, "
             f"{summary['images_per_second']} images/s, at most "
-            f"{summary['peak_memory_gb']} GB of memory\nnext: python main.py "
-            f"--mode=evaluate --model_dir={config.model_dir}"
+            f"{summary['peak_memory_gb']} GB of memory\nnext: "
+            f"{flags.program()} --mode=evaluate --model_dir={config.model_dir}"
         )
     return 0
 
@@ -60,11 +59,6 @@ def export(config: Config) -> int:
     """Writes SavedModel and TFLite models, each verified against Keras."""
     report = segan_tf.export(config)
     print(report.summary())
-    if report.page:
-        print(
-            f"{report.page}: serve it, for example with python -m http.server "
-            f"--directory {report.page}"
-        )
     for line in report.failures:
         print(f"error: {line}", file=sys.stderr)
     return 1 if report.failures else 0
@@ -76,23 +70,22 @@ RUN = {f.__name__: f for f in (check, train, evaluate, predict, export)}
 def main(argv: list[str]) -> int:
     """Runs one mode; a user's mistake is one line and exit status 1."""
     try:
-        if len(argv) > 1:
-            raise UserError(
-                f"{argv[1]!r} is not a flag; flags are --name=value."
-            )
+        if argv[1:]:
+            raise UserError(f"{argv[1]!r} is not a flag; give --name=value.")
         if FLAGS.mode is None:
+            modes = ", ".join(MODES)
             raise UserError(
-                f"--mode is missing; give one of {', '.join(MODES)}, or --help."
+                f"--mode is missing; give one of {modes}, or --help."
             )
-        for note in flags.old_names():
+        # Before TensorFlow, which takes seconds to start.
+        given = flags.given()
+        recipe = flags.in_flagfile(sys.argv)
+        config = config_checks.check_mode(given, FLAGS.mode, recipe=recipe)
+        for note in flags.notes(given, config):
             console.say(f"note: {note}")
-        # Before TensorFlow, which takes seconds to start: an impossible value
-        # is known at once.
-        config = flags.given()
-        config_checks.check_mode(config, FLAGS.mode)
         return RUN[FLAGS.mode](config)
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
+    except (UserError, ModuleNotFoundError) as error:
+        print(f"error: {errors.message(error)}", file=sys.stderr)
         return 1
 
 
@@ -102,8 +95,7 @@ def parse_flags(argv: list[str]) -> list[str]:
         return FLAGS(argv)
     except absl_flags.Error as error:
         reason = str(error).removeprefix("ERROR:: ")
-        print(f"error: {reason} (--help lists the flags)", file=sys.stderr)
-        sys.exit(1)
+        sys.exit(f"error: {reason} (--help lists the flags)")
 
 
 def run() -> None:

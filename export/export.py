@@ -26,7 +26,13 @@ class ParityReport:
         """Formats the record as a table for the terminal."""
         from .parity import table
 
-        return table.format_table(self.record)
+        text = table.format_table(self.record)
+        if self.page:
+            text += (
+                f"\n{self.page}: serve it, for example with python -m "
+                f"http.server --directory {self.page}"
+            )
+        return text
 
 
 def export(config: Config) -> ParityReport:

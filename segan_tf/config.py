@@ -542,7 +542,7 @@ RUN_FIELDS = names_that_fix("source", "split", "labels", "model", "weights")
 def renamed(settings: Mapping[str, Any]) -> dict[str, Any]:
     """Gives settings of an older version their present names and values."""
     now = {}
-    for name, value in settings.items():
+    for name, value in dict(settings).items():
         name = RENAMED_SETTINGS.get(name, name)
         if isinstance(value, str):
             value = RENAMED_VALUES.get(name, {}).get(value, value)

@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING
 
 from segan_tf.errors import UserError
@@ -30,56 +31,105 @@ def check(config: "Config") -> None:
     _check_folders(config)
 
 
-def check_mode(config: "Config", mode: str) -> None:
+def check_mode(
+    config: "Config", mode: str, *, recipe: Collection[str] = ()
+) -> "Config":
     """Checks that every given setting matters in a mode.
 
+    Args:
+      config: the settings.
+      mode: one of `config.MODES`.
+      recipe: settings that a flagfile gives. It may serve several modes, so
+        those of them that have no effect are left out instead.
+
+    Returns:
+      The configuration, whose ``given`` names only what has an effect.
+
     Raises:
-      UserError: one does not; names it.
+      UserError: another setting has no effect; names it.
     """
+    idle = idle_settings(config, mode)
+    for name, reason in idle.items():
+        if name not in recipe:
+            raise UserError(f"--{name} has no effect {reason}")
+    return config.with_given(config.given - set(idle))
+
+
+def idle_settings(config: "Config", mode: str) -> dict[str, str]:
+    """Finds the given settings that have no effect in a mode.
+
+    Returns:
+      The reason for each, as the end of a sentence with its remedy.
+    """
+    idle = {}
     for field in dataclasses.fields(config):
-        if field.name not in config.given:
-            continue
-        modes = field.metadata["modes"]
-        if mode not in modes:
-            raise UserError(
-                f"--{field.name} has no effect with --mode={mode}, only with "
-                f"{' or '.join(modes)}; leave it out."
+        if field.name in config.given:
+            reason = _idle_in_mode(field, mode) or _idle_beside(
+                config, field, mode
             )
-        for other, value in field.metadata["needs"].items():
-            if mode == "train" and getattr(config, other) != value:
-                raise UserError(
-                    f"--{field.name} has no effect with "
-                    f"{_shown(other, getattr(config, other))}; leave one out."
-                )
-    _check_idle_encoder_weights(config)
-    if "calibration_images" in config.given:
-        if "int8" not in config.quantizations:
-            raise UserError(
-                "--calibration_images has no effect without int8 in "
-                f"--quantizations ({','.join(config.quantizations)}); leave it "
-                "out."
-            )
+            if reason:
+                idle[field.name] = reason
+    return idle
 
 
-def _shown(name: str, value: object) -> str:
+def _idle_in_mode(field: dataclasses.Field, mode: str) -> str:
+    modes = field.metadata["modes"]
+    if mode in modes:
+        return ""
+    return f"with --mode={mode}, only with {' or '.join(modes)}; leave it out."
+
+
+def _idle_beside(config: "Config", field: dataclasses.Field, mode: str) -> str:
+    """Tells why a setting has no effect with the values of the others."""
+    for other, value in field.metadata["needs"].items():
+        # What is not given may still come from the run that is used.
+        known = mode in ("check", "train") or other in config.given
+        if known and getattr(config, other) != value:
+            return f"with {_shown(config, other)}; leave one out."
+    special = _SPECIAL_RULES.get(field.name)
+    return special(config) if special else ""
+
+
+def _shown(config: "Config", name: str) -> str:
+    value = getattr(config, name)
     if isinstance(value, bool):
         return f"--{name}" if value else f"--no{name}"
     return f"--{name}={value}"
 
 
-def _check_idle_encoder_weights(config: "Config") -> None:
-    if "encoder_weights" not in config.given:
-        return
+def _idle_encoder_weights(config: "Config") -> str:
     if not SEGMENTORS[config.segmentor].pretrained_encoder:
-        raise UserError(
-            "--encoder_weights has no effect with "
-            f"--segmentor={config.segmentor}; leave it out."
-        )
+        return f"with {_shown(config, 'segmentor')}; leave it out."
     if config.start_from:
-        raise UserError(
-            "--encoder_weights has no effect with "
-            f"--start_from={config.start_from}; leave one out."
+        return f"with {_shown(config, 'start_from')}; leave one out."
+    return ""
+
+
+def _idle_label_weights(config: "Config") -> str:
+    if config.num_labels == 1:
+        return "with one label; leave it out."
+    per_image = ("dice_loss", "cross_entropy")
+    weighted = any(config.loss_weights[name] for name in per_image)
+    if config.critic_form == "stacked" and not weighted:
+        return (
+            "with --critic_form=stacked alone; give --dice_weight or "
+            "--cross_entropy_weight too, or another --critic_form."
         )
+    return ""
+
+
+def _idle_calibration_images(config: "Config") -> str:
+    if "int8" in config.quantizations:
+        return ""
+    shown = ",".join(config.quantizations)
+    return f"without int8 in --quantizations ({shown}); leave it out."
+
+
+_SPECIAL_RULES: dict[str, Callable[["Config"], str]] = {
+    "encoder_weights": _idle_encoder_weights,
+    "label_weights": _idle_label_weights,
+    "calibration_images": _idle_calibration_images,
+}
 
 
 def _check_field(field: dataclasses.Field, value: object) -> None:
@@ -192,5 +242,5 @@ def _check_folders(config: "Config") -> None:
 
 
 def nearest(below: int, step: int) -> str:
-    """Names the multiples of ``step`` around a refused value."""
+    """Names the multiples of ``step`` around a value that is none."""
     return f"{below} or {below + step}" if below else str(step)

@@ -115,9 +115,10 @@ def test_a_folder_without_a_run_is_no_model(picture, tmp_path):
 def test_a_run_without_a_checkpoint_yet_is_no_model(run_copy, picture):
     shutil.rmtree(run_copy / "checkpoints")
     for mode in ("evaluate", "export", "predict"):
-        error = running.error_of(
-            f"--mode={mode}", f"--model_dir={run_copy}", f"--input={picture}"
-        )
+        given = [f"--mode={mode}", f"--model_dir={run_copy}"]
+        if mode == "predict":
+            given.append(f"--input={picture}")
+        error = running.error_of(*given)
         assert f"--model_dir ({run_copy}) holds no checkpoint" in error
 
 
@@ -236,16 +237,17 @@ def test_a_folder_without_permission_is_refused_before_any_work(
 
 
 @pytest.mark.parametrize("mode", ["evaluate", "predict", "export"])
-def test_a_checkpoint_of_another_width_is_refused(mode, run_copy, picture):
+def test_checkpoint_of_another_width_is_rejected(mode, run_copy, picture):
     record = read_json(run_copy, "flags.json")
     record["flags"]["width"] = 4
     (run_copy / "flags.json").write_text(json.dumps(record))
+    written_by = {
+        "evaluate": (),
+        "predict": (f"--input={picture}", f"--output_dir={run_copy}/out"),
+        "export": (f"--export_dir={run_copy}/out",),
+    }
     error = running.error_of(
-        f"--mode={mode}",
-        f"--model_dir={run_copy}",
-        f"--input={picture}",
-        f"--output_dir={run_copy}/out",
-        f"--export_dir={run_copy}/out",
+        f"--mode={mode}", f"--model_dir={run_copy}", *written_by[mode]
     )
     assert (
         f"{run_copy}/checkpoints/best/ckpt-2 is of another configuration"
@@ -263,12 +265,25 @@ def test_a_cut_off_checkpoint_is_refused(run_copy, picture):
     assert "ckpt-2 is damaged" in error
 
 
-@pytest.mark.parametrize("text", ["", "{}", '{"flags": {"depth": 3}}'])
-def test_a_record_of_flags_that_says_nothing_is_named(text, run_copy):
+@pytest.mark.parametrize(
+    "text", ["", "{}", '{"flags": 3}', '{"flags": {"epochs": "ten"}}']
+)
+def test_record_of_flags_that_cannot_be_read_is_named(text, run_copy):
     (run_copy / "flags.json").write_text(text)
     for mode in ("evaluate", "train"):
         error = running.error_of(f"--mode={mode}", f"--model_dir={run_copy}")
         assert f"{run_copy}/flags.json cannot be understood" in error
+
+
+def test_unknown_setting_in_a_record_of_flags_is_noted_and_ignored(run_copy):
+    record = read_json(run_copy, "flags.json")
+    record["flags"]["depth"] = 3
+    (run_copy / "flags.json").write_text(json.dumps(record))
+    result = running.run("--mode=evaluate", f"--model_dir={run_copy}")
+    assert (result.status, result.out.splitlines()[0]) == (
+        0,
+        f"note: {run_copy}/flags.json has the unknown setting depth, ignored",
+    )
 
 
 def test_more_pairs_in_a_batch_than_there_are_is_refused(tmp_path):

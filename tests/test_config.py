@@ -1,4 +1,4 @@
-"""Tests of the numbers of a run and of what refuses impossible ones."""
+"""Tests of the settings and of the checks of their values."""
 
 import dataclasses
 import math
@@ -9,11 +9,19 @@ import pytest
 import running
 
 from segan_tf import config, config_checks
+from segan_tf.models import segmentors
 from segan_tf.training import optimizers
+
+FIELDS = dataclasses.fields(config.Config)
+MINIMUMS = {
+    field.name: field.metadata["minimum"]
+    for field in FIELDS
+    if field.metadata["minimum"] is not None
+}
 
 
 @pytest.mark.parametrize(
-    ("values", "said"),
+    ("values", "message"),
     [
         ({"segmentor": "unet"}, r"--segmentor \(unet\) must be one of segan, "),
         ({"augment": "wild"}, r"--augment \(wild\) .* one of basic, strong\."),
@@ -46,7 +54,7 @@ from segan_tf.training import optimizers
         ),
         (
             {"num_labels": 2, "label_weights": ("1", "two")},
-            r"--label_weights \(1,two\) must be numbers, one a label",
+            r"--label_weights \(1,two\) must be numbers, one for each label",
         ),
         (
             {"num_labels": 2, "label_weights": (0, 0)},
@@ -68,7 +76,7 @@ from segan_tf.training import optimizers
             },
             r"--critic_labels_per_step \(1\) needs --critic_form=shared",
         ),
-        ({"label_kind": "both"}, r"--label_kind \(both\) must be one of excl"),
+        ({"label_kind": "both"}, r"--label_kind \(both\) must be one of mult"),
         (
             {"critic_form": "own"},
             r"--critic_form \(own\) must be one of stacked",
@@ -80,11 +88,11 @@ from segan_tf.training import optimizers
         ({"quantizations": ()}, r"--quantizations \(\) must be some of none,"),
         (
             {"image_dir": "a"},
-            r"--image_dir \(a\) needs --label_map_dir beside it\.",
+            r"--image_dir \(a\) needs --label_map_dir too\.",
         ),
         (
             {"label_map_dir": "b"},
-            r"--label_map_dir \(b\) needs --image_dir beside it\.",
+            r"--label_map_dir \(b\) needs --image_dir too\.",
         ),
         (
             {"data_dir": "d", "image_dir": "a", "label_map_dir": "b"},
@@ -92,42 +100,65 @@ from segan_tf.training import optimizers
         ),
     ],
 )
-def test_an_impossible_value_is_refused_by_name(values, said):
-    with pytest.raises(config.UserError, match=said):
+def test_impossible_value_is_rejected_by_name(values, message):
+    with pytest.raises(config.UserError, match=message):
         config.Config(**values)
 
 
-@pytest.mark.parametrize(("name", "least"), config.MINIMUM.items())
-def test_a_number_below_its_least_is_refused(name, least):
+@pytest.mark.parametrize(("name", "minimum"), MINIMUMS.items())
+def test_number_below_its_minimum_is_rejected(name, minimum):
     # With another term, the multi-scale L1 may have no weight.
-    config.Config(**{"dice_weight": 1, name: least})
+    config.Config(**{"dice_weight": 1, name: minimum})
     with pytest.raises(
-        config.UserError, match=rf"--{name} .* at least {least}"
+        config.UserError, match=rf"--{name} .* at least {minimum}"
     ):
-        config.Config(**{name: least - 1})
+        config.Config(**{name: minimum - 1})
 
 
 def test_every_number_has_a_limit():
-    limited = {*config.MINIMUM, "learning_rate", "decay_rate", "ema"}
+    limited = {*MINIMUMS, "learning_rate", "decay_rate", "ema"}
     numbers = {
         field.name
-        for field in dataclasses.fields(config.Config)
+        for field in FIELDS
         if field.type in (int, float, int | None, float | None)
     }
     assert numbers == limited
 
 
-def test_a_replaced_value_is_checked_too():
+def test_replaced_value_is_checked_too():
     with pytest.raises(config.UserError, match="--image_size"):
-        dataclasses.replace(config.Config(), image_size=100)
+        config.Config().replace(image_size=100)
 
 
-def test_the_defaults_are_the_references_numbers():
-    run = config.Config()
-    assert (run.width, run.image_size, run.batch_size) == (64, 128, 30)
-    assert (run.learning_rate, run.decay_epochs) == (0.002, 25)
+def test_given_names_what_was_passed_and_what_was_replaced():
+    assert config.Config().given == frozenset()
+    passed = config.Config(width=64, tta=True)
+    assert passed.given == {"width", "tta"}
+    replaced = passed.replace(epochs=5)
+    assert (replaced.epochs, replaced.width) == (5, 64)
+    assert replaced.given == {"width", "tta", "epochs"}
+    selected = passed.with_given(["split"], split="all")
+    assert (selected.split, selected.tta) == ("all", True)
+    assert selected.given == {"split"}
+    # What was passed explicitly does not make it another configuration.
+    assert passed == config.Config(tta=True)
+
+
+def test_settings_of_older_versions_are_read_by_their_new_names():
+    old = {"flips": True, "label_kind": "overlapping", "width": 16}
+    now = config.renamed(old)
+    assert now == {"tta": True, "label_kind": "multilabel", "width": 16}
+    assert config.renamed(now) == now
+    assert config.Config(label_kind="exclusive").multiclass
+
+
+def test_defaults_are_the_numbers_of_the_paper():
+    defaults = config.Config()
+    assert (defaults.width, defaults.image_size) == (64, 128)
+    assert defaults.batch_size == 30
+    assert (defaults.learning_rate, defaults.decay_epochs) == (0.002, 25)
     assert (optimizers.ADAM_BETA_1, optimizers.ADAM_BETA_2) == (0.5, 0.999)
-    assert config.SIZE_MULTIPLES["segan"] == 2 * 2 * 2 * 2
+    assert segmentors.SEGMENTORS["segan"].size_multiple == 2 * 2 * 2 * 2
 
 
 @pytest.mark.parametrize(
@@ -146,7 +177,7 @@ def test_the_critic_alone_or_dice_and_cross_entropy_alone(values, weights):
     assert config.Config(**values).loss_weights == expected
 
 
-def test_a_segmentor_with_32_times_smaller_levels_needs_such_a_size():
+def test_segmentor_with_five_halvings_needs_a_multiple_of_32():
     config.Config(image_size=144)
     with pytest.raises(config.UserError, match="of 32 .* use 128 or 160"):
         config.Config(image_size=144, segmentor="efficientnet_lite0")
@@ -159,13 +190,13 @@ def test_a_segmentor_with_32_times_smaller_levels_needs_such_a_size():
         {"adversarial": False, "dice_weight": 0, "cross_entropy_weight": 0},
     ],
 )
-def test_a_segmentor_without_any_loss_is_refused(weights):
+def test_segmentor_without_any_loss_is_rejected(weights):
     with pytest.raises(config.UserError, match="--l1_weight .* no loss"):
         config.Config(**weights)
 
 
 @pytest.mark.parametrize("ema", [-0.1, 1.0, float("nan")])
-def test_a_decay_outside_0_to_1_is_refused(ema):
+def test_ema_decay_outside_0_to_1_is_rejected(ema):
     with pytest.raises(config.UserError, match="--ema .* below 1"):
         config.Config(ema=ema)
 
@@ -178,18 +209,40 @@ def test_the_nearest_multiples_are_named_and_never_zero(below, step, named):
     assert config_checks.nearest(below, step) == named
 
 
-def test_the_lists_of_fields_name_fields_once():
-    names = {field.name for field in dataclasses.fields(config.Config)}
-    for listed in (config.RUN_FIELDS, config.MINIMUM):
-        assert set(listed) <= names
-        assert len(set(listed)) == len(listed)
+def test_each_setting_names_known_modes_and_other_settings():
+    names = {field.name for field in FIELDS}
+    kinds = {"", "source", "split", "labels", "model", "weights"}
+    for field in FIELDS:
+        assert field.metadata["modes"]
+        assert set(field.metadata["modes"]) <= set(config.MODES)
+        assert set(field.metadata["needs"]) <= names
+        assert field.metadata["fixes"] in kinds
 
 
-def test_what_changes_no_weight_may_change_between_two_starts():
+def test_lists_of_settings_by_what_they_fix():
+    assert config.SOURCE_FIELDS == (
+        "data_dir",
+        "image_dir",
+        "label_map_dir",
+        "num_drawn",
+    )
+    split = {"num_test", "num_validation", "split_seed", "test_list", "groups"}
+    assert set(config.RESPLIT_FIELDS) == {*config.SOURCE_FIELDS, *split}
+    labels = {"label_names", "skip_bad_pairs"}
+    assert set(config.DATA_FIELDS) == {*config.RESPLIT_FIELDS, *labels}
+    assert set(config.MODEL_FIELDS) == {
+        "segmentor",
+        "image_size",
+        "width",
+        "num_labels",
+        "label_kind",
+    }
+    assert {*config.DATA_FIELDS, *config.MODEL_FIELDS} < set(config.RUN_FIELDS)
+
+
+def test_settings_that_change_no_weight_may_differ_when_resuming():
     free = {
-        field.name
-        for field in dataclasses.fields(config.Config)
-        if field.name not in config.RUN_FIELDS
+        field.name for field in FIELDS if field.name not in config.RUN_FIELDS
     }
     assert free == {
         "cache",
@@ -203,7 +256,7 @@ def test_what_changes_no_weight_may_change_between_two_starts():
         "split",
         "model",
         "input",
-        "flips",
+        "tta",
         "output_dir",
         "export_dir",
         "quantizations",
@@ -227,5 +280,5 @@ def test_program_flags_and_config_import_no_tensorflow():
 
 def test_label_weights_are_numbers_whether_from_flags_or_from_a_file():
     for given in (["1", "0.5"], [1, 0.5]):
-        run = config.Config(num_labels=2, label_weights=given)
-        assert run.label_weights == (1.0, 0.5)
+        made = config.Config(num_labels=2, label_weights=given)
+        assert made.label_weights == (1.0, 0.5)

@@ -4,6 +4,7 @@ import ast
 import graphlib
 import importlib.util
 import pathlib
+import sys
 
 import pytest
 
@@ -39,7 +40,7 @@ FLOORS = {
 }
 # Equal wings: what they share lies below them.
 WINGS = ("segan_tf.training", "segan_tf.evaluation", "export")
-FLAGS_MAY_IMPORT = ("absl", "dataclasses", "typing", "segan_tf.config")
+FLAGS_MAY_IMPORT = (*sys.stdlib_module_names, "absl", "segan_tf.config")
 
 
 def _module_name(path):

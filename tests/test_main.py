@@ -1,4 +1,4 @@
-"""Tests of the program as a whole: the modes, one after the other."""
+"""Tests of the command line as a whole, mode by mode."""
 
 import importlib.util
 import json
@@ -15,7 +15,7 @@ from PIL import Image
 
 import main
 from export.parity import gate
-from segan_tf import config
+from segan_tf import config, run_dir
 from segan_tf.metrics import per_image
 from segan_tf.models import pretrained
 from segan_tf.synthetic import lesions
@@ -79,9 +79,12 @@ def test_train_leaves_all_that_repeats_the_run(model_dir):
         "batch_size": 4,
         "model_dir": model_dir,
         "label_weights": [],
-        "quantizations": list(config.QUANTIZATIONS),
+        "quantizations": ["none", "float16", "dynamic", "int8"],
     }
-    assert read_json(model_dir, "labels.json") == {"1": "lesion"}
+    assert read_json(model_dir, "labels.json") == {
+        "format": 2,
+        "1": "lesion",
+    }
     assert record["command"].startswith("main.py --mode=train --model_dir=")
     assert {"versions", "commit", "hardware"} < set(record)
     splits = read_json(model_dir, "splits.json")
@@ -98,7 +101,7 @@ def test_a_finished_run_has_nothing_to_do_again(model_dir):
         "--mode=train", f"--model_dir={model_dir}", *running.TINY
     )
     assert result.status == 0
-    assert "has all 1 epochs; raise --epochs to go on." in result.out
+    assert "has all 1 epochs; raise --epochs to continue." in result.out
     assert contents(os.path.join(model_dir, "checkpoints")) == before
 
 
@@ -245,28 +248,29 @@ def test_export_refuses_to_write_over_a_version(model_dir, export_dir):
     assert contents(export_dir) == before
 
 
-def test_a_new_folder_of_data_forgets_how_the_old_one_was_divided():
+def test_other_data_take_none_of_the_runs_splits():
     saved = config.Config(
         data_dir="old", test_list="list", num_validation=3, skip_bad_pairs=True
     )
-    assert main._merge(saved, {"data_dir": "new", "split": "all"}) == (
-        config.Config(data_dir="new", split="all")
-    )
+    given = config.Config(data_dir="new", split="all")
+    assert run_dir.merge(saved, given) == given
 
 
 @pytest.mark.parametrize(
     "given", [{"num_test": 3}, {"split_seed": 1}, {"skip_bad_pairs": True}]
 )
-def test_another_division_keeps_the_folder_of_data(given):
+def test_other_splits_are_of_the_runs_data(given):
     saved = config.Config(data_dir="old", num_validation=3)
-    assert main._merge(saved, given) == config.Config(
+    assert run_dir.merge(saved, config.Config(**given)) == config.Config(
         data_dir="old", num_validation=3, **given
     )
 
 
 @pytest.mark.parametrize("mode", ["evaluate", "export", "predict"])
-def test_a_flag_that_contradicts_the_model_is_refused(mode, model_dir):
-    given = f"--mode={mode}", f"--model_dir={model_dir}", f"--input={__file__}"
+def test_flag_that_contradicts_the_model_is_rejected(mode, model_dir):
+    given = [f"--mode={mode}", f"--model_dir={model_dir}"]
+    if mode == "predict":
+        given.append(f"--input={__file__}")
     assert running.error_of(*given, "--width=4").endswith(
         f"--width (4) is not the 2 that the model in {model_dir} was trained "
         "with; leave it out."
@@ -316,7 +320,7 @@ def test_a_mistake_of_the_program_keeps_its_traceback(monkeypatch):
     def break_down(_):
         raise ValueError("not the user's fault")
 
-    monkeypatch.setitem(main._MODES, "check", break_down)
+    monkeypatch.setitem(main.RUN, "check", break_down)
     with pytest.raises(ValueError, match="not the user's fault"):
         running.run("--mode=check")
 
@@ -325,7 +329,7 @@ def test_only_warnings_of_the_libraries_are_shown():
     code = (
         "import main, sys; from absl import logging\n"
         "def log(run): logging.info('a word'); logging.warning('a warning')\n"
-        "main._MODES['check'] = log; main.run()"
+        "main.RUN['check'] = log; main.run()"
     )
     done = subprocess.run(
         [sys.executable, "-c", code, "--mode=check"],
@@ -371,7 +375,7 @@ def test_predict_needs_no_training(drawn_picture, tmp_path, monkeypatch):
     path, true = drawn_picture
     monkeypatch.chdir(tmp_path)  # where no runs/segan is
     result = running.run(
-        "--mode=predict", f"--input={path}", "--output_dir=out", "--flips"
+        "--mode=predict", f"--input={path}", "--output_dir=out", "--tta"
     )
     assert result.status == 0, result.err
     assert f"predicting with {pretrained.describe()}" in result.out
