@@ -1,4 +1,4 @@
-"""Sets TensorFlow up once for the whole suite."""
+"""Sets TensorFlow up, and trains and exports once for each test process."""
 
 import os
 
@@ -10,7 +10,7 @@ os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory):
-    """Trains once; what it gives is not to be changed.
+    """Trains once; tests must not change the run.
 
     Returns:
       The model_dir and what training printed.
@@ -25,7 +25,7 @@ def trained(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def exported(trained, tmp_path_factory):
-    """Exports the trained run once; what it gives is not to be changed.
+    """Exports the trained run once; tests must not change the models.
 
     Returns:
       The export_dir and what the export printed.
@@ -37,7 +37,7 @@ def exported(trained, tmp_path_factory):
         "--mode=export",
         f"--model_dir={trained[0]}",
         f"--export_dir={export_dir}",
-        # int8 wants a hundred training images.
+        # int8 needs a hundred training images.
         "--quantizations=none,float16,dynamic",
     )
 
@@ -52,3 +52,14 @@ def model_dir(trained):
 def export_dir(exported):
     """Returns the folder of its exported models."""
     return exported[0]
+
+
+@pytest.fixture
+def seen(monkeypatch):
+    """Replaces every mode; returns the list of configurations it was given."""
+    import main
+
+    configs = []
+    for mode in main.RUN:
+        monkeypatch.setitem(main.RUN, mode, lambda c: configs.append(c) or 0)
+    return configs

@@ -34,7 +34,6 @@ MINIMUMS = {
     for name, field in FIELDS.items()
     if field.metadata["minimum"] is not None
 }
-CONFIGS = sorted((running.ROOT / "configs").glob("*.flags"))
 
 
 def test_each_setting_has_a_flag_and_only_the_mode_is_a_flag_besides():
@@ -203,15 +202,6 @@ def test_flagfile_gives_flags_and_a_later_flag_overrides_it(tmp_path):
     assert "--image_size (100)" in running.error_of("--image_size=40", given)
 
 
-@pytest.fixture
-def seen(monkeypatch):
-    """Replaces every mode; returns the list of configurations it was given."""
-    configs = []
-    for mode in config.MODES:
-        monkeypatch.setitem(main.RUN, mode, lambda c: configs.append(c) or 0)
-    return configs
-
-
 def test_flags_left_out_are_the_defaults(seen):
     assert running.run("--mode=train").status == 0
     assert running.run("--mode=train", "--noresume", "--width=8").status == 0
@@ -359,55 +349,6 @@ def test_flag_with_an_effect_is_accepted(seen, given):
     result = running.run(*shlex.split(given))
     assert (result.status, result.err) == (0, "")
     assert len(seen) == 1
-
-
-@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
-def test_recipe_gives_flags_that_all_have_an_effect_in_training(seen, path):
-    given = [
-        line
-        for line in path.read_text(encoding="utf-8").splitlines()
-        if line and not line.startswith("#")
-    ]
-    assert given
-    # Named on the command line, a flag without effect is an error.
-    assert running.run("--mode=train", *given).status == 0
-    result = running.run("--mode=train", f"--flagfile={path}")
-    assert (result.status, result.out, result.err) == (0, "", "")
-    assert seen[0] == seen[1]
-    assert len(seen[0].given) == len(given)
-
-
-def test_every_recipe_is_known_by_name():
-    names = {path.name for path in CONFIGS}
-    assert names == {
-        "reference.flags",
-        "lite0.flags",
-        "cardiac.flags",
-        "quick.flags",
-    }
-
-
-def test_recipe_serves_several_modes(seen):
-    recipe = f"--flagfile={running.ROOT / 'configs' / 'lite0.flags'}"
-    result = running.run("--mode=evaluate", recipe, "--tta")
-    assert seen[0].given == {"segmentor", "tta"}
-    (line,) = result.out.splitlines()
-    assert line.startswith(
-        "note: of the flagfile, these have no effect here: --augment, "
-    )
-
-
-def test_flag_overrides_a_recipe_and_what_depends_on_it(seen):
-    recipe = f"--flagfile={running.ROOT / 'configs' / 'lite0.flags'}"
-    result = running.run("--mode=train", recipe, "--noadversarial")
-    assert result.out == (
-        "note: of the flagfile, these have no effect here: --critic_width\n"
-    )
-    assert not seen[0].adversarial
-    error = running.error_of(
-        "--mode=train", recipe, "--noadversarial", "--critic_width=8"
-    )
-    assert error.endswith("with --noadversarial; leave one out.")
 
 
 def test_help_names_the_installed_command(monkeypatch):
