@@ -5,6 +5,7 @@ import os
 import sys
 import typing
 from collections.abc import Sequence
+from typing import Any
 
 from absl import flags
 
@@ -24,13 +25,12 @@ def given() -> config.Config:
     Raises:
       UserError: a value is impossible.
     """
-    return config.Config(
-        **{
-            field.name: FLAGS[field.name].value
-            for field in dataclasses.fields(config.Config)
-            if FLAGS[field.name].present
-        }
-    )
+    settings: dict[str, Any] = {
+        field.name: FLAGS[field.name].value
+        for field in dataclasses.fields(config.Config)
+        if FLAGS[field.name].present
+    }
+    return config.Config(**settings)
 
 
 def in_flagfile(argv: Sequence[str]) -> set[str]:
@@ -61,9 +61,9 @@ def notes(given: config.Config, used: config.Config) -> list[str]:
         if FLAGS[old].present
     ]
     for name, values in config.RENAMED_VALUES.items():
-        if FLAGS[name].value in values:
-            old = FLAGS[name].value
-            lines.append(f"--{name}={old} is now --{name}={values[old]}")
+        value = str(FLAGS[name].value)
+        if value in values:
+            lines.append(f"--{name}={value} is now --{name}={values[value]}")
     idle = sorted(given.given - used.given)
     if idle:
         listed = ", ".join(f"--{name}" for name in idle)
@@ -72,7 +72,8 @@ def notes(given: config.Config, used: config.Config) -> list[str]:
 
 
 def _define(field: dataclasses.Field) -> None:
-    name, default, facts = field.name, field.default, field.metadata
+    name, facts = field.name, field.metadata
+    default: Any = field.default
     kind = typing.get_args(field.type) or (field.type,)
     if facts["choices"]:
         old = config.RENAMED_VALUES.get(name, {})
@@ -97,7 +98,7 @@ def _define(field: dataclasses.Field) -> None:
 def _define_all() -> dict[str, tuple[str, ...]]:
     """Defines every flag; returns the names by section."""
     flags.DEFINE_enum("mode", None, config.MODES, MODE_HELP)
-    sections = {"Mode": ("mode",)}
+    sections: dict[str, tuple[str, ...]] = {"Mode": ("mode",)}
     for title, section in config.SECTIONS.items():
         for field in dataclasses.fields(section):
             _define(field)

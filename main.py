@@ -105,7 +105,7 @@ def run() -> None:
         print(flags.help_text())
         return
     # absl would raise it to INFO, where TensorFlow writes into the bar.
-    FLAGS.verbosity = logging.WARNING
+    logging.set_verbosity(logging.WARNING)
     app.run(main, flags_parser=parse_flags)
 
 

@@ -476,6 +476,7 @@ class Config(
     given: ClassVar[frozenset[str]] = frozenset()
 
     def __new__(cls, **settings: Any) -> "Config":
+        """Remembers which settings are passed."""
         self = super().__new__(cls)
         object.__setattr__(self, "given", frozenset(settings))
         return self
