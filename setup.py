@@ -30,7 +30,7 @@ setuptools.setup(
         "numpy>=1.26,<3",
         "pillow>=10.1",
         "absl-py>=2.0",
-        "scipy>=1.11",
+        "scipy>=1.15",
         "tqdm>=4.66",
         "ai-edge-litert>=2.0",
         "flatbuffers>=24.3",

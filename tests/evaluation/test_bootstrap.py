@@ -55,7 +55,7 @@ def test_one_value_is_its_own_interval_and_none_has_none():
 def test_every_resample_is_drawn_whatever_the_number_of_values(monkeypatch):
     # 3 draws at once for 10 values are less than one resample.
     values = np.arange(10.0)
-    monkeypatch.setattr(bootstrap, "_DRAWS_AT_ONCE", 3)
+    monkeypatch.setattr(bootstrap, "DRAWS_AT_ONCE", 3)
     low, high = bootstrap.bootstrap_interval(
         values, seed=0, resamples=501, level=0.999999
     )
