@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from segan_tf import config
 from segan_tf import labels as labels_lib
+from segan_tf.config import UserError
 from segan_tf.datasets import pairs
 from segan_tf.input import cached_dataset
 
@@ -306,7 +306,7 @@ def test_what_a_killed_writing_left_is_removed(split, tmp_path):
 def test_cache_folder_that_cannot_be_made_is_the_users_to_mend(split, tmp_path):
     (tmp_path / "cache").write_text("a file where the folder should be")
     message = r"--cache \(disk\) cannot write .*\.records .*--cache=memory"
-    with pytest.raises(config.UserError, match=message):
+    with pytest.raises(UserError, match=message):
         open_records(split, "disk", tmp_path)
 
 
@@ -315,7 +315,7 @@ def test_full_disk_is_named_and_leaves_nothing(split, tmp_path, monkeypatch):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(os, "fsync", fail)
-    with pytest.raises(config.UserError, match="No space left on device"):
+    with pytest.raises(UserError, match="No space left on device"):
         open_records(split, "disk", tmp_path)
     assert list((tmp_path / "cache").iterdir()) == []
 
@@ -348,7 +348,7 @@ def test_decoding_runs_ahead_only_so_far(split, tmp_path, monkeypatch):
             yield item
 
     monkeypatch.setattr(cached_dataset, "decode", decode)
-    monkeypatch.setattr(cached_dataset, "_THREADS", 2)
+    monkeypatch.setattr(cached_dataset, "DECODING_THREADS", 2)
     open_records(split * 20, "disk", tmp_path, progress=look)
 
     assert len(decoded) == 6 * 20
@@ -372,7 +372,7 @@ def most_memory(split, kind, tmp_path):
 def test_memory_grows_with_the_archive_in_memory_alone(
     split, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr(cached_dataset, "_THREADS", 1)
+    monkeypatch.setattr(cached_dataset, "DECODING_THREADS", 1)
     record = 128 * 128 * (3 + 1)
     split = split * 5
     assert most_memory(split, "memory", tmp_path) >= 30 * record

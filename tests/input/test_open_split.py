@@ -107,7 +107,7 @@ def write_meminfo(tmp_path, monkeypatch, *, free_kb, available_kb):
         f"MemTotal:  9999 kB\nMemFree:  {free_kb} kB\n"
         f"MemAvailable:  {available_kb} kB\nHugePages_Total:  0\n"
     )
-    monkeypatch.setattr(cached_dataset, "_MEMORY_FILE", str(path))
+    monkeypatch.setattr(cached_dataset, "MEMORY_FILE", str(path))
 
 
 def test_records_that_do_not_fit_into_memory_are_refused(
@@ -142,6 +142,6 @@ def test_memory_that_holds_cached_files_counts_as_free(
 def test_system_that_tells_no_free_memory_is_trusted(
     folder, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr(cached_dataset, "_MEMORY_FILE", str(tmp_path / "none"))
+    monkeypatch.setattr(cached_dataset, "MEMORY_FILE", str(tmp_path / "none"))
     config = make_config(tmp_path, data_dir=str(folder))
     assert open_split(config).count == TRAINING
