@@ -63,8 +63,9 @@ def _isic(
       folders: of images and of label maps, with {} for the word of the split.
       words: from split to the word for it.
     """
+    image_folder, label_map_folder = folders
     names = {
-        split: tuple(folder.format(word) for folder in folders)
+        split: (image_folder.format(word), label_map_folder.format(word))
         for split, word in words.items()
     }
     return Layout(

@@ -1,4 +1,4 @@
-"""The tf.data pipelines: cached records in, batches for the models out."""
+"""The tf.data pipelines from cached records to batches."""
 
 import numpy as np
 import tensorflow as tf
@@ -7,15 +7,17 @@ from segan_tf import config
 from segan_tf.imaging import preprocessing
 from segan_tf.input import augmentation, cached_dataset
 
-# With TensorFlow's own 4, neighbors stay neighbors a third too often.
+# With TensorFlow's default of 4, neighbors stay neighbors a third too often.
 _SHUFFLE_ROUNDS = 8
+
+_Example = tuple[tf.Tensor, tf.Tensor]  # an image and its label map
 
 
 def steps_per_epoch(count: int, batch_size: int) -> int:
-    """Counts the whole batches of an epoch; the rest waits for the next one.
+    """Returns the number of full batches in an epoch.
 
     Raises:
-      UserError: there are fewer pairs than one batch needs.
+      UserError: there are fewer pairs than a batch needs.
     """
     if count < batch_size:
         remedy = f"use at most {count}" if count else "give pairs to train on"
@@ -36,16 +38,16 @@ def make_training_dataset(
     seed: int,
     strong: bool = False,
 ) -> tf.data.Dataset:
-    """Makes the batches of the steps first_step, ..., last_step - 1.
+    """Makes the training batches of the steps first_step to last_step - 1.
 
-    Which pair stands at which place, and how it is changed, follows from the
-    seed and the step alone: starting at step 100 gives what a run from step 0
-    sees from there. Every epoch is a new permutation of the pairs; those over
-    after the last whole batch are left out of that epoch.
+    The order and the augmentation of the pairs depend on the seed and the step
+    alone: starting at step 100 gives the batches that a run from step 0 sees
+    from there on. Every epoch is a new permutation of the pairs; what remains
+    after the last full batch is left out of that epoch.
 
     Args:
       records: the training pairs.
-      batch_size: images per batch, the global batch.
+      batch_size: images per global batch.
       image_size: side of the images in pixels.
       first_step: step of the first batch.
       last_step: step after the last batch.
@@ -59,7 +61,7 @@ def make_training_dataset(
     """
     per_epoch = batch_size * steps_per_epoch(records.count, batch_size)
 
-    def make_example(position: tf.Tensor):
+    def make_example(position: tf.Tensor) -> _Example:
         epoch, place = position // per_epoch, position % per_epoch
         index = _shuffle(place, records.count, tf.stack([seed, epoch]))
         image, label_map = _read(records, index)
@@ -83,10 +85,11 @@ def make_training_dataset(
 
 
 def _shuffle(place: tf.Tensor, count: int, seed: tf.Tensor) -> tf.Tensor:
-    """Returns what stands at a place of the seed's permutation of ``count``.
+    """Returns the index at a place of a random permutation of ``count``.
 
-    Below 65,537 pairs the operation uses the low 8 bits of each of its three
-    seeds: seed and epoch themselves would repeat the order every 256 epochs.
+    Below 65,537 pairs the operation uses only the low 8 bits of each of its
+    three seeds. With seed and epoch themselves the order would repeat every 256
+    epochs, so random numbers are drawn from them.
     """
     return tf.raw_ops.RandomIndexShuffle(
         index=place,
@@ -101,13 +104,14 @@ def _shuffle(place: tf.Tensor, count: int, seed: tf.Tensor) -> tf.Tensor:
 def make_evaluation_dataset(
     records: cached_dataset.CachedDataset, *, batch_size: int, image_size: int
 ) -> tf.data.Dataset:
-    """Makes batches of every pair once, in order, resized and unchanged.
+    """Makes batches of every pair once, in order, without augmentation.
 
     Returns:
-      A dataset as `make_training_dataset`'s; the last batch may be smaller.
+      A dataset like that of `make_training_dataset`; the last batch may be
+      smaller.
     """
 
-    def make_example(index: tf.Tensor):
+    def make_example(index: tf.Tensor) -> _Example:
         image, label_map = _read(records, index)
         size = (image_size, image_size)
         image = preprocessing.resize_image(image, *size)
@@ -122,7 +126,7 @@ def make_evaluation_dataset(
     )
 
 
-def _read(records: cached_dataset.CachedDataset, index: tf.Tensor):
+def _read(records: cached_dataset.CachedDataset, index: tf.Tensor) -> _Example:
     record = tf.numpy_function(
         lambda i: np.ascontiguousarray(records.read(i)), [index], tf.uint8
     )

@@ -204,7 +204,7 @@ def test_basic_neither_turns_nor_changes_colors():
 
 def test_strong_transposes_half_of_the_time(monkeypatch):
     monkeypatch.setattr(sampling_grid, "warp", lambda x, y, places: (x, y))
-    monkeypatch.setattr(augmentation, "_jitter_colors", lambda x, draw: x)
+    monkeypatch.setattr(augmentation, "jitter_colors", lambda x, draw: x)
     images, _ = augment_many(*ramp_pair(), 1000, strong=True)
     red_across, green_down = slopes(images)
     green_across, red_down = slopes(images[..., [1, 0, 2]])
@@ -256,7 +256,7 @@ def test_strong_turns_by_quarters_and_20_degrees_to_either_side(monkeypatch):
 
 def test_strong_scales_by_up_to_a_quarter_either_way(monkeypatch):
     keep_straight(monkeypatch)
-    monkeypatch.setattr(augmentation, "_jitter_colors", lambda x, draw: x)
+    monkeypatch.setattr(augmentation, "jitter_colors", lambda x, draw: x)
     images, _ = augment_many(*gray_ramp_pair(), 400, strong=True)
     steps = np.hypot(*middle_slopes(images))
     # A resized ramp rises by 2 and a cropped one by 1, over the scale.
