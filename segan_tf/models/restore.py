@@ -31,7 +31,7 @@ def build_segmentor(
 
 
 def eval_model_key(config: Config) -> str:
-    """Names the evaluated segmentor in both kinds of checkpoint."""
+    """Returns the evaluated segmentor's name in both kinds of checkpoint."""
     return "averaged" if config.ema else "segmentor"
 
 
@@ -57,18 +57,18 @@ def load_segmentor(config: Config) -> tuple[keras.Model, int]:
     """Builds the run's segmentor with its trained weights.
 
     Args:
-      config: the configuration saved beside the checkpoint.
+      config: the configuration that the run recorded.
 
     Returns:
-      The segmentor and the step that its weights are from.
+      The segmentor and the step of its weights.
 
     Raises:
       UserError: there is no checkpoint, or it is damaged, of another
-        configuration or of the other edition.
+        configuration or written by another major version of Keras.
     """
     path = find_segmentor(config.model_dir)
     check_edition(config.model_dir)
-    # Whatever it was trained in, it is used and exported in float32.
+    # Whatever precision it was trained in, inference and export use float32.
     model = build_segmentor(dataclasses.replace(config, precision="float32"))
     step = tf.Variable(0, dtype=tf.int64, trainable=False)
     checkpoint = tf.train.Checkpoint(
@@ -79,23 +79,37 @@ def load_segmentor(config: Config) -> tuple[keras.Model, int]:
 
 
 def check_edition(model_dir: str) -> None:
-    """Refuses the checkpoints that the other Keras wrote, in words."""
+    """Checks that the installed Keras can read a run's checkpoints.
+
+    Raises:
+      UserError: another major version of Keras wrote them.
+    """
     written_by = run_dir.read_versions(model_dir).get("keras")
     if written_by and not compat.reads_checkpoints_of(written_by):
         raise UserError(
             f"--model_dir ({model_dir}) was trained with Keras {written_by}, "
             f"whose checkpoints Keras {keras.__version__} cannot read; use it "
-            "in the edition that trained it. What is exported there works "
-            "here too (docs/editions.md)."
+            "with the Keras that trained it. Models exported there work here "
+            "too (docs/editions.md)."
         )
 
 
 def restore_checkpoint(
     checkpoint: tf.train.Checkpoint, path: str, *, expect_all: bool
 ) -> None:
+    """Restores a checkpoint into objects that exist.
+
+    Args:
+      checkpoint: what to restore.
+      path: of the checkpoint, without the extension.
+      expect_all: whether everything in the file must be in `checkpoint`.
+
+    Raises:
+      UserError: the checkpoint is damaged or of another configuration.
+    """
     try:
-        # Without expect_partial a refusal is followed by a line of warning
-        # for every variable.
+        # Without expect_partial an error is followed by a warning for every
+        # variable.
         status = checkpoint.restore(path).expect_partial()
         if expect_all:
             status.assert_consumed()
@@ -113,7 +127,13 @@ def restore_checkpoint(
 
 
 def check_list(folder: str) -> None:
-    """Refuses an unreadable list, which TensorFlow may take for no list."""
+    """Checks that a folder's list of checkpoints is readable.
+
+    TensorFlow may read a damaged list as an empty one.
+
+    Raises:
+      UserError: the list is damaged.
+    """
     path = os.path.join(folder, "checkpoint")
     try:
         damaged = os.path.exists(path) and not tf.train.get_checkpoint_state(
@@ -125,11 +145,11 @@ def check_list(folder: str) -> None:
         raise UserError(
             f"{path}, the list of checkpoints, is damaged; write "
             'model_checkpoint_path: "ckpt-STEP" into it with the step of a '
-            "checkpoint beside it, or start anew with --noresume."
+            "checkpoint in this folder, or start again with --noresume."
         )
 
 
 def reason_of(error: Exception) -> str:
-    """Takes the cause out of TensorFlow's message, without its node names."""
+    """Extracts the cause from TensorFlow's message, without node names."""
     line = (str(error).splitlines() or [type(error).__name__])[0]
     return re.sub(r"\{\{.*?\}\} | \[Op:\w+\].*", "", line).rpartition("; ")[2]

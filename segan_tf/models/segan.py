@@ -1,8 +1,8 @@
-"""The segmentor S: a fully convolutional encoder-decoder."""
+"""SegAN's segmentor S: a fully convolutional encoder-decoder."""
 
 import keras
 
-from segan_tf.models import blocks
+from segan_tf.models import blocks, layers
 
 
 def build_segan(
@@ -14,20 +14,20 @@ def build_segan(
     synchronized: bool = False,
     dtype: str = "float32",
 ) -> keras.Model:
-    """Builds the reference's segmentor.
+    """Builds the paper's segmentor.
 
     Four 4x4 stride-2 convolutions (width x 1, 2, 4, 8), then resize x2 + 3x3
     convolutions (width x 4, 2, 1, labels) with a skip connection at every
-    level that has a partner of its size; a sigmoid at the end, the only one, or
-    a softmax for several multiclass labels.
+    level for which the encoder has one of the same size; the output is a
+    sigmoid, or a softmax for several multiclass labels.
 
     Args:
-      image_size: pixels a side, a multiple of 16.
-      width: channels of the first level (64 in the reference).
-      num_labels: channels of the label map, background not counted.
-      multiclass: at most one label holds at a pixel.
-      synchronized: batch statistics over all replicas.
-      dtype: Keras dtype policy; the last layer is float32 under each.
+      image_size: side in pixels, a multiple of 16.
+      width: channels of the first level (64 in the paper).
+      num_labels: number of labels, background not counted.
+      multiclass: whether a pixel has at most one label.
+      synchronized: whether batch statistics span all replicas.
+      dtype: Keras dtype policy; the last layer is always float32.
 
     Returns:
       A functional model ``segmentor``: image float32 [batch, image_size,
@@ -59,7 +59,7 @@ def build_segan(
             synchronized=synchronized,
             dtype=dtype,
         )
-    x = blocks.ResizeConv(num_labels, name="logits", dtype=dtype)(x)
+    x = layers.ResizeConv(num_labels, name="logits", dtype=dtype)(x)
 
     label_map = blocks.label_map(x, multiclass=multiclass, name="label_map")
     return keras.Model(image, label_map, name="segmentor")

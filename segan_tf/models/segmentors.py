@@ -1,12 +1,13 @@
-"""The table of segmentors: how each is built, and what it needs.
+"""The table of segmentors: how each is built and what it needs.
 
-Imports no TensorFlow, so that flags are checked before anything slow starts.
-A new segmentor is a file with its builder and a row here.
+To add a segmentor, write a file with its builder and add a row here. This file
+imports no TensorFlow, so that flags are checked before anything slow starts.
 """
 
 import dataclasses
 import importlib
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import keras
@@ -17,11 +18,12 @@ class Segmentor:
     """A row of the table.
 
     Attributes:
-      module: where the builder is, `segan_tf.models.<module>`.
-      builder: name of the function, called as `segan.build_segan` is.
+      module: file of the builder, `segan_tf.models.<module>`.
+      builder: name of a function with the arguments and the result of
+        `segan.build_segan`.
       size_multiple: image_size must be a multiple of it, in pixels.
-      pretrained_encoder: name of the function in `module` that gives a new
-        model its ImageNet weights; "" where none are published.
+      pretrained_encoder: name of the function in `module` that loads ImageNet
+        weights into a new model; "" where none are published.
     """
 
     module: str
@@ -41,7 +43,7 @@ class Segmentor:
         """
         self._function(self.pretrained_encoder)(model)
 
-    def _function(self, name: str):
+    def _function(self, name: str) -> Callable[..., Any]:
         module = importlib.import_module(f"segan_tf.models.{self.module}")
         return getattr(module, name)
 

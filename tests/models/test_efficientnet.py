@@ -64,7 +64,7 @@ def known_activations(image, weights):
     return outputs
 
 
-def test_the_port_gives_the_activations_of_the_published_weights():
+def test_encoder_computes_the_activations_of_the_published_network():
     weights = imagenet_weights.read_imagenet_weights()
     segmentor = build()
     efficientnet.load_imagenet_weights(segmentor)
@@ -91,7 +91,7 @@ def test_the_port_gives_the_activations_of_the_published_weights():
         np.testing.assert_allclose(mine[0], theirs, atol=2e-3 * theirs.std())
 
 
-def test_every_weight_of_the_encoder_comes_from_the_file_and_no_other():
+def test_imagenet_weights_replace_exactly_the_encoder_s_weights():
     segmentor = build()
     named = weights_lib.named_weights(segmentor)
     before = {name: weight.numpy() for name, weight in named.items()}
@@ -101,7 +101,7 @@ def test_every_weight_of_the_encoder_comes_from_the_file_and_no_other():
         assert changed == name.startswith(("stem", "block")), name
 
 
-def test_the_decoder_grows_with_width_and_the_encoder_does_not():
+def test_width_changes_the_decoder_only():
     def channels(width):
         segmentor = build(width=width)
         decoder = [
@@ -115,7 +115,7 @@ def test_the_decoder_grows_with_width_and_the_encoder_does_not():
     assert channels(1) == ([1, 1, 1, 1], 192)
 
 
-def test_a_label_map_has_the_size_of_the_image():
+def test_label_map_has_the_size_of_the_image():
     segmentor = build(image_size=96, num_labels=3, multiclass=False)
     label_map = segmentor(tf.zeros((2, 96, 96, 3)), training=False).numpy()
     assert label_map.shape == (2, 96, 96, 3)
@@ -123,7 +123,7 @@ def test_a_label_map_has_the_size_of_the_image():
     assert label_map.max() < 1
 
 
-def test_only_layers_that_a_phone_runs_are_used():
+def test_only_layers_that_run_on_phones_are_used():
     kinds = {type(layer).__name__ for layer in build().layers}
     assert kinds == {
         "InputLayer",
@@ -140,6 +140,6 @@ def test_only_layers_that_a_phone_runs_are_used():
 
 
 @pytest.mark.parametrize("size", [64, 96])
-def test_weights_fit_any_image_size(size):
+def test_weights_do_not_depend_on_the_image_size(size):
     shapes = [w.shape for w in build(image_size=size).weights]
     assert shapes == [w.shape for w in build(image_size=128).weights]

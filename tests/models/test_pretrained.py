@@ -33,7 +33,7 @@ def release(tmp_path):
     return segmentor, folder
 
 
-def test_weights_come_back_rounded_to_float16(release):
+def test_loaded_weights_are_rounded_to_float16(release):
     segmentor, folder = release
     loaded = pretrained.load(folder)
     for written, read in zip(
@@ -48,7 +48,7 @@ def test_weights_come_back_rounded_to_float16(release):
     assert pretrained.describe(folder).startswith("a small one (SHA-256 ")
 
 
-def test_the_phones_models_lie_beside_the_weights(release):
+def test_release_includes_the_tflite_models(release):
     _, folder = release
     for quantization, content in TFLITE.items():
         path = pretrained.tflite_path(quantization, folder)
@@ -56,9 +56,21 @@ def test_the_phones_models_lie_beside_the_weights(release):
             assert file.read() == content
 
 
-@pytest.mark.parametrize("name", [pretrained.WEIGHTS, "segan_int8.tflite"])
+@pytest.mark.parametrize(
+    ("name", "read"),
+    [
+        (pretrained.WEIGHTS, pretrained.load),
+        (
+            "segan_int8.tflite",
+            lambda folder: pretrained.tflite_path("int8", folder),
+        ),
+    ],
+    ids=["weights", "int8"],
+)
 @pytest.mark.parametrize("damage", ["changed", "missing", "other"])
-def test_a_tampered_file_is_refused(release, name, damage, tmp_path):
+def test_changed_or_missing_file_is_an_error(
+    release, name, read, damage, tmp_path
+):
     _, folder = release
     path = tmp_path / "release" / name
     data = bytearray(path.read_bytes())
@@ -68,13 +80,10 @@ def test_a_tampered_file_is_refused(release, name, damage, tmp_path):
         data[len(data) // 2] ^= 1
         path.write_bytes(data if damage == "changed" else b"something else")
     with pytest.raises(UserError, match=f"{name} .* install segan_tf"):
-        if name == pretrained.WEIGHTS:
-            pretrained.load(folder)
-        else:
-            pretrained.tflite_path("int8", folder)
+        read(folder)
 
 
-def test_a_release_without_its_description_is_refused(release, tmp_path):
+def test_damaged_release_json_is_an_error(release, tmp_path):
     (tmp_path / "release" / "release.json").write_text("{")
     with pytest.raises(UserError, match="release.json is missing or"):
         pretrained.load(str(tmp_path / "release"))
@@ -96,7 +105,7 @@ def test_pickled_arrays_are_never_loaded(release, tmp_path):
         pretrained.load(folder)
 
 
-def test_the_released_model_is_small_and_whole():
+def test_released_model_is_complete_and_small():
     segmentor = segan_tf.load_pretrained()
     config = pretrained.read_config()
     assert config.segmentor == "efficientnet_lite0"
@@ -110,7 +119,7 @@ def test_the_released_model_is_small_and_whole():
     assert total + os.path.getsize(weights) < 15e6
 
 
-def test_the_released_model_finds_a_drawn_lesion():
+def test_released_model_finds_drawn_lesions():
     predictor = segan_tf.Predictor.from_pretrained()
     dices = []
     for number in range(8):

@@ -4,7 +4,7 @@ import pytest
 import tensorflow as tf
 
 from segan_tf import config
-from segan_tf.models import blocks, critic, segan, weights
+from segan_tf.models import critic, layers, segan, weights
 
 
 def test_segmentor_maps_an_image_to_one_probability_per_pixel_and_label():
@@ -17,7 +17,7 @@ def test_segmentor_maps_an_image_to_one_probability_per_pixel_and_label():
     assert label_map.max() < 1
 
 
-def test_segmentor_has_the_reference_s_weights():
+def test_segmentor_has_the_paper_s_number_of_weights():
     model = segan.build_segan(image_size=32, width=64)
     down = [3 * 64, 64 * 128, 128 * 256, 256 * 512]
     # A level's input is the level below and, but for the first, its skip.
@@ -40,7 +40,7 @@ def test_critic_returns_the_features_of_four_halving_scales():
 
 
 @pytest.mark.parametrize("labels", [1, 3])
-def test_every_layer_has_a_telling_name(labels):
+def test_every_layer_is_named(labels):
     for model in (
         segan.build_segan(image_size=32, width=2, num_labels=labels),
         critic.build_critic(image_size=32, width=2, num_labels=labels),
@@ -52,7 +52,7 @@ def test_every_layer_has_a_telling_name(labels):
             )
 
 
-def test_first_levels_are_not_normalized_and_all_others_are():
+def test_all_levels_but_the_first_are_normalized():
     model = critic.build_critic(image_size=32, width=2)
     names = {layer.name for layer in model.layers}
     assert "scale1_norm" not in names
@@ -67,13 +67,13 @@ def test_mask_image_multiplies_every_channel_by_each_label():
 
 
 def test_clip_bounds_weights_on_both_sides():
-    clipped = critic.Clip(0.05)(tf.constant([-1.0, -0.04, 0.05, 2.0]))
+    clipped = layers.Clip(0.05)(tf.constant([-1.0, -0.04, 0.05, 2.0]))
     np.testing.assert_allclose(clipped, [-0.05, -0.04, 0.05, 0.05])
 
 
 @pytest.mark.parametrize("labels", [1, 3])
 def test_resize_conv_is_a_resize_and_then_a_convolution(labels):
-    layer = blocks.ResizeConv(labels, name="logits")
+    layer = layers.ResizeConv(labels, name="logits")
     x = tf.random.stateless_normal((2, 6, 4, 5), (1, 2))
     layer(x)
     layer.bias.assign(tf.range(labels, dtype=tf.float32))
@@ -94,13 +94,13 @@ def test_resize_conv_is_a_resize_and_then_a_convolution(labels):
         np.testing.assert_allclose(ours, plain_one, atol=2e-5)
 
 
-def test_mixed_precision_still_gives_float32_probabilities():
+def test_mixed_precision_still_returns_float32_probabilities():
     model = segan.build_segan(image_size=32, width=2, dtype="mixed_bfloat16")
     assert model.get_layer("down1_conv").compute_dtype == "bfloat16"
     assert model(tf.zeros((1, 32, 32, 3))).dtype == tf.float32
 
 
-def test_exclusive_labels_share_a_softmax_with_the_background():
+def test_multiclass_labels_share_a_softmax_with_the_background():
     model = segan.build_segan(image_size=32, width=2, num_labels=2)
     image = tf.random.stateless_normal((1, 32, 32, 3), (1, 2))
     logits = keras.Model(model.input, model.get_layer("logits").output)(image)
@@ -111,7 +111,7 @@ def test_exclusive_labels_share_a_softmax_with_the_background():
     np.testing.assert_allclose(model(image), expected[..., 1:], atol=1e-6)
 
 
-def test_overlapping_labels_take_a_sigmoid_each():
+def test_multilabel_labels_have_a_sigmoid_each():
     model = segan.build_segan(
         image_size=32, width=2, num_labels=2, multiclass=False
     )
@@ -141,7 +141,7 @@ def build_forms(count):
     }
 
 
-def test_weights_of_the_shared_critic_do_not_grow_with_the_labels():
+def test_shared_critic_has_the_same_weights_for_any_number_of_labels():
     one, eight = build_forms(1), build_forms(8)
     params = {form: model.count_params() for form, model in eight.items()}
     alone = one["shared"].count_params()
@@ -151,7 +151,7 @@ def test_weights_of_the_shared_critic_do_not_grow_with_the_labels():
     assert params["stacked"] == alone + 7 * 3 * 4 * 4 * 2
 
 
-def test_every_form_gives_the_scales_of_each_view():
+def test_every_form_returns_the_scales_of_each_view():
     image = tf.random.stateless_normal((2, 32, 32, 3), (1, 2))
     label_map = tf.random.stateless_uniform((2, 32, 32, 3), (3, 4))
     for form, model in build_forms(3).items():
@@ -166,7 +166,7 @@ def test_every_form_gives_the_scales_of_each_view():
 
 
 @pytest.mark.parametrize("form", ["shared", "per_label"])
-def test_a_view_sees_its_own_label_alone(form):
+def test_view_depends_on_its_own_label_only(form):
     image = tf.random.stateless_normal((2, 32, 32, 3), (1, 2))
     label_map = tf.random.stateless_uniform((2, 32, 32, 3), (3, 4))
     changed = tf.concat([label_map[..., :2], 0 * label_map[..., 2:]], axis=-1)
@@ -193,7 +193,7 @@ def test_folded_labels_are_the_masked_images_in_order():
             )
 
 
-def test_labels_are_drawn_equally_often_and_no_one_twice():
+def test_labels_are_drawn_equally_often_and_never_twice_in_a_draw():
     draws = [
         critic.sample_labels(4, 2, (7, step)).numpy() for step in range(400)
     ]

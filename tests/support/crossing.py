@@ -1,8 +1,8 @@
-"""Exports models, and runs them: what both editions have to give alike.
+"""Exports models and runs them, to compare the two editions.
 
-Usage: crossing.py export FOLDER    exports there, and runs it
-       crossing.py run FOLDER FILE  runs what lies there
-Both write the answers into an npz file: FOLDER/answers.npz, or FILE.
+Usage: crossing.py export FOLDER    exports into FOLDER and runs the models
+       crossing.py run FOLDER FILE  runs the models in FOLDER
+Both write the answers into an npz file: FOLDER/answers.npz or FILE.
 """
 
 import os
@@ -30,7 +30,7 @@ _LABELS = labels.LESION
 
 
 def export(folder: str) -> None:
-    """Exports a segmentor of known weights in every form."""
+    """Exports a segmentor with fixed weights in every format."""
     segmentor = small_models.build_segmentor()
     saved_model.export_saved_model(segmentor, folder, _VERSION, labels=_LABELS)
     for quantization in config.QUANTIZATIONS:
@@ -45,17 +45,17 @@ def export(folder: str) -> None:
 
 
 def run(folder: str) -> dict[str, np.ndarray]:
-    """Runs what was exported, each in its own runtime, and the release.
+    """Runs each exported model in its own runtime, and the released model.
 
     Returns:
-      The answers to the same image, by what gave them, and the batch that a
-      run's sixth step is trained on.
+      The answers to the same image by model, and the batch of a run's sixth
+      training step.
     """
     (image,) = small_models.draw_images((small_models.SIZE, small_models.SIZE))
     path = saved_model.version_path(folder, _VERSION)
-    picture = tf.io.encode_png(image).numpy()
+    png = tf.io.encode_png(image).numpy()
     with c_loader.CSession(path) as session:
-        served = session.run("serving_default", {"image_bytes": [picture]})
+        served = session.run("serving_default", {"image_bytes": [png]})
         mapped = session.run("probabilities", {"images": image[None]})
     reloaded = tf.saved_model.load(path).signatures["probabilities"]
     answers = {

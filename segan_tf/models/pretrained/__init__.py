@@ -1,17 +1,19 @@
-"""The released model: a segmentor for skin lesions, ready to use.
+"""The released model: a trained segmentor for skin lesions.
 
 Its files are in this folder: weights for Keras (float16), TFLite models for
-phones, and release.json, which says how the segmentor is built, what its labels
-are called, how it was trained, and the SHA-256 of each file. docs/model_card.md
-tells what it can and cannot do.
+phones, and release.json, which records how the segmentor is built, the names of
+its labels, how it was trained, and the SHA-256 of each file.
+docs/model_card.md describes what it can and cannot do.
 """
 
 import hashlib
 import io
 import os
+from typing import Any
 
 import keras
 import numpy as np
+import tensorflow as tf
 
 from segan_tf import files, records
 from segan_tf import labels as labels_lib
@@ -30,7 +32,7 @@ def load(folder: str = _FOLDER) -> keras.Model:
     """Builds the released segmentor with its trained weights.
 
     Args:
-      folder: of the release; the package's own by default.
+      folder: folder of the release; by default the package's own.
 
     Returns:
       A functional model ``segmentor``: image float32 [batch, image_size,
@@ -38,7 +40,7 @@ def load(folder: str = _FOLDER) -> keras.Model:
       [batch, image_size, image_size, labels] in [0, 1].
 
     Raises:
-      UserError: a file is missing or is not what it was when it was released.
+      UserError: a file is missing or has changed since the release.
     """
     segmentor = restore.build_segmentor(read_config(folder))
     arrays = np.load(io.BytesIO(_read(folder, WEIGHTS)), allow_pickle=False)
@@ -48,14 +50,14 @@ def load(folder: str = _FOLDER) -> keras.Model:
 
 
 def tflite_path(quantization: str, folder: str = _FOLDER) -> str:
-    """Finds a TFLite model of the release, and checks it.
+    """Finds a TFLite model of the release and checks its SHA-256.
 
     Args:
       quantization: one of QUANTIZATIONS.
-      folder: of the release.
+      folder: folder of the release.
 
     Raises:
-      UserError: it is missing or is not what it was when it was released.
+      UserError: the file is missing or has changed since the release.
     """
     name = f"segan_{quantization}.tflite"
     _read(folder, name)
@@ -63,22 +65,22 @@ def tflite_path(quantization: str, folder: str = _FOLDER) -> str:
 
 
 def read_config(folder: str = _FOLDER) -> Config:
-    """Reads how the released segmentor is built."""
+    """Reads the configuration of the released segmentor."""
     return Config(**read_model(folder))
 
 
 def read_model(folder: str = _FOLDER) -> dict:
-    """Reads the values of MODEL_FIELDS."""
+    """Reads the released segmentor's values of MODEL_FIELDS."""
     return renamed(_read_release(folder)["model"])
 
 
 def read_labels(folder: str = _FOLDER) -> labels_lib.Labels:
-    """Reads what the labels of the released segmentor are called."""
+    """Reads the labels of the released segmentor."""
     return labels_lib.described(_read_release(folder))
 
 
 def describe(folder: str = _FOLDER) -> str:
-    """Names the release and its weights."""
+    """Returns the release's name and the SHA-256 of its weights."""
     release = _read_release(folder)
     digest = release["sha256"][WEIGHTS]
     return f"{release['name']} (SHA-256 {digest[:12]})"
@@ -96,23 +98,24 @@ def write(
 ) -> None:
     """Writes a release.
 
-    Convolutions' kernels are rounded to float16; the few vectors of batch
+    Kernels of convolutions are rounded to float16; the few vectors of batch
     normalization, whose range is wider, stay in float32.
 
     Args:
-      segmentor: as trained.
-      config: the configuration that it was trained with.
-      labels: of its channels.
-      name: what the release is called.
-      tflite: quantization -> the file's content.
-      made_by: recorded: the runs' commands, versions, commits, dates.
-      folder: of the release.
+      segmentor: the trained model.
+      config: the configuration it was trained with.
+      labels: labels of its channels.
+      name: name of the release.
+      tflite: quantization -> content of the TFLite file.
+      made_by: record of the runs' commands, versions, commits and dates.
+      folder: folder of the release.
     """
     arrays = io.BytesIO()
-    np.savez_compressed(
-        arrays,
-        **{n: _small(w) for n, w in weights.named_weights(segmentor).items()},
-    )
+    named: dict[str, Any] = {
+        name: _small(weight)
+        for name, weight in weights.named_weights(segmentor).items()
+    }
+    np.savez_compressed(arrays, **named)
     content = {WEIGHTS: arrays.getvalue()}
     for quantization in QUANTIZATIONS:
         content[f"segan_{quantization}.tflite"] = tflite[quantization]
@@ -132,7 +135,7 @@ def write(
     records.write(os.path.join(folder, _RELEASE), release)
 
 
-def _small(weight) -> np.ndarray:
+def _small(weight: tf.Variable) -> np.ndarray:
     value = weight.numpy()
     return value.astype(np.float16) if value.ndim > 1 else value
 
@@ -147,7 +150,7 @@ def _read_release(folder: str) -> dict:
 
 
 def _read(folder: str, name: str) -> bytes:
-    """Reads a file of the release, if it is the one that was released."""
+    """Reads a file of the release and checks its SHA-256."""
     try:
         with open(os.path.join(folder, name), "rb") as file:
             data = file.read()
