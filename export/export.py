@@ -1,4 +1,4 @@
-"""Exports a trained segmentor for servers, phones and browsers."""
+"""Exports trained segmentors for servers, phones and browsers."""
 
 import dataclasses
 from typing import Any
@@ -13,9 +13,9 @@ class ParityReport:
     """How the exported models compare with the Keras model.
 
     Attributes:
-      record: what parity.json holds.
-      failures: a line for each model that was withheld, and why.
-      page: the folder of the web page; "" where none was bundled.
+      record: the content of parity.json.
+      failures: a line for each model that was withheld, with the reason.
+      page: the folder of the web page; "" if none was bundled.
     """
 
     record: dict[str, Any]
@@ -59,14 +59,14 @@ def export(config: Config) -> ParityReport:
     if config.web:
         from .web import runtime
 
-        # Before minutes of work: npm or the network may be missing.
+        # First, since npm or the network may be missing.
         runtime.fetch(config.export_dir)
     startup.import_tensorflow()
     from .parity import gate, parity_dataset, table
     from .serving import saved_model
 
     segmentor, step, labels, config = _load(config)
-    # Before the data are read, which may take a minute.
+    # Before the data is read, which may take a minute.
     saved_model.check_existing_version(config.export_dir, step)
     record = gate.export_all(
         segmentor,

@@ -1,7 +1,7 @@
-"""Artifacts are written in a hidden folder beside their place, then renamed.
+"""Hidden folders in which artifacts are written before they are renamed.
 
-A server that polls the folder, or a program that copies the file, so never
-sees half of one.
+A server that polls the folder, or a program that copies the file, never sees
+half of one.
 """
 
 import contextlib
@@ -14,14 +14,14 @@ from segan_tf import config
 
 @contextlib.contextmanager
 def hidden_folder(parent: str) -> Iterator[str]:
-    """Makes a hidden folder in `parent` that is gone after the block.
+    """Makes a hidden folder in `parent` and removes it after the block.
 
-    The folder is readable by its owner only, as temporary folders are: what
-    is to be published goes *inside* it under a name of its own, where it gets
-    ordinary permissions, or a server of another user could not read it.
+    Only its owner can read it, as with every temporary folder. Write what is
+    to be published *inside* it under another name, where it gets ordinary
+    permissions, or a server of another user could not read it.
 
     Args:
-      parent: made if missing; on the file system of the final place, where a
+      parent: made if missing; on the file system of the final path, where a
         rename is atomic.
 
     Yields:

@@ -5,13 +5,14 @@ import math
 from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING
 
+from segan_tf import quantizations
 from segan_tf.errors import UserError
 from segan_tf.models.segmentors import SEGMENTORS
 
 if TYPE_CHECKING:
     from segan_tf.config import Config
 
-QUANTIZATIONS = ("none", "float16", "dynamic", "int8")
+QUANTIZATIONS = tuple(quantizations.QUANTIZATIONS)
 MAX_LABELS = 255  # label maps hold the labels' numbers in one byte a pixel
 
 

@@ -16,6 +16,7 @@ FLOORS = {
     "segan_tf.errors": 0,
     "segan_tf.files": 0,
     "segan_tf.models.segmentors": 0,
+    "segan_tf.quantizations": 0,
     "segan_tf.config_checks": 1,
     "segan_tf.config": 1,
     "segan_tf.console": 1,

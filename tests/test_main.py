@@ -1,5 +1,6 @@
 """Tests of the command line as a whole, mode by mode."""
 
+import dataclasses
 import importlib.util
 import json
 import os
@@ -14,7 +15,7 @@ import running
 from PIL import Image
 
 import main
-from export.parity import gate
+from export import artifact
 from segan_tf import config, run_dir
 from segan_tf.metrics import per_image
 from segan_tf.models import pretrained
@@ -213,7 +214,10 @@ def test_export_without_the_runs_data_says_that_dice_is_unknown(
 def test_export_ends_with_1_when_an_artifact_is_refused(
     model_dir, tmp_path, monkeypatch
 ):
-    monkeypatch.setitem(gate.DIFFERENCE_LIMITS, "float16", 1e-9)
+    strict = dataclasses.replace(
+        artifact.ARTIFACTS["float16"], tolerance=artifact.Tolerance(1e-9)
+    )
+    monkeypatch.setitem(artifact.ARTIFACTS, "float16", strict)
     given = (
         "--mode=export",
         f"--model_dir={model_dir}",
@@ -221,7 +225,7 @@ def test_export_ends_with_1_when_an_artifact_is_refused(
     )
     error = running.error_of(*given, f"--export_dir={tmp_path}/out")
     assert error.startswith("error: segan_float16.tflite differs from Keras by")
-    assert "more than 1e-09; it was not handed out" in error
+    assert "more than 1e-09; it was not exported" in error
     assert sorted(os.listdir(tmp_path / "out")) == [
         "parity.json",
         "saved_model",

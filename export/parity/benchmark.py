@@ -1,10 +1,11 @@
-"""Measures what one artifact takes, in a process of its own.
+"""Measures time and memory of one artifact, in a process of its own.
 
-A process of its own, because a process's peak of memory is the peak of all
-that it ever did, and because TensorFlow's threads are set once for good.
+In its own, because a process's peak memory is the peak of everything it ever
+did, and because TensorFlow's threads are set only once.
 """
 
 import contextlib
+import importlib
 import json
 import os
 import re
@@ -13,13 +14,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
 WARM_UP_RUNS = 10
 RUNS = 50
 
-_STATUS_FILE = "/proc/self/status"  # Linux alone has it
+_STATUS_FILE = "/proc/self/status"  # only on Linux
 _CLEAR_FILE = "/proc/self/clear_refs"
 _RESET_PEAK = "5"
 _KIB = 1024
@@ -27,40 +29,35 @@ _KIB = 1024
 
 def num_cores() -> int:
     """Counts the cores that this process may use."""
-    with contextlib.suppress(AttributeError):  # Linux alone tells
+    with contextlib.suppress(AttributeError):  # only Linux tells
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
 
 
-def measure(path: str, *, signature: str, size: int, num_threads: int) -> dict:
-    """Runs an artifact again and again on one image.
+def measure(
+    path: str, *, runner: str, size: int, num_threads: int
+) -> dict[str, Any]:
+    """Runs an artifact repeatedly on one image.
 
     Args:
-      path: of a SavedModel's folder or a TFLite file.
-      signature: of the SavedModel: `images` -> `probability_map`.
-      size: of the image, in pixels; the model's own.
+      path: of the artifact.
+      runner: name of the module that opens it, see artifact.Artifact.
+      size: of the image in pixels; the model's own.
       num_threads: for the operators.
 
     Returns:
       latency_ms: the median of `RUNS` runs after `WARM_UP_RUNS`; one image,
-        no reading and no resizing of it.
-      peak_memory_mb: by how much the process grew at most, from before the
-        model was loaded; the runtime's own code is not in it. None where the
-        system does not tell.
+        without reading or resizing it.
+      peak_memory_mb: how much the process grew at most, from before the model
+        was loaded; without the runtime's own code. None where the system does
+        not tell.
 
     Raises:
-      RuntimeError: the process failed; holds its last words.
+      RuntimeError: the process failed; the message holds its output.
     """
+    command = [sys.executable, "-m", __name__]
     done = subprocess.run(
-        [
-            sys.executable,
-            "-m",
-            __name__,
-            path,
-            signature,
-            str(size),
-            str(num_threads),
-        ],
+        [*command, path, runner, str(size), str(num_threads)],
         env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
         capture_output=True,
         text=True,
@@ -70,9 +67,16 @@ def measure(path: str, *, signature: str, size: int, num_threads: int) -> dict:
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def _measure_here(run_of: Callable[[], Callable[[], object]]) -> dict:
+def measure_here(
+    open_model: Callable[[], Callable[[], object]],
+) -> dict[str, Any]:
+    """Measures in this process; see `measure`.
+
+    Args:
+      open_model: loads the model and returns what runs it once.
+    """
     before = _reset_peak()
-    run = run_of()
+    run = open_model()
     for _ in range(WARM_UP_RUNS):
         run()
     latencies = []
@@ -91,33 +95,8 @@ def _measure_here(run_of: Callable[[], Callable[[], object]]) -> dict:
     }
 
 
-def _opener(
-    path: str, *, signature: str, size: int, num_threads: int
-) -> Callable[[], Callable[[], object]]:
-    """Imports the runtime; what it returns loads the model."""
-    rng = np.random.default_rng(0)
-    image = rng.integers(0, 256, (1, size, size, 3), np.uint8)
-    if os.path.isdir(path):
-        from ..serving import c_loader
-
-        c_loader.c_api.library()
-
-        def open_saved_model():
-            session = c_loader.CSession(path, num_threads=num_threads)
-            return lambda: session.run(signature, {"images": image})
-
-        return open_saved_model
-    from segan_tf.inference import tflite_model
-
-    def open_tflite():
-        model = tflite_model.TFLiteModel(path, num_threads=num_threads)
-        return lambda: model.segment(image)
-
-    return open_tflite
-
-
 def _reset_peak() -> int | None:
-    """Lets the peak start anew; returns the bytes held now."""
+    """Resets the peak to the memory in use, and returns that in bytes."""
     with contextlib.suppress(OSError):
         with open(_CLEAR_FILE, "w", encoding="ascii") as file:
             file.write(_RESET_PEAK)
@@ -135,17 +114,17 @@ def _memory(name: str) -> int | None:
     return None
 
 
+def _main(path: str, runner: str, size: str, num_threads: str) -> None:
+    module = importlib.import_module(runner)  # not part of what is measured
+    shape = (1, int(size), int(size), 3)
+    image = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
+
+    def open_model() -> Callable[[], object]:
+        run = module.open_runner(path, num_threads=int(num_threads))
+        return lambda: run(image)
+
+    print(json.dumps(measure_here(open_model)))
+
+
 if __name__ == "__main__":
-    _path, _signature, _size, _num_threads = sys.argv[1:]
-    print(
-        json.dumps(
-            _measure_here(
-                _opener(
-                    _path,
-                    signature=_signature,
-                    size=int(_size),
-                    num_threads=int(_num_threads),
-                )
-            )
-        )
-    )
+    _main(*sys.argv[1:])

@@ -1,7 +1,8 @@
-"""Runs artifacts beside Keras on the same images."""
+"""Compares exported models with the Keras model on the same images."""
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import keras
 import numpy as np
@@ -10,9 +11,9 @@ import tensorflow as tf
 from segan_tf import console
 from segan_tf import labels as labels_lib
 from segan_tf.imaging import preprocessing
-from segan_tf.inference import tflite_model
+from segan_tf.inference import signatures
 
-from ..serving import c_loader, check, saved_model
+from ..serving import check, session
 from .parity_dataset import ParityDataset
 
 
@@ -35,11 +36,13 @@ class OpenedArtifact:
 
 
 class ParityStats:
-    """Gathers how one model, an artifact or Keras, did image by image."""
+    """Collects the scores of one model, an artifact or Keras, by image."""
 
     def __init__(self) -> None:
-        self._differences, self._agreements = [], []
-        self._dice, self._iou = [], []
+        self._differences: list[float] = []
+        self._agreements: list[float] = []
+        self._dice: list[float] = []
+        self._iou: list[float] = []
 
     def add_scores(self, scores: Mapping[str, float]) -> None:
         """Adds Dice and IoU with a true label map."""
@@ -47,14 +50,16 @@ class ParityStats:
         self._iou.append(scores["iou"])
 
     def add_parity(self, difference: float, agreement: float) -> None:
-        """Adds a difference to Keras and the Dice with Keras' label map."""
+        """Adds a difference from Keras and the Dice with Keras' label map."""
         self._differences.append(difference)
         self._agreements.append(agreement)
 
     def summary(self) -> dict[str, float | None]:
         """Returns the largest difference and the means; None is unknown."""
         return {
-            "largest_difference": largest(self._differences),
+            "largest_difference": (
+                largest(self._differences) if self._differences else None
+            ),
             "dice": _mean(self._dice),
             "iou": _mean(self._iou),
             "dice_to_keras": _mean(self._agreements),
@@ -67,7 +72,7 @@ def compare(
     dataset: ParityDataset,
     *,
     multiclass: bool,
-) -> tuple[dict, dict[str, dict], int]:
+) -> tuple[dict[str, Any], dict[str, dict[str, Any]], int]:
     """Runs Keras and every artifact on every pair.
 
     Probabilities are compared as the artifact gives them, label maps at the
@@ -86,8 +91,8 @@ def compare(
     Raises:
       ParityError: shapes or dtypes differ.
     """
-    reference = ParityStats()
-    tallies = {name: ParityStats() for name in artifacts}
+    keras_stats = ParityStats()
+    stats = {name: ParityStats() for name in artifacts}
     count = 0
     for image, true in dataset.pairs:
         count += 1
@@ -96,7 +101,7 @@ def compare(
         full = _resize_back(small, image)
         decided = _decide(full, multiclass)
         if true is not None:
-            reference.add_scores(dataset.measure(decided, true))
+            keras_stats.add_scores(dataset.measure(decided, true))
         for name, artifact in artifacts.items():
             given = artifact.segment(image, resized)
             expected = full if artifact.own_size else small
@@ -105,17 +110,17 @@ def compare(
                 given = _resize_back(given, image)
             label_map = _decide(given, multiclass)
             agreement = dataset.measure(label_map, decided)["dice"]
-            tallies[name].add_parity(far, agreement)
+            stats[name].add_parity(far, agreement)
             if true is not None:
-                tallies[name].add_scores(dataset.measure(label_map, true))
-    summaries = {name: tally.summary() for name, tally in tallies.items()}
-    return reference.summary(), summaries, count
+                stats[name].add_scores(dataset.measure(label_map, true))
+    summaries = {name: stat.summary() for name, stat in stats.items()}
+    return keras_stats.summary(), summaries, count
 
 
 def compare_batches(
     segmentor: keras.Model, path: str, images: Sequence[np.ndarray]
 ) -> float:
-    """Compares batches of a SavedModel, run by the C++ loader, with Keras.
+    """Compares batches that a SavedModel segments with Keras.
 
     The images are batched by size; if all have one size, a corner of the
     first is added as a second size.
@@ -130,15 +135,17 @@ def compare_batches(
 
     Raises:
       ParityError: the shapes or dtypes differ.
-      CSessionError: the loader cannot load or run it.
+      OpError: the model cannot run from its graph alone.
     """
     if not len(images):
-        raise ValueError("a proof needs at least one image")
+        raise ValueError("at least one image is needed to compare")
     differences = []
-    with console.capture_output(), c_loader.CSession(path) as session:
+    with console.capture_output(), session.Session(path) as opened:
         for batch in _batches_of_two_sizes(images):
-            answer = session.run(saved_model.PROBABILITIES, {"images": batch})
-            # Image by image, as training prepares them, and not by the
+            answer = opened.run(
+                signatures.PROBABILITIES, {signatures.IMAGES: batch}
+            )
+            # Image by image, as training prepares them, and not with the
             # exported function: its mistakes would be in both.
             resized = np.concatenate(
                 [resize(segmentor, image) for image in batch]
@@ -147,7 +154,7 @@ def compare_batches(
                 segment(segmentor, resized), *batch.shape[1:3]
             ).numpy()
             differences.append(
-                difference(path, expected, answer[tflite_model.OUTPUT])
+                difference(path, expected, answer[signatures.PROBABILITY_MAP])
             )
     return largest(differences)
 
@@ -171,7 +178,7 @@ def compare_label_maps(
       See `check.check_label_maps`.
 
     Raises:
-      CSessionError: the loader cannot load or run it.
+      OpError: the model cannot run from its graph alone.
     """
     probability_maps = [
         _resize_back(segment(segmentor, resize(segmentor, image)), image)[0]
@@ -188,7 +195,7 @@ def resize(segmentor: keras.Model, image: np.ndarray) -> np.ndarray:
 
 
 def segment(segmentor: keras.Model, images: np.ndarray) -> np.ndarray:
-    """Runs Keras on the CPU, where no reduced precision blurs a proof."""
+    """Runs Keras on the CPU, in full precision."""
     with tf.device("CPU"):
         normalized = preprocessing.normalize(images)
         return segmentor(normalized, training=False).numpy()
@@ -208,14 +215,14 @@ def difference(name: str, expected: np.ndarray, given: np.ndarray) -> float:
     return largest(np.abs(given - expected))
 
 
-def largest(differences: Sequence[float] | np.ndarray) -> float | None:
-    """Returns the maximum, NaN if one is NaN, None of nothing."""
+def largest(differences: Sequence[float] | np.ndarray) -> float:
+    """Returns the maximum, NaN if one is NaN."""
     # NumPy's maximum keeps NaN, which Python's can lose.
-    return float(np.max(differences)) if len(differences) else None
+    return float(np.max(differences))
 
 
 def _batches_of_two_sizes(images: Sequence[np.ndarray]) -> list[np.ndarray]:
-    by_shape = {}
+    by_shape: dict[tuple[int, ...], list[np.ndarray]] = {}
     for image in images:
         by_shape.setdefault(image.shape, []).append(image)
     batches = [np.stack(group) for group in by_shape.values()]

@@ -1,4 +1,4 @@
-"""The images that exported models are calibrated with and judged by."""
+"""The images on which exported models are calibrated and compared."""
 
 import dataclasses
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -11,13 +11,15 @@ from segan_tf.config import RESPLIT_FIELDS, Config, UserError
 from segan_tf.datasets import label_maps, loading, pairs
 from segan_tf.imaging import images, preprocessing
 from segan_tf.metrics import per_image
+from segan_tf.quantizations import QUANTIZATIONS
 from segan_tf.synthetic import lesions
 
 _Read = TypeVar("_Read")
+_Item = TypeVar("_Item")
 
-# At most so many pairs are scored, spread over the split: the paper's
-# test split is that large, and scoring takes minutes.
-MOST_SCORED = 500
+# At most so many pairs are scored, spread over the split: the paper's test
+# split is that large, and scoring takes minutes.
+MAX_SCORED = 500
 DRAWN = 4  # images, for what needs no pair of the run
 
 
@@ -45,8 +47,8 @@ class ParityDataset:
     Attributes:
       images: a few uint8 [height, width, 3] RGB, for what needs a batch.
       pairs: (image, true label map) of the split, the label map uint8 [height,
-        width, labels] in {0, 1}, or None where it is unknown; read as they
-        are gone through, once.
+        width, labels] in {0, 1}, or None where it is unknown; can be iterated
+        once, and read meanwhile.
       source: where the pairs are from.
       calibration_images: of the training split, as the segmentor is fed them:
         uint8 [image_size, image_size, 3].
@@ -62,20 +64,22 @@ class ParityDataset:
 
 
 def load_parity_dataset(config: Config) -> ParityDataset:
-    """Finds what int8 is calibrated with and what all are compared on.
+    """Loads the images to calibrate int8 with and to compare all models on.
 
-    The run's own data may be gone where a model is exported. Drawings then
-    stand in, whose label maps in the run's sense nobody knows; that is said.
+    The run's own data may be missing where a model is exported. Drawings then
+    replace them, for which the true label maps are unknown; a message says so.
 
     Args:
-      config: the configuration of the run, with the settings given now: the
-        data that those name must exist.
+      config: the configuration of the run with the settings given now; data
+        that those name must exist.
 
     Raises:
-      UserError: they are not; or a pair cannot be read and `skip_bad_pairs`
-        is not set.
+      UserError: they do not; or a pair cannot be read and `skip_bad_pairs` is
+        not set.
     """
-    examples = [lesions.draw_lesion(number, 0).image for number in range(DRAWN)]
+    images_drawn = [
+        lesions.draw_lesion(number, 0).image for number in range(DRAWN)
+    ]
     split_again = run_dir.gives(config, RESPLIT_FIELDS)
     try:
         labels = loading.load_labels(config)
@@ -86,21 +90,21 @@ def load_parity_dataset(config: Config) -> ParityDataset:
             raise
         console.say(f"Dice cannot be measured: {error}")
         return ParityDataset(
-            images=examples,
-            pairs=[(image, None) for image in examples],
+            images=images_drawn,
+            pairs=[(image, None) for image in images_drawn],
             source=f"{DRAWN} drawings",
         )
     calibration_images: list[np.ndarray] = []
-    if "int8" in config.quantizations:
+    if any(QUANTIZATIONS[name].calibrated for name in config.quantizations):
         calibration_images = _read_calibration_images(config, divided.train)
     pairs_read = _read_all(
         config,
-        _spread(chosen, MOST_SCORED),
+        spread(chosen, MAX_SCORED),
         lambda pair: label_maps.read_pair(pair, labels),
         description="comparing",
     )
     return ParityDataset(
-        images=examples,
+        images=images_drawn,
         pairs=pairs_read,
         source=f"the {config.split} split",
         calibration_images=calibration_images,
@@ -115,9 +119,9 @@ def _read_calibration_images(
     def read(pair: pairs.Pair) -> np.ndarray:
         image = images.read_image(pair.image_path)
         resized = preprocessing.resize_image(image, size, size).numpy()
-        return np.uint8(np.rint(resized))
+        return np.rint(resized).astype(np.uint8)
 
-    chosen = _spread(training, config.calibration_images)
+    chosen = spread(training, config.calibration_images)
     return list(_read_all(config, chosen, read, description="calibrating"))
 
 
@@ -137,9 +141,9 @@ def _read_all(
         yield found
 
 
-def _spread(of_split: Sequence[pairs.Pair], count: int) -> Sequence[pairs.Pair]:
-    """Takes every n-th, so that all of a split's sources are there."""
-    if len(of_split) <= count:
-        return of_split
-    places = np.linspace(0, len(of_split) - 1, count).round().astype(int)
-    return [of_split[place] for place in places]
+def spread(items: Sequence[_Item], count: int) -> Sequence[_Item]:
+    """Takes at most so many at equal distances, from first to last."""
+    if len(items) <= count:
+        return items
+    indices = np.linspace(0, len(items) - 1, count).round().astype(int)
+    return [items[index] for index in indices]

@@ -1,4 +1,7 @@
-"""The parity record in words: a table, and what was refused and why."""
+"""Formats the parity record: a table, and why artifacts were withheld."""
+
+from collections.abc import Mapping
+from typing import Any
 
 _COLUMNS = (
     "artifact",
@@ -22,24 +25,24 @@ _JUDGED = {
 }
 
 
-def format_table(record: dict) -> str:
-    """Formats what parity.json holds, one row an artifact.
+def format_table(record: Mapping[str, Any]) -> str:
+    """Formats the content of parity.json, one row per artifact.
 
     Args:
-      record: see parity.export_all.
+      record: see gate.export_all.
     """
     header = [name.format(record["all_threads"]) for name in _COLUMNS]
-    reference = record["keras"]
+    scores = record["keras"]
     rows = [
         header,
-        ["Keras", "", *map(_number, (reference["dice"], reference["iou"]))],
+        ["Keras", "", *map(_number, (scores["dice"], scores["iou"]))],
         *(_cells(row) for row in record["artifacts"].values()),
     ]
     rows = [row + [""] * (len(header) - len(row)) for row in rows]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = [
         "  ".join(
-            # Names to the left, numbers to the right.
+            # Names are left-aligned, numbers right-aligned.
             cell.rjust(width) if 0 < i < len(row) - 1 else cell.ljust(width)
             for i, (cell, width) in enumerate(zip(row, widths, strict=True))
         ).rstrip()
@@ -50,18 +53,18 @@ def format_table(record: dict) -> str:
     )
 
 
-def failures(record: dict) -> list[str]:
-    """Says of each artifact beyond its limit which, and by how much."""
+def failures(record: Mapping[str, Any]) -> list[str]:
+    """Lists the withheld artifacts, each with its measure and limit."""
     return [
         f"{row['path']} {_JUDGED[row['judged_by']].format(row['value'])}, more "
-        f"than {row['limit']:g}; it was not handed out (--allow_parity_loss "
-        "hands it out and marks it)."
+        f"than {row['limit']:g}; it was not exported (pass "
+        "--allow_parity_loss to export it all the same)."
         for row in record["artifacts"].values()
         if not row["published"]
     ]
 
 
-def _cells(row: dict) -> list[str]:
+def _cells(row: Mapping[str, Any]) -> list[str]:
     latency = row["latency_ms"]
     operators, share = row["operators"], row["delegated_share"]
     num_bytes = sum(file["bytes"] for file in row["files"].values())
@@ -81,10 +84,10 @@ def _cells(row: dict) -> list[str]:
     ]
 
 
-def _verdict(row: dict) -> str:
+def _verdict(row: Mapping[str, Any]) -> str:
     if row["within_limit"]:
         return "within its limit"
-    return "BEYOND ITS LIMIT" if row["published"] else "REFUSED"
+    return "BEYOND ITS LIMIT" if row["published"] else "WITHHELD"
 
 
 def _number(value: float | None, *, digits: int = 4) -> str:

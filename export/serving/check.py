@@ -1,4 +1,4 @@
-"""Proves that the served label maps are those that Keras decides on."""
+"""Compares the label maps that a SavedModel serves with Keras."""
 
 from collections.abc import Sequence
 
@@ -7,8 +7,9 @@ import tensorflow as tf
 
 from segan_tf import console, labels
 from segan_tf.imaging import preprocessing
+from segan_tf.inference import signatures
 
-from . import c_loader, graph, saved_model
+from . import graph, session
 
 
 def check_label_maps(
@@ -18,44 +19,44 @@ def check_label_maps(
     *,
     labels: labels.Labels,
 ) -> float:
-    """Compares `serving_default`, run by the C++ loader, with Keras.
+    """Compares the label maps of `serving_default` with Keras.
 
-    All images go in one batch, as PNG files. A label map cannot differ a
-    little, so a pixel counts by how far Keras' probabilities are from the
-    decision that was served: with one label, 0.5001 where the server says no
-    label counts 0.0001.
+    All images are sent in one batch, as PNG files. A decision is right or
+    wrong, so a pixel is measured by how far Keras' probabilities are from the
+    decision that was served: with one label, 0.5001 where the server finds no
+    label is a difference of 0.0001.
 
     Args:
       path: the folder of the version.
       images: at least one, each uint8 [height, width, 3] RGB, of any sizes.
-      probability_maps: what Keras finds in each, float32 [height, width,
-        labels] in [0, 1].
+      probability_maps: Keras' for each, float32 [height, width, labels] in
+        [0, 1].
       labels: of the segmentor's channels.
 
     Returns:
-      The largest absolute difference: of the pixels' probabilities, as told,
-      of the mean probabilities, and of the label maps' shares.
+      The largest absolute difference: of the pixels as described, of the mean
+      probabilities, and of the labels' fractions.
 
     Raises:
-      CSessionError: the loader cannot load or run it.
+      OpError: the model cannot run from its graph alone.
     """
-    pictures = [tf.io.encode_png(image).numpy() for image in images]
-    with console.capture_output(), c_loader.CSession(path) as session:
-        answer = session.run(
-            saved_model.SIGNATURE,
-            {graph.IMAGE_BYTES: np.array(pictures, dtype=object)},
+    image_bytes = [tf.io.encode_png(image).numpy() for image in images]
+    with console.capture_output(), session.Session(path) as opened:
+        answer = opened.run(
+            signatures.DEFAULT,
+            {signatures.IMAGE_BYTES: np.array(image_bytes, dtype=object)},
         )
-    fractions = answer[graph.LABEL_FRACTIONS]
-    means = answer[graph.MEAN_PROBABILITY].reshape(fractions.shape)
+    fractions = answer[signatures.LABEL_FRACTIONS]
+    means = answer[signatures.MEAN_PROBABILITY].reshape(fractions.shape)
     differences = []
     for i, probability_map in enumerate(probability_maps):
         label_map = read_label_map(
-            answer[graph.LABEL_MAP_BYTES][i], labels=labels
+            answer[signatures.LABEL_MAP_BYTES][i], labels=labels
         )
         inside = np.sum(probability_map * label_map, axis=(0, 1))
         area = np.sum(label_map, axis=(0, 1))
         differences += [
-            _distance(probability_map, label_map, labels.multiclass),
+            _distance(probability_map, label_map, multiclass=labels.multiclass),
             np.abs(fractions[i] - np.mean(label_map, axis=(0, 1))).max(),
             np.abs(means[i] - inside / np.maximum(area, 1)).max(),
         ]
@@ -68,24 +69,23 @@ def read_label_map(content: bytes, *, labels: labels.Labels) -> np.ndarray:
 
     Args:
       content: of a gray PNG file, see `graph.gray_weights`.
-      labels: that it shows.
+      labels: of the model.
 
     Returns:
       float32 [height, width, labels] in {0, 1}.
     """
     gray = tf.io.decode_png(content).numpy()
-    weights = np.uint8(graph.gray_weights(labels))
-    if labels.multiclass:
-        return np.float32(gray == weights)
-    return np.float32(gray & weights > 0)
+    weights = np.array(graph.gray_weights(labels), np.uint8)
+    holds = gray == weights if labels.multiclass else gray & weights > 0
+    return holds.astype(np.float32)
 
 
 def _distance(
-    probability_map: np.ndarray, label_map: np.ndarray, multiclass: bool
+    probability_map: np.ndarray, label_map: np.ndarray, *, multiclass: bool
 ) -> float:
-    """Measures how far probabilities have to move for a decision to hold."""
+    """Measures how far probabilities must change for a decision to be right."""
     if multiclass:
-        # The winner down and the chosen one up, so half the way each.
+        # The likeliest falls and the chosen one rises, by half of it each.
         scores, chosen = (
             np.concatenate([1 - np.sum(x, -1, keepdims=True), x], axis=-1)
             for x in (probability_map, label_map)

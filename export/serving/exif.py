@@ -1,7 +1,7 @@
 """Reads a camera's orientation tag inside a graph, and turns images upright.
 
-TensorFlow decodes a JPEG image as it is stored. A phone stores portraits
-lying on their side, with a tag that says so.
+TensorFlow decodes a JPEG image as it is stored. A phone stores portraits on
+their side, with a tag that says so.
 """
 
 import tensorflow as tf
@@ -31,20 +31,19 @@ _LEFT_TO_RIGHT = (2, 3, 6, 7)
 _TOP_TO_BOTTOM = (3, 4, 7, 8)
 
 
-def jpeg_orientation(picture_bytes: tf.Tensor) -> tf.Tensor:
-    """Reads how a JPEG image is to be turned.
+def jpeg_orientation(image_bytes: tf.Tensor) -> tf.Tensor:
+    """Reads the orientation of a JPEG image.
 
     Args:
-      picture_bytes: string [].
+      image_bytes: string [].
 
     Returns:
-      int32 [], 1 to 8 as in EXIF; 1, upright, where there is no tag or none
-      that makes sense.
+      int32 [], 1 to 8 as in EXIF; 1, upright, where there is no valid tag.
     """
-    # Twice as long as what is searched: no offset below leads outside.
+    # Twice as long as what is searched, so that every offset below is inside.
     head = tf.cast(
         tf.io.decode_raw(
-            picture_bytes, tf.uint8, fixed_length=2 * _SEARCHED_BYTES
+            image_bytes, tf.uint8, fixed_length=2 * _SEARCHED_BYTES
         ),
         tf.int32,
     )
@@ -59,14 +58,14 @@ def jpeg_orientation(picture_bytes: tf.Tensor) -> tf.Tensor:
 
 
 def turn_upright(image: tf.Tensor, orientation: tf.Tensor) -> tf.Tensor:
-    """Turns an image as its orientation says.
+    """Turns an image upright.
 
     Args:
       image: uint8 [height, width, 3].
       orientation: int32 [], 1 to 8 as in EXIF.
 
     Returns:
-      The same; of the orientations 5 to 8 [width, height, 3].
+      The same, [width, height, 3] for the orientations 5 to 8.
     """
     for orientations, turn in (
         (_SWAPPED, lambda image: tf.transpose(image, (1, 0, 2))),
@@ -82,24 +81,24 @@ def turn_upright(image: tf.Tensor, orientation: tf.Tensor) -> tf.Tensor:
 
 
 def _find_segment(head: tf.Tensor) -> tf.Tensor:
-    """Walks to the EXIF segment, or to the first that is for decoding."""
+    """Finds the EXIF segment, or else the first that is needed to decode."""
     first, last = _APPLICATION_MARKERS
 
-    def goes_on(at):
+    def is_skipped(at: tf.Tensor) -> tf.Tensor:
         marker = head[at + 1]
-        skipped = (first <= marker) & (marker <= last)
+        application = (first <= marker) & (marker <= last)
         return (
             (head[at] == _MARKER)
-            & (skipped | (marker == _COMMENT_MARKER))
+            & (application | (marker == _COMMENT_MARKER))
             & ~_is_exif(head, at)
             & (at < _SEARCHED_BYTES)
         )
 
-    def go_on(at):
+    def skip(at: tf.Tensor) -> tf.Tensor:
         length = 256 * head[at + _LENGTH] + head[at + _LENGTH + 1]
         return tf.minimum(at + _LENGTH + length, _SEARCHED_BYTES)
 
-    (at,) = tf.while_loop(goes_on, go_on, (tf.constant(_FIRST_SEGMENT),))
+    (at,) = tf.while_loop(is_skipped, skip, (tf.constant(_FIRST_SEGMENT),))
     return at
 
 
@@ -116,12 +115,12 @@ def _read_orientation(
 ) -> tf.Tensor:
     is_little_endian = head[tiff] == _LITTLE_ENDIAN
 
-    def two_bytes(first, second):
+    def two_bytes(first: tf.Tensor, second: tf.Tensor) -> tf.Tensor:
         return tf.where(
             is_little_endian, 256 * second + first, 256 * first + second
         )
 
-    # Of its four bytes those two that matter: beyond 64 KiB is no directory.
+    # The lower two of its four bytes: no directory is beyond 64 KiB.
     low = tiff + _DIRECTORY_OFFSET + tf.where(is_little_endian, 0, 2)
     directory = tf.minimum(
         tiff + two_bytes(head[low], head[low + 1]), _SEARCHED_BYTES
@@ -136,5 +135,5 @@ def _read_orientation(
     )
     is_tag = two_bytes(entries[:, 0], entries[:, 1]) == _ORIENTATION_TAG
     value = two_bytes(entries[:, _VALUE], entries[:, _VALUE + 1])
-    makes_sense = (value >= _UPRIGHT) & (value <= max(_SWAPPED))
-    return tf.reduce_max(tf.where(is_tag & makes_sense, value, default))
+    is_valid = (value >= _UPRIGHT) & (value <= max(_SWAPPED))
+    return tf.reduce_max(tf.where(is_tag & is_valid, value, default))

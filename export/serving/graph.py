@@ -1,7 +1,7 @@
-"""What a server computes: from the bytes of images to those of label maps.
+"""The graph that a server runs, from encoded images to encoded label maps.
 
-Decoding, turning, resizing, normalizing, deciding and encoding are all in the
-graph, so a client cannot get them wrong.
+Decoding, rotation, resizing, normalization, the decision and encoding are all
+in the graph, so that a client cannot get them wrong.
 """
 
 import keras
@@ -9,21 +9,13 @@ import tensorflow as tf
 
 from segan_tf import config, labels
 from segan_tf.imaging import preprocessing
+from segan_tf.inference import signatures
 
 from . import image_decoding
 
-DECODED_AT_ONCE = 2  # images of a server's batch; bounds its memory; ours
+DECODED_AT_ONCE = 2  # images of a batch; bounds a server's memory
 
-IMAGE_BYTES = "image_bytes"
-IMAGES = "images"
-PROBABILITY_MAP = "probability_map"
-LABEL_MAP_BYTES = "label_map_bytes"
-LABEL_FRACTIONS = "label_fractions"
-MEAN_PROBABILITY = "mean_probability"
-LABEL_NAMES = "label_names"
-LESION_FRACTION = "lesion_fraction"
-# One bit of a gray value each.
-MAX_MULTILABEL = 8
+MAX_MULTILABEL = 8  # one bit of a gray value each
 
 _FULL = 255
 
@@ -31,7 +23,7 @@ _FULL = 255
 def segment_image_bytes(
     segmentor: keras.Model, image_bytes: tf.Tensor, labels: labels.Labels
 ) -> dict[str, tf.Tensor]:
-    """Finds the label map of every image, at the image's own size.
+    """Predicts the label map of every image, at the image's own size.
 
     Args:
       segmentor: float32 [batch, size, size, 3], normalized -> float32 [batch,
@@ -53,14 +45,17 @@ def segment_image_bytes(
     """
     _, height, width, _ = segmentor.input_shape
 
-    def read(position_and_bytes):
+    def read(
+        position_and_bytes: tuple[tf.Tensor, tf.Tensor],
+    ) -> tuple[tf.Tensor, tf.Tensor]:
         position, content = position_and_bytes
-        image = image_decoding.read_image(content, position, name=IMAGE_BYTES)
+        image = image_decoding.read_image(
+            content, position, name=signatures.IMAGE_BYTES
+        )
         resized = preprocessing.resize_image(image, height, width)
         return resized, tf.shape(image)[:2]
 
-    # Few at once: a batch of large images would otherwise need the memory of
-    # all of them together.
+    # A batch of large images would otherwise need memory for all of them.
     images, sizes = tf.map_fn(
         read,
         (tf.range(tf.size(image_bytes)), image_bytes),
@@ -74,7 +69,9 @@ def segment_image_bytes(
         preprocessing.normalize(images), training=False
     )
     label_maps, fractions, means = tf.map_fn(
-        lambda map_and_size: _describe(*map_and_size, labels),
+        lambda map_and_size: _describe(
+            map_and_size[0], map_and_size[1], labels=labels
+        ),
         (probability_maps, sizes),
         parallel_iterations=DECODED_AT_ONCE,
         fn_output_signature=(
@@ -84,20 +81,20 @@ def segment_image_bytes(
         ),
     )
     answer = {
-        LABEL_MAP_BYTES: label_maps,
-        LABEL_FRACTIONS: fractions,
-        MEAN_PROBABILITY: means if labels.count > 1 else means[:, 0],
-        LABEL_NAMES: _label_names(labels, tf.size(image_bytes)),
+        signatures.LABEL_MAP_BYTES: label_maps,
+        signatures.LABEL_FRACTIONS: fractions,
+        signatures.MEAN_PROBABILITY: means if labels.count > 1 else means[:, 0],
+        signatures.LABEL_NAMES: _label_names(labels, tf.size(image_bytes)),
     }
     if labels.names == ("lesion",):
-        answer[LESION_FRACTION] = fractions[:, 0]
+        answer[signatures.LESION_FRACTION] = fractions[:, 0]
     return answer
 
 
 def segment_images(
     segmentor: keras.Model, images: tf.Tensor, labels: labels.Labels
 ) -> dict[str, tf.Tensor]:
-    """Finds the probability maps of images of one size, at that size.
+    """Predicts the probability maps of images of one size, at that size.
 
     Args:
       segmentor: as for `segment_image_bytes`.
@@ -115,19 +112,19 @@ def segment_images(
         preprocessing.normalize(resized), training=False
     )
     return {
-        PROBABILITY_MAP: preprocessing.resize_probability_map(
+        signatures.PROBABILITY_MAP: preprocessing.resize_probability_map(
             probability_map, height, width
         ),
-        LABEL_NAMES: _label_names(labels, batch),
+        signatures.LABEL_NAMES: _label_names(labels, batch),
     }
 
 
 def gray_weights(labels: labels.Labels) -> list[int]:
-    """Says what each label adds to a pixel's gray value where it holds.
+    """Returns what each label adds to a pixel's gray value where it holds.
 
-    255 for a single label; the label's number, 1 to k, for multiclass ones,
-    which are alone where they hold; a bit, 1, 2, 4 to 128, for multilabel
-    ones: a pixel of 5 has the first and the third label.
+    A single label adds 255. Multiclass labels, of which a pixel has at most
+    one, add their numbers, 1 to k. Multilabel ones add a bit each, 1, 2, 4 to
+    128: a pixel of 5 has the first and the third label.
 
     Raises:
       UserError: there are more multilabel labels than bits.
@@ -146,7 +143,7 @@ def gray_weights(labels: labels.Labels) -> list[int]:
 
 
 def _describe(
-    probability_map: tf.Tensor, size: tf.Tensor, labels: labels.Labels
+    probability_map: tf.Tensor, size: tf.Tensor, *, labels: labels.Labels
 ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
     probability_map = preprocessing.resize_probability_map(
         probability_map, size[0], size[1]
@@ -159,7 +156,7 @@ def _describe(
         axis=-1,
         keepdims=True,
     )
-    # Counted as integers: float32 stops counting at 2 ** 24 pixels.
+    # Counted as integers, since float32 is exact only up to 2 ** 24 pixels.
     areas = tf.cast(tf.math.count_nonzero(label_map, axis=(0, 1)), tf.float32)
     sums = tf.reduce_sum(probability_map * label_map, axis=(0, 1))
     return (

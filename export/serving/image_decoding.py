@@ -1,10 +1,10 @@
-"""Turns the bytes of an image into RGB inside a graph, or says what is wrong.
+"""Decodes images inside a graph, with an error for each kind of bad file.
 
-A server's client learns from the error which of its images is at fault:
-`image_bytes[2] is empty`.
+The error tells a client which of its images is at fault: `image_bytes[2] is
+empty`.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import tensorflow as tf
 
@@ -12,19 +12,19 @@ from segan_tf.imaging import images
 
 from . import exif
 
-# What the formats' files begin with.
+# The first bytes of each format.
 _JPEG = b"\xff\xd8\xff"
 _PNG = b"\x89PNG\r\n\x1a\n"
 _BMP = b"BM"
-# PNG, chunk IHDR: width and height, 4 bytes each, the first byte highest.
+# PNG, chunk IHDR: width and height, 4 bytes each, big-endian.
 _PNG_WIDTH = 16
 _PNG_HEIGHT = 20
-# BMP, BITMAPINFOHEADER: the first byte lowest; a negative height stands for
-# rows from the top.
+# BMP, BITMAPINFOHEADER: little-endian; a negative height means that the rows
+# run from the top.
 _BMP_WIDTH = 18
 _BMP_HEIGHT = 22
 _BMP_PIXEL_BITS = 28
-_BMP_READ_BITS = (24, 32)  # with 8, TensorFlow takes palette numbers for gray
+_BMP_READ_BITS = (24, 32)  # of 8, TensorFlow reads palette indices as gray
 _HEAD_BYTES = 30
 _BMP_REMEDY = " bits a pixel; 24 and 32 can be read: send it as PNG"
 _SIZE_REMEDY = f"); at most {images.MAX_PIXELS:,} pixels are decoded"
@@ -33,12 +33,12 @@ _WHITE = 255
 
 
 def read_image(
-    picture_bytes: tf.Tensor, position: tf.Tensor, *, name: str
+    image_bytes: tf.Tensor, position: tf.Tensor, *, name: str
 ) -> tf.Tensor:
-    """Decodes an image as RGB, upright; what is transparent lies over white.
+    """Decodes an image as RGB, upright, over white where it is transparent.
 
     Args:
-      picture_bytes: string [], a JPEG, PNG or BMP file.
+      image_bytes: string [], a JPEG, PNG or BMP file.
       position: int32 [], within the batch, for the error.
       name: of the input, for the error.
 
@@ -47,24 +47,24 @@ def read_image(
 
     Raises:
       InvalidArgumentError: when it runs: `<name>[<position>]` is empty, no
-        image, damaged, of a kind that TensorFlow cannot decode, or has more
-        than images.MAX_PIXELS pixels.
+        image, damaged, of a kind that TensorFlow cannot decode, or larger
+        than images.MAX_PIXELS.
     """
     where = _join(name, "[", position, "] ")
-    # Beyond its end a short file counts as zeros.
-    head = tf.io.decode_raw(picture_bytes, tf.uint8, fixed_length=_HEAD_BYTES)
+    # A short file is padded with zeros.
+    head = tf.io.decode_raw(image_bytes, tf.uint8, fixed_length=_HEAD_BYTES)
     is_jpeg, is_png, is_bmp = (
         tf.reduce_all(head[: len(start)] == tuple(start))
         for start in (_JPEG, _PNG, _BMP)
     )
     height, width = _stored_size(
-        picture_bytes, head, is_jpeg=is_jpeg, is_png=is_png
+        image_bytes, head, is_jpeg=is_jpeg, is_png=is_png
     )
     bits = _number(head, (_BMP_PIXEL_BITS + 1, _BMP_PIXEL_BITS))
-    picture_bytes = _refuse(
+    image_bytes = _require_none(
         where,
         [
-            (tf.strings.length(picture_bytes) == 0, "is empty"),
+            (tf.strings.length(image_bytes) == 0, "is empty"),
             (
                 ~(is_jpeg | is_png | is_bmp),
                 "is not a JPEG, PNG or BMP image",
@@ -78,35 +78,35 @@ def read_image(
                 _join("is too large (", width, "x", height, _SIZE_REMEDY),
             ),
         ],
-        before=picture_bytes,
+        before=image_bytes,
     )
     decoded = _or_else(
         lambda content: _decode(content, is_jpeg),
-        picture_bytes,
-        tf.zeros((0, 0, 0), tf.uint8),
+        image_bytes,
+        fallback=tf.zeros((0, 0, 0), tf.uint8),
     )
-    decoded = _refuse(
+    decoded = _require_none(
         where,
         [(tf.size(decoded) == 0, "is damaged or truncated")],
         before=decoded,
     )
     orientation = tf.cond(
-        is_jpeg, lambda: exif.jpeg_orientation(picture_bytes), lambda: 1
+        is_jpeg, lambda: exif.jpeg_orientation(image_bytes), lambda: 1
     )
     rgb = _to_rgb(decoded, has_alpha=~is_bmp)
     return exif.turn_upright(rgb, orientation)
 
 
-def _refuse(
+def _require_none(
     where: tf.Tensor,
     reasons: Sequence[tuple[tf.Tensor, tf.Tensor | str]],
     *,
     before: tf.Tensor,
 ) -> tf.Tensor:
-    """Stops at the first reason that holds; what is returned waits for it."""
+    """Passes a tensor on unless a reason holds; the first that does stops."""
     reason = ""
-    for condition, words in reversed(reasons):
-        reason = tf.where(condition, words, reason)
+    for condition, message in reversed(reasons):
+        reason = tf.where(condition, message, reason)
     check = tf.debugging.Assert(reason == "", [where + reason])
     with tf.control_dependencies([check]):
         return tf.identity(before)
@@ -122,12 +122,15 @@ def _join(*parts: tf.Tensor | str) -> tf.Tensor:
 
 
 def _or_else(
-    function: Callable, argument: tf.Tensor, fallback: tf.Tensor
+    function: Callable[[tf.Tensor], tf.Tensor],
+    argument: tf.Tensor,
+    *,
+    fallback: tf.Tensor,
 ) -> tf.Tensor:
     """Returns function(argument), or the fallback if that is an error.
 
-    A graph has no `try`; tf.data's ignore_errors is the one thing in it that
-    outlives an error, so the function runs as a data set of one element.
+    A graph has no `try`; only tf.data's ignore_errors survives an error in it,
+    so the function runs as a data set of one element.
     """
     tried = tf.data.Dataset.from_tensors(argument).map(function)
     return (
@@ -139,7 +142,7 @@ def _or_else(
 
 
 def _stored_size(
-    picture_bytes: tf.Tensor,
+    image_bytes: tf.Tensor,
     head: tf.Tensor,
     *,
     is_jpeg: tf.Tensor,
@@ -147,20 +150,20 @@ def _stored_size(
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """Reads height and width, int64 [], from the header; 0 if it has none."""
 
-    def of_jpeg():
+    def of_jpeg() -> tuple[tf.Tensor, ...]:
         shape = _or_else(
             lambda content: tf.image.extract_jpeg_shape(content, tf.int64),
-            picture_bytes,
-            tf.zeros(3, tf.int64),
+            image_bytes,
+            fallback=tf.zeros(3, tf.int64),
         )
         return shape[0], shape[1]
 
-    def of_png():
+    def of_png() -> tuple[tf.Tensor, ...]:
         return tuple(
             _number(head, range(at, at + 4)) for at in (_PNG_HEIGHT, _PNG_WIDTH)
         )
 
-    def of_bmp():
+    def of_bmp() -> tuple[tf.Tensor, ...]:
         height, width = (
             tf.bitcast(
                 tf.cast(_number(head, range(at + 3, at - 1, -1)), tf.uint32),
@@ -173,38 +176,38 @@ def _stored_size(
     return tf.cond(is_jpeg, of_jpeg, lambda: tf.cond(is_png, of_png, of_bmp))
 
 
-def _number(head: tf.Tensor, places) -> tf.Tensor:
-    """Reads an unsigned number, int64 [], from these bytes, highest first."""
+def _number(head: tf.Tensor, places: Iterable[int]) -> tf.Tensor:
+    """Reads an unsigned number, int64 [], from bytes, highest first."""
     number = tf.constant(0, tf.int64)
     for place in places:
         number = 256 * number + tf.cast(head[place], tf.int64)
     return number
 
 
-def _decode(picture_bytes: tf.Tensor, is_jpeg: tf.Tensor) -> tf.Tensor:
-    # As many channels as the file has: of a BMP image TensorFlow converts
-    # none. CMYK comes as RGB.
+def _decode(image_bytes: tf.Tensor, is_jpeg: tf.Tensor) -> tf.Tensor:
+    # With as many channels as the file has: TensorFlow cannot convert a BMP
+    # image. CMYK becomes RGB.
     decoded = tf.cond(
         is_jpeg,
-        # TensorFlow's own choice is the fast transform, 3 gray values off
-        # what Pillow reads for the training.
-        lambda: tf.io.decode_jpeg(picture_bytes, dct_method="INTEGER_ACCURATE"),
-        lambda: tf.io.decode_image(picture_bytes, expand_animations=False),
+        # TensorFlow's default, the fast transform, is 3 gray values off what
+        # Pillow reads for training.
+        lambda: tf.io.decode_jpeg(image_bytes, dct_method="INTEGER_ACCURATE"),
+        lambda: tf.io.decode_image(image_bytes, expand_animations=False),
     )
     return tf.ensure_shape(decoded, (None, None, None))
 
 
 def _to_rgb(decoded: tf.Tensor, *, has_alpha: tf.Tensor) -> tf.Tensor:
-    """Makes RGB of 1 to 4 channels: gray or RGB, and perhaps alpha.
+    """Converts 1 to 4 channels, gray or RGB with or without alpha, to RGB.
 
-    The fourth channel of a BMP image is padding, 0 as a rule.
+    The fourth channel of a BMP image is padding, usually 0.
     """
     height, width, channels = tf.unstack(tf.shape(decoded))
     num_colors = tf.where(channels > 2, 3, 1)
     rgb = tf.broadcast_to(decoded[..., :num_colors], (height, width, 3))
 
-    def over_white():
-        # In whole numbers; 255 * 255 + 127 fits 16 bits.
+    def over_white() -> tf.Tensor:
+        # In integers; 255 * 255 + 127 fits 16 bits.
         alpha = tf.cast(decoded[..., -1:], tf.uint16)
         total = tf.cast(rgb, tf.uint16) * alpha + _WHITE * (_OPAQUE - alpha)
         return tf.cast((total + _OPAQUE // 2) // _OPAQUE, tf.uint8)

@@ -1,4 +1,4 @@
-"""The SavedModel for servers: images in, label maps or probabilities out."""
+"""Exports the SavedModel for servers."""
 
 import os
 from collections.abc import Callable, Mapping
@@ -9,19 +9,18 @@ import tensorflow as tf
 
 from segan_tf import config, console, files
 from segan_tf import labels as labels_lib
+from segan_tf.inference import signatures
 
 from .. import staging
 from . import graph, warmup
 
 SERVED_NAME = "segan"  # what a server calls the model
 
-SIGNATURE = "serving_default"
-PROBABILITIES = "probabilities"
-LABELS_PATH = os.path.join("assets.extra", "labels.json")
+LABELS_PATH = os.path.join("assets.extra", labels_lib.FILE_NAME)
 
 _GRAY = 128
 
-# A function of one tensor, and what that tensor is and is called.
+# A function of one tensor, with the spec and name of that tensor.
 Endpoint = tuple[Callable[[tf.Tensor], dict[str, tf.Tensor]], tf.TensorSpec]
 
 
@@ -37,8 +36,8 @@ def export_saved_model(
     Its signature `serving_default` takes `image_bytes`, JPEG, PNG or BMP files
     of any sizes, and gives `label_map_bytes`, PNG files of the same sizes;
     `probabilities` takes `images`, decoded ones of one size, and gives
-    `probability_map`. What else they give is told in graph.py. Beside
-    the model lie warm-up requests and labels.json.
+    `probability_map`. graph.py describes the other outputs. The folder also
+    holds warm-up requests and labels.json.
 
     Args:
       segmentor: float32 [batch, size, size, 3], normalized -> float32 [batch,
@@ -56,22 +55,22 @@ def export_saved_model(
     """
     check_existing_version(export_dir, version)
     path = version_path(export_dir, version)
-    graph.gray_weights(labels)  # refuses before any work
+    graph.gray_weights(labels)  # raises before any work
 
-    def segment_image_bytes(image_bytes):
+    def segment_image_bytes(image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
         return graph.segment_image_bytes(segmentor, image_bytes, labels)
 
-    def segment_images(images):
+    def segment_images(images: tf.Tensor) -> dict[str, tf.Tensor]:
         return graph.segment_images(segmentor, images, labels)
 
     endpoints = {
-        SIGNATURE: (
+        signatures.DEFAULT: (
             segment_image_bytes,
-            tf.TensorSpec((None,), tf.string, graph.IMAGE_BYTES),
+            tf.TensorSpec((None,), tf.string, signatures.IMAGE_BYTES),
         ),
-        PROBABILITIES: (
+        signatures.PROBABILITIES: (
             segment_images,
-            tf.TensorSpec((None, None, None, 3), tf.uint8, graph.IMAGES),
+            tf.TensorSpec((None, None, None, 3), tf.uint8, signatures.IMAGES),
         ),
     }
     with staging.hidden_folder(os.path.dirname(path)) as folder:
@@ -86,12 +85,12 @@ def export_saved_model(
 
 
 def version_path(export_dir: str, version: int) -> str:
-    """Names the folder of a version."""
+    """Returns the folder of a version."""
     return os.path.join(export_dir, "saved_model", str(version))
 
 
 def check_existing_version(export_dir: str, version: int) -> None:
-    """Refuses to write over a version, which a server may have in use.
+    """Checks that a version is new: a server may have the old one in use.
 
     Raises:
       UserError: the version exists.
@@ -109,9 +108,9 @@ def write_archive(
 ) -> None:
     """Writes a SavedModel with these signatures and the segmentor's weights.
 
-    Through Keras' ExportArchive: tf.saved_model.save of a Keras 3 model
-    reloads in Python, but the C++ loader does not find its variables, and
-    the TFLite converter leaves them out without a word.
+    Uses Keras' ExportArchive: after tf.saved_model.save of a Keras 3 model,
+    servers do not find its variables, and the TFLite converter silently leaves
+    them out.
 
     Args:
       segmentor: whose weights the functions use.
@@ -128,12 +127,16 @@ def write_archive(
         archive.write_out(path)
 
 
-def _warmup_requests(segmentor: keras.Model) -> dict:
+def _warmup_requests(
+    segmentor: keras.Model,
+) -> dict[str, dict[str, np.ndarray]]:
     images = np.full((1, *segmentor.input_shape[1:]), _GRAY, np.uint8)
     jpeg = tf.io.encode_jpeg(images[0]).numpy()
     return {
-        SIGNATURE: {graph.IMAGE_BYTES: np.array([jpeg], dtype=object)},
-        PROBABILITIES: {graph.IMAGES: images},
+        signatures.DEFAULT: {
+            signatures.IMAGE_BYTES: np.array([jpeg], dtype=object)
+        },
+        signatures.PROBABILITIES: {signatures.IMAGES: images},
     }
 
 

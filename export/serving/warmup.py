@@ -1,10 +1,10 @@
-"""Requests that TF Serving runs before it calls a model ready.
+"""Requests that TF Serving runs before it reports a model as ready.
 
-Without them the first client waits while the kernels are chosen and the
-memory is found. TF Serving reads them from a TFRecord of its PredictionLog
-messages. Those are encoded here by hand, for TensorFlow does not bring the
-messages, and the package that does would be needed for these lines alone. The
-tests read them with the official classes.
+Without them the first client waits while kernels are chosen and memory is
+allocated. TF Serving reads them from a TFRecord of its PredictionLog messages,
+which are encoded here by hand: TensorFlow does not define the messages, and
+the package that does would be needed for this file alone. The tests read the
+requests with the official classes.
 """
 
 import os
@@ -35,7 +35,7 @@ def write_requests(
 
     Args:
       saved_model_dir: the folder of the version.
-      model_name: that the server will know the model by.
+      model_name: under which the server knows the model.
       requests: by the signature's name, the inputs by theirs.
     """
     path = os.path.join(saved_model_dir, PATH)

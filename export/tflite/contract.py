@@ -1,17 +1,19 @@
-"""What a client has to know of a TFLite model, as JSON: the contract.
+"""The contract of a TFLite model: what a client must know of it, as JSON.
 
-It stands in the model's file, and with the file's hash in one beside it.
+The model's file holds it, and so does a JSON file of the same name, with the
+model's hash.
 """
 
 import hashlib
 import os
+from typing import Any
 
 import numpy as np
 
 from segan_tf import files
 from segan_tf import labels as labels_lib
 from segan_tf.imaging import preprocessing
-from segan_tf.inference import tflite_model
+from segan_tf.inference import signatures
 
 _LARGEST_PIXEL_VALUE = 255
 _CHUNK_BYTES = 1 << 20
@@ -23,31 +25,31 @@ def make_contract(
     quantization: str,
     labels: labels_lib.Labels,
     version: int,
-) -> dict:
-    """Describes a model: what it is fed and what it answers.
+) -> dict[str, Any]:
+    """Describes the input and output of a model.
 
     A probability is (value - zero_point) * scale, whatever the dtype.
 
     Args:
       content: of the TFLite file.
-      quantization: one of config.QUANTIZATIONS.
+      quantization: its name in `segan_tf.quantizations`.
       labels: of the channels of the probability map.
       version: the step that the weights are from.
     """
     from ai_edge_litert import interpreter as litert
 
     run = litert.Interpreter(model_content=content).get_signature_runner(
-        tflite_model.SIGNATURE
+        signatures.DEFAULT
     )
-    taken = run.get_input_details()[tflite_model.INPUT]
-    given = run.get_output_details()[tflite_model.OUTPUT]
+    taken = run.get_input_details()[signatures.IMAGE]
+    given = run.get_output_details()[signatures.PROBABILITY_MAP]
     scale, zero_point = given["quantization"]
     return {
         "quantization": quantization,
         "version": version,
-        "signature": tflite_model.SIGNATURE,
+        "signature": signatures.DEFAULT,
         "input": {
-            "name": tflite_model.INPUT,
+            "name": signatures.IMAGE,
             "shape": taken["shape"].tolist(),
             "dtype": np.dtype(taken["dtype"]).name,
             "range": [0, _LARGEST_PIXEL_VALUE],
@@ -55,10 +57,10 @@ def make_contract(
             "resize": "bilinear, antialiased, aspect ratio not kept",
         },
         "output": {
-            "name": tflite_model.OUTPUT,
+            "name": signatures.PROBABILITY_MAP,
             "shape": given["shape"].tolist(),
             "dtype": np.dtype(given["dtype"]).name,
-            # LiteRT says scale 0 of what is not quantized.
+            # LiteRT gives scale 0 for what is not quantized.
             "scale": scale or 1.0,
             "zero_point": zero_point,
         },
@@ -67,19 +69,19 @@ def make_contract(
     }
 
 
-def path_beside(model_path: str) -> str:
-    """Names the JSON file that belongs to a model."""
+def path_for(model_path: str) -> str:
+    """Returns the path of a model's JSON file."""
     return f"{os.path.splitext(model_path)[0]}.json"
 
 
-def write_contract(contract: dict, model_path: str) -> None:
-    """Writes the contract beside a finished model, with the file's hash.
+def write_contract(contract: dict[str, Any], model_path: str) -> None:
+    """Writes a model's JSON file: the contract and the model's hash.
 
     Raises:
       OSError: the model cannot be read, or the JSON file not be written.
     """
     files.write_json(
-        path_beside(model_path),
+        path_for(model_path),
         {
             "model": os.path.basename(model_path),
             **file_record(model_path),
@@ -88,8 +90,8 @@ def write_contract(contract: dict, model_path: str) -> None:
     )
 
 
-def file_record(path: str) -> dict:
-    """Takes size and SHA-256 of a file."""
+def file_record(path: str) -> dict[str, Any]:
+    """Returns size and SHA-256 of a file."""
     digest = hashlib.sha256()
     with open(path, "rb") as file:
         while chunk := file.read(_CHUNK_BYTES):

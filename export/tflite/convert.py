@@ -1,4 +1,4 @@
-"""The TFLite models for phones and browsers, of four quantizations."""
+"""Converts segmentors to TFLite models for phones and browsers."""
 
 import os
 import warnings
@@ -10,13 +10,14 @@ import tensorflow as tf
 
 from segan_tf import config, console, files, labels
 from segan_tf.imaging import preprocessing
-from segan_tf.inference import tflite_model
+from segan_tf.inference import signatures
+from segan_tf.quantizations import QUANTIZATIONS
 
 from .. import staging
 from ..serving import saved_model
 from . import contract, metadata, operators
 
-# What uint8 pixels have to be quantized by, to be fed as they are.
+# Scale and zero point with which uint8 pixels are fed unchanged.
 _PLAIN_PIXELS = (1.0, 0)
 
 
@@ -29,13 +30,14 @@ def export_tflite(
     version: int,
     calibration_images: Sequence[np.ndarray] = (),
 ) -> str:
-    """Writes a TFLite model, made of builtin operators only.
+    """Writes a TFLite model made of builtin operators only.
 
     Its signature `serving_default` takes `image`, [1, size, size, 3] RGB in
     0..255, float32 or for int8 uint8, and gives `probability_map`, float32
-    [1, size, size, labels] in [0, 1]. The batch is fixed at 1, since some
-    phone and browser runtimes refuse an open one. Metadata, the labels' names
-    and the contract are in the file; the contract is beside it too.
+    [1, size, size, labels] in [0, 1]. The batch size is fixed at 1, since some
+    phone and browser runtimes do not support an open one. The file holds
+    metadata, the labels' names and the contract; a JSON file of the same name
+    holds the contract too.
 
     Args:
       segmentor: float32 [batch, size, size, 3], normalized -> float32 [batch,
@@ -56,108 +58,120 @@ def export_tflite(
         calibration images.
       ConversionError: a phone could not run the model.
     """
-    if quantization == "int8":
-        check_few_images(calibration_images)
+    check_calibration_images(quantization, calibration_images)
     parent = os.path.dirname(os.path.abspath(path))
     with staging.hidden_folder(parent) as folder:
         archive = os.path.join(folder, "static")
-        _write_static_archive(segmentor, archive)
-        content = _convert(archive, quantization, calibration_images)
+        write_static_archive(segmentor, archive)
+        content = convert(archive, quantization, images=calibration_images)
         operators.check_unportable_operators(operators.list_operators(content))
-        promised = contract.make_contract(
+        described = contract.make_contract(
             content, quantization=quantization, labels=labels, version=version
         )
-        files.write_bytes(path, metadata.attach_metadata(content, promised))
-        contract.write_contract(promised, path)
+        files.write_bytes(path, metadata.attach_metadata(content, described))
+        contract.write_contract(described, path)
     return path
 
 
-def check_few_images(images: Sequence[np.ndarray]) -> None:
-    """Refuses to calibrate int8 on too few images.
+def check_calibration_images(
+    quantization: str, images: Sequence[np.ndarray]
+) -> None:
+    """Checks that there are enough images if they are needed to calibrate.
 
-    Copies of one image say nothing new about the range of an activation.
+    Copies of an image do not count: they add nothing to the range of an
+    activation.
 
     Raises:
       UserError: fewer than config.MIN_CALIBRATION_IMAGES are different.
     """
+    if not QUANTIZATIONS[quantization].calibrated:
+        return
     count = len({image.tobytes() for image in images})
     if count < config.MIN_CALIBRATION_IMAGES:
-        others = ",".join(q for q in config.QUANTIZATIONS if q != "int8")
+        others = ",".join(
+            name for name, row in QUANTIZATIONS.items() if not row.calibrated
+        )
         raise config.UserError(
-            f"--quantizations: int8 is calibrated on at least"
+            f"--quantizations: {quantization} is calibrated on at least"
             f" {config.MIN_CALIBRATION_IMAGES} different images of the training"
-            f" split, and there are {count}; bring more, or leave int8 out:"
-            f" --quantizations={others}."
+            f" split, and there are {count}; provide more, or leave"
+            f" {quantization} out: --quantizations={others}."
         )
 
 
-def _write_static_archive(segmentor: keras.Model, path: str) -> None:
-    def segment(image):
+def write_static_archive(segmentor: keras.Model, path: str) -> None:
+    """Writes the SavedModel to convert: fixed shapes, plain pixels in."""
+
+    def segment(image: tf.Tensor) -> dict[str, tf.Tensor]:
         normalized = preprocessing.normalize(image)
-        return {tflite_model.OUTPUT: segmentor(normalized, training=False)}
+        probability_map = segmentor(normalized, training=False)
+        return {signatures.PROBABILITY_MAP: probability_map}
 
     image = tf.TensorSpec(
-        (1, *segmentor.input_shape[1:]), tf.float32, name=tflite_model.INPUT
+        (1, *segmentor.input_shape[1:]), tf.float32, name=signatures.IMAGE
     )
     saved_model.write_archive(
-        segmentor, path, {tflite_model.SIGNATURE: (segment, image)}
+        segmentor, path, {signatures.DEFAULT: (segment, image)}
     )
 
 
-def _convert(
-    archive: str, quantization: str, calibration_images: Sequence[np.ndarray]
+def convert(
+    archive: str, quantization: str, *, images: Sequence[np.ndarray] = ()
 ) -> bytes:
+    """Converts a SavedModel; returns the content of a TFLite file.
+
+    Args:
+      archive: see `write_static_archive`.
+      quantization: its name in `segan_tf.quantizations`.
+      images: to calibrate with, if it is calibrated.
+
+    Raises:
+      ConversionError: plain pixels would be scaled by the model's input.
+    """
+    row = QUANTIZATIONS[quantization]
     with console.capture_output(), warnings.catch_warnings():
         # The converter itself calibrates with the deprecated interpreter.
         warnings.filterwarnings("ignore", ".*tf.lite.Interpreter is deprecated")
         converter = tf.lite.TFLiteConverter.from_saved_model(
-            archive, signature_keys=[tflite_model.SIGNATURE]
+            archive, signature_keys=[signatures.DEFAULT]
         )
-        converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
-        if quantization != "none":
+        converter.target_spec.supported_ops = [
+            getattr(tf.lite.OpsSet, row.operators)
+        ]
+        if row.optimize:
             converter.optimizations = [tf.lite.Optimize.DEFAULT]
-        if quantization == "float16":
-            converter.target_spec.supported_types = [tf.float16]
-        if quantization == "int8":
-            _quantize_all(converter, calibration_images)
+        if row.weights:
+            converter.target_spec.supported_types = [tf.as_dtype(row.weights)]
+        if row.calibrated:
+            converter.representative_dataset = lambda: _feed(images)
+        converter.inference_input_type = tf.as_dtype(row.pixels)
+        # Of all quantizations: every runtime supports float32, a client needs
+        # no scale and zero point, and converting the output costs little.
+        converter.inference_output_type = tf.float32
         content = converter.convert()
-    if quantization == "int8":
-        _check_other_pixels(content)
+    if row.pixels != "float32":
+        _check_plain_pixels(content, quantization)
     return content
 
 
-def _quantize_all(
-    converter: tf.lite.TFLiteConverter, images: Sequence[np.ndarray]
-) -> None:
-    """Quantizes weights and activations, calibrated on the images.
-
-    Pixels go in as uint8. Probabilities come out as float32, as of the other
-    kinds: every runtime takes that, a client need not know scale and zero
-    point, and the one conversion at the end costs nothing to speak of.
-    """
-
-    def feed() -> Iterator[dict[str, np.ndarray]]:
-        for number, image in enumerate(images):
-            image = np.float32(image[None])
-            if not number:
-                # The input's range has to be all of 0..255, or plain pixels
-                # would be stretched.
-                image[0, 0, 0], image[0, -1, -1] = 0, 255
-            yield {tflite_model.INPUT: image}
-
-    converter.representative_dataset = feed
-    converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
-    converter.inference_input_type = tf.uint8
-    converter.inference_output_type = tf.float32
+def _feed(images: Sequence[np.ndarray]) -> Iterator[dict[str, np.ndarray]]:
+    """Yields calibration images as the model is fed them."""
+    for number, image in enumerate(images):
+        batch = image[None].astype(np.float32)
+        if not number:
+            # The input's range must be all of 0..255, or pixels would be
+            # scaled.
+            batch[0, 0, 0], batch[0, -1, -1] = 0, 255
+        yield {signatures.IMAGE: batch}
 
 
-def _check_other_pixels(content: bytes) -> None:
+def _check_plain_pixels(content: bytes, quantization: str) -> None:
     from ai_edge_litert import interpreter as litert
 
     (taken,) = litert.Interpreter(model_content=content).get_input_details()
     scale, zero_point = taken["quantization"]
     if (round(scale, 6), zero_point) != _PLAIN_PIXELS:
         raise operators.ConversionError(
-            f"the int8 model takes pixels of scale {scale} and zero point"
-            f" {zero_point}, not plain ones"
+            f"the {quantization} model takes pixels of scale {scale} and zero"
+            f" point {zero_point}, not plain ones"
         )

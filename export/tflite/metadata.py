@@ -1,9 +1,8 @@
-"""TFLite metadata inside a model, by which MediaPipe takes it as it is.
+"""TFLite metadata, with which MediaPipe can use a model as it is.
 
-The layout is TFLite's metadata_schema.fbs, of which no package on PyPI ships
-classes but MediaPipe's own, too heavy to depend on. So the tables that an
-image segmenter needs are written here field by field, with the numbers that
-the fields have in that schema.
+The layout is TFLite's metadata_schema.fbs. On PyPI only MediaPipe has classes
+for it, and is too large to depend on, so the tables that an image segmenter
+needs are written here field by field, with the schema's field numbers.
 """
 
 import io
@@ -15,7 +14,7 @@ import flatbuffers
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
-from segan_tf.inference import tflite_model
+from segan_tf.inference import signatures, tflite_model
 
 LABELS_NAME = "labels.txt"
 
@@ -66,16 +65,16 @@ _TENSOR_AXIS_LABELS = 2  # AssociatedFileType
 _NO_ACTIVATION = 0  # Activation: the sigmoid is in the graph
 
 
-def attach_metadata(content: bytes, contract: dict) -> bytes:
-    """Puts metadata, label names and the contract into a TFLite file.
+def attach_metadata(content: bytes, contract: dict[str, Any]) -> bytes:
+    """Adds metadata, label names and the contract to a TFLite file.
 
     Args:
       content: of the file.
       contract: see contract.make_contract.
 
     Returns:
-      The content of a file that LiteRT runs as before: what is added is one
-      buffer, and a zip archive behind the model.
+      The content of a file that LiteRT runs as before, with one more buffer,
+      and a zip archive after the model.
     """
     model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(content, 0))
     buffer = schema.BufferT()
@@ -100,23 +99,25 @@ def attach_metadata(content: bytes, contract: dict) -> bytes:
 
 
 class _AligningBuilder(flatbuffers.Builder):
-    """Aligns every vector as TFLite's schema demands of tensors' data.
+    """Aligns every vector as TFLite's schema requires for tensors' data.
 
-    Python's generated classes forget that demand of the schema; a vectorised
-    kernel may then crash on the weights.
+    Python's generated classes ignore that, and a vectorized kernel may then
+    crash on the weights.
     """
 
-    def StartVector(self, elem_size, num_elems, alignment):
+    def StartVector(
+        self, elem_size: int, num_elems: int, alignment: int
+    ) -> None:
         return super().StartVector(
             elem_size, num_elems, max(alignment, _ALIGNMENT)
         )
 
 
-def _build_metadata(contract: dict) -> bytes:
+def _build_metadata(contract: dict[str, Any]) -> bytes:
     low, high = map(float, contract["input"]["range"])
     image = _table(
         "TensorMetadata",
-        name=tflite_model.INPUT,
+        name=signatures.IMAGE,
         content=_image_content(_RGB),
         # Normalization is in the graph: (x - 0) / 1.
         process_units=[
@@ -130,7 +131,7 @@ def _build_metadata(contract: dict) -> bytes:
     )
     probability_map = _table(
         "TensorMetadata",
-        name=tflite_model.OUTPUT,
+        name=signatures.PROBABILITY_MAP,
         content=_image_content(_GRAYSCALE),
         associated_files=[
             _table("AssociatedFile", name=LABELS_NAME, type=_TENSOR_AXIS_LABELS)
@@ -158,7 +159,7 @@ def _build_metadata(contract: dict) -> bytes:
     return _finish(model, _METADATA_IDENTIFIER)
 
 
-def _image_content(color: int) -> dict:
+def _image_content(color: int) -> dict[int, Any]:
     return _table(
         "Content",
         content_properties_type=_IMAGE_PROPERTIES,
@@ -166,7 +167,7 @@ def _image_content(color: int) -> dict:
     )
 
 
-def _table(kind: str, **fields) -> dict[int, Any]:
+def _table(kind: str, **fields: Any) -> dict[int, Any]:
     return {_SLOTS[kind][name]: value for name, value in fields.items()}
 
 
@@ -179,21 +180,21 @@ def _finish(table: dict[int, Any], identifier: bytes) -> bytes:
 def _write(builder: flatbuffers.Builder, value: Any) -> int:
     """Writes a table, a vector or a string; returns its offset.
 
-    Whole numbers are single bytes, as the schema's enums and unions are.
+    Integers are single bytes, as the schema's enums and unions are.
     """
     if isinstance(value, str):
         return builder.CreateString(value)
     if isinstance(value, bytes):
         return builder.CreateByteVector(value)
     if isinstance(value, list) and isinstance(value[0], float):
-        return builder.CreateNumpyVector(np.float32(value))
+        return builder.CreateNumpyVector(np.array(value, np.float32))
     if isinstance(value, list):
         offsets = [_write(builder, item) for item in value]
         builder.StartVector(4, len(offsets), 4)
         for offset in reversed(offsets):
             builder.PrependUOffsetTRelative(offset)
         return builder.EndVector()
-    # What a table points to is written before it.
+    # A table's fields are written before it.
     fields = {
         slot: field if isinstance(field, int) else _write(builder, field)
         for slot, field in value.items()

@@ -1,4 +1,4 @@
-"""Which operators a TFLite model is made of, and who runs them."""
+"""Lists the operators of a TFLite model, and which of them XNNPACK runs."""
 
 from ai_edge_litert import interpreter as litert
 from ai_edge_litert import schema_py_generated as schema
@@ -16,8 +16,8 @@ def list_operators(content: bytes) -> list[str]:
     """Lists the operators of a TFLite model in the order they run.
 
     Args:
-      content: of a TFLite file that LiteRT has opened before: offsets are
-        followed blindly.
+      content: of a TFLite file that LiteRT has opened before, since offsets
+        are not checked here.
 
     Returns:
       Names as in TFLite's schema, "CONV_2D"; a custom operator, TensorFlow's
@@ -31,7 +31,7 @@ def list_operators(content: bytes) -> list[str]:
     }
     names = []
     for code in map(model.OperatorCodes, range(model.OperatorCodesLength())):
-        # Two fields: the old one is a byte and ends at 127.
+        # Two fields: the old one is a byte, up to 127.
         number = max(code.BuiltinCode(), code.DeprecatedBuiltinCode())
         name = builtin_names.get(number, f"BUILTIN {number}")
         if name == _CUSTOM:
@@ -46,9 +46,9 @@ def list_operators(content: bytes) -> list[str]:
 
 
 def check_unportable_operators(names: list[str]) -> None:
-    """Refuses operators that a plain TFLite runtime cannot run.
+    """Checks that a plain TFLite runtime can run all operators.
 
-    Variables are the mark of a model whose weights the converter left out.
+    Variables show that the converter left the model's weights out.
 
     Raises:
       ConversionError: names them.
@@ -68,15 +68,15 @@ def check_unportable_operators(names: list[str]) -> None:
 def delegated_share(interpreter: litert.Interpreter) -> float | None:
     """Returns the share of the operators that XNNPACK runs.
 
-    LiteRT keeps the nodes that a delegate has taken in its list, and adds a
-    node for each part of the graph that it runs as a whole. Which ones are in
-    a part follows from the part's inputs and outputs.
+    LiteRT keeps delegated nodes in its list, and adds a node for each part of
+    the graph that a delegate runs as a whole. The nodes of a part follow from
+    its inputs and outputs.
 
     Args:
-      interpreter: with its tensors allocated, when it has delegated.
+      interpreter: with its tensors allocated, which is when it delegates.
 
     Returns:
-      A number in [0, 1]; None where this version of LiteRT does not tell.
+      A number in [0, 1]; None if this version of LiteRT does not tell.
     """
     try:
         nodes = interpreter._get_ops_details()

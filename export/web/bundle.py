@@ -1,9 +1,10 @@
-"""Bundles the page that segments images wholly in the browser."""
+"""Bundles the web page that segments images in the browser."""
 
 import hashlib
 import json
 import os
 import shutil
+from typing import Any
 
 from segan_tf import config, files
 
@@ -22,19 +23,19 @@ _RUNTIME_NAME = "runtime"
 def bundle_page(export_dir: str) -> str:
     """Writes `<export_dir>/web/`: page, runtime and model, ready to be served.
 
-    Any static server serves it; it asks for nothing outside of its folder. The
-    model is the first of QUANTIZATIONS that `export_dir` holds. The folder is
-    written beside and renamed; one from before is replaced.
+    Any static server can serve it; it requests nothing outside of its folder.
+    The model is the first of QUANTIZATIONS that `export_dir` holds. An older
+    page is replaced when the new one is complete.
 
     Args:
-      export_dir: holds segan_<quantization>.tflite and the contract beside it,
+      export_dir: holds segan_<quantization>.tflite and its contract,
         segan_<quantization>.json.
 
     Returns:
       The path of the folder.
 
     Raises:
-      UserError: there is no model, its contract is another one's, the runtime
+      UserError: there is no model, its contract does not match it, the runtime
         cannot be fetched, or the folder cannot be written.
     """
     model_path, contract = _find_model(export_dir)
@@ -46,13 +47,13 @@ def bundle_page(export_dir: str) -> str:
         shutil.copy(model_path, page)
         files.write_json(os.path.join(page, CONTRACT_NAME), contract)
         if os.path.lexists(path):
-            # Into the hidden folder, which goes when the block ends.
+            # Into the hidden folder, which is removed after the block.
             os.rename(path, os.path.join(folder, "replaced"))
         os.rename(page, path)
     return path
 
 
-def _find_model(export_dir: str) -> tuple[str, dict]:
+def _find_model(export_dir: str) -> tuple[str, dict[str, Any]]:
     """Returns the path of the model to bundle, and its contract."""
     for quantization in QUANTIZATIONS:
         stem = os.path.join(export_dir, f"segan_{quantization}")
@@ -60,11 +61,11 @@ def _find_model(export_dir: str) -> tuple[str, dict]:
             return f"{stem}.tflite", _read_contract(stem)
     raise config.UserError(
         f"--web: --export_dir ({export_dir}) holds no segan_<quantization>"
-        ".tflite with its .json beside it; export with --mode=export first."
+        ".tflite with its .json; export with --mode=export first."
     )
 
 
-def _read_contract(stem: str) -> dict:
+def _read_contract(stem: str) -> dict[str, Any]:
     try:
         with open(f"{stem}.json", encoding="utf-8") as file:
             contract = json.load(file)

@@ -1,7 +1,7 @@
-"""LiteRT.js, which runs TFLite models in browsers, as npm publishes it.
+"""Fetches LiteRT.js, which runs TFLite models in browsers, from npm.
 
-No copy of it is kept with the program: it is fetched when a page is bundled,
-and held against the hashes below.
+The program contains no copy of it: it is fetched when a page is bundled, and
+its hashes are checked.
 """
 
 import base64
@@ -11,12 +11,13 @@ import os
 import shutil
 import subprocess
 import tarfile
+from typing import IO, cast
 
 from segan_tf import config, files
 
 from .. import staging
 
-# Hidden, within export_dir: what was fetched once is not fetched again.
+# Hidden, within export_dir; what is in it is not fetched again.
 CACHE_NAME = ".litertjs"
 _NPM_SECONDS = 300
 
@@ -28,8 +29,8 @@ class Package:
     Attributes:
       name: with its version, as npm takes it.
       archive: the file that `npm pack` writes.
-      integrity: of that file, as npm publishes it.
-      copied: what the page needs of it: the path within the package, and
+      integrity: the hash of that file, as npm publishes it.
+      copied: the files that the page needs: the path within the package, and
         within the runtime's folder.
     """
 
@@ -39,9 +40,9 @@ class Package:
     copied: tuple[tuple[str, str], ...]
 
 
-# Of four builds of the WebAssembly two are taken: with relaxed SIMD, and
-# compat for browsers without it. Threads would need response headers that a
-# plain static server does not send.
+# Two of the four WebAssembly builds: with relaxed SIMD, and compat for browsers
+# without it. Threads would need response headers that a plain static server
+# does not send.
 PACKAGES = (
     Package(
         name="@litertjs/core@2.5.3",
@@ -80,7 +81,7 @@ PACKAGES = (
 
 
 def fetch(export_dir: str) -> None:
-    """Brings the packages into the cache in `export_dir`, unless they are.
+    """Fetches the packages that the cache in `export_dir` lacks.
 
     Args:
       export_dir: made if missing.
@@ -99,28 +100,32 @@ def fetch(export_dir: str) -> None:
             _run_npm_pack(missing, folder, export_dir)
             os.makedirs(os.path.join(export_dir, CACHE_NAME), exist_ok=True)
             for package in missing:
-                _check_other_content(os.path.join(folder, package.archive))
+                _check_integrity(os.path.join(folder, package.archive))
                 os.replace(
                     os.path.join(folder, package.archive),
                     _archive_path(export_dir, package),
                 )
     for package in PACKAGES:
-        _check_other_content(_archive_path(export_dir, package))
+        _check_integrity(_archive_path(export_dir, package))
 
 
 def unpack(export_dir: str, folder: str) -> None:
-    """Writes what the page needs of the fetched packages into `folder`.
+    """Copies the files that the page needs out of the fetched packages.
 
     Args:
-      export_dir: to which they were fetched.
-      folder: exists.
+      export_dir: where they were fetched to.
+      folder: to copy to; exists.
     """
     for package in PACKAGES:
         with tarfile.open(_archive_path(export_dir, package)) as archive:
             for source, target in package.copied:
                 path = os.path.join(folder, target)
                 os.makedirs(os.path.dirname(path), exist_ok=True)
-                with archive.extractfile(f"package/{source}") as member:
+                # None for a folder, which the package's hash excludes.
+                member = cast(
+                    IO[bytes], archive.extractfile(f"package/{source}")
+                )
+                with member:
                     files.write_bytes(path, member.read())
 
 
@@ -143,7 +148,7 @@ def _run_npm_pack(
             f"runtime; install it, {by_hand}"
         )
     options = ["--pack-destination", folder, "--ignore-scripts"]
-    # npm's own cache goes with the folder: nothing is left in the user's home.
+    # npm's cache is removed with the folder, and not left in the user's home.
     options += ["--cache", os.path.join(folder, "cache")]
     try:
         subprocess.run(
@@ -168,10 +173,10 @@ def _run_npm_pack(
 
 def _reason(stderr: str) -> str:
     lines = [line.strip() for line in stderr.splitlines() if line.strip()]
-    return lines[0] if lines else "it says no reason"
+    return lines[0] if lines else "it gives no reason"
 
 
-def _check_other_content(path: str) -> None:
+def _check_integrity(path: str) -> None:
     (package,) = (p for p in PACKAGES if p.archive == os.path.basename(path))
     with open(path, "rb") as file:
         digest = hashlib.sha512(file.read()).digest()

@@ -13,13 +13,9 @@ from segan_tf import labels as labels_lib
 from segan_tf import run_dir
 from segan_tf.config import PRETRAINED, UserError
 from segan_tf.imaging import preprocessing
-from segan_tf.inference import tflite_model
+from segan_tf.inference import signatures, tflite_model
 from segan_tf.models import pretrained, restore
 
-# Of the exported SavedModel, see export/serving/.
-_SIGNATURE = "probabilities"
-_INPUT = "images"
-_OUTPUT = "probability_map"
 _LABELS_PATH = os.path.join("assets.extra", labels_lib.FILE_NAME)
 
 
@@ -96,21 +92,25 @@ def _open_keras(
 def _open_saved_model(path: str) -> Backend:
     try:
         loaded = tf.saved_model.load(path)
-        _check_name("signature", loaded.signatures, _SIGNATURE)
-        segment = loaded.signatures[_SIGNATURE]
+        _check_name("signature", loaded.signatures, signatures.PROBABILITIES)
+        segment = loaded.signatures[signatures.PROBABILITIES]
         _, inputs = segment.structured_input_signature
-        _check_name("input", inputs, _INPUT)
-        _check_name("output", segment.structured_outputs, _OUTPUT)
+        _check_name("input", inputs, signatures.IMAGES)
+        _check_name(
+            "output", segment.structured_outputs, signatures.PROBABILITY_MAP
+        )
     except (OSError, KeyError, ValueError, tf.errors.OpError) as error:
         raise UserError(
             f"--model ({path}) cannot be loaded as a SavedModel "
             f"({_first_line(error)}); export it again."
         ) from error
-    count = segment.structured_outputs[_OUTPUT].shape[-1]
+    count = segment.structured_outputs[signatures.PROBABILITY_MAP].shape[-1]
 
     # The signature lives as long as the object that it was loaded with.
     def predict(image: np.ndarray, kept: object = loaded) -> np.ndarray:
-        return segment(images=tf.constant(image[None]))[_OUTPUT].numpy()[0]
+        return segment(images=tf.constant(image[None]))[
+            signatures.PROBABILITY_MAP
+        ].numpy()[0]
 
     labels = _read_exported_labels(os.path.join(path, _LABELS_PATH), count)
     return Backend(labels, path, predict)

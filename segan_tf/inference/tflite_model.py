@@ -1,37 +1,36 @@
-"""A TFLite model of this program, opened and run in LiteRT.
+"""Runs exported TFLite models in LiteRT.
 
-This file imports no TensorFlow, so that what the model takes on a device can
-be measured in a process without it.
+This file imports no TensorFlow, so that a model's time and memory can be
+measured in a process without it.
 """
 
 import json
 import os
 import zipfile
+from typing import Any
 
 import numpy as np
 from ai_edge_litert import interpreter as litert
 
 from segan_tf import console, labels
+from segan_tf.inference import signatures
 
-SIGNATURE = "serving_default"
-INPUT = "image"
-OUTPUT = "probability_map"
-# In the file itself, whose end is a zip archive: what is fed and what comes
-# back. The JSON file beside the model repeats it, with the model's hash.
+# In the zip archive at the end of the file: its input, output and labels. The
+# JSON file of the same name repeats it, with the model's hash.
 CONTRACT_NAME = "contract.json"
 
 _LARGEST_PIXEL_VALUE = 255
 
 
 class TFLiteModel:
-    """A model that takes plain pixels and gives probabilities.
+    """A TFLite model that maps plain pixels to probabilities.
 
     >>> model = TFLiteModel("segan_int8.tflite")
     >>> probability_map = model.segment(image)
 
     Attributes:
       interpreter: LiteRT's.
-      contract: what the file says of itself.
+      contract: the file's description of its input, output and labels.
       labels: of the channels of the probability map.
       size: (height, width) of its images.
     """
@@ -46,21 +45,27 @@ class TFLiteModel:
           num_threads: for the operators; LiteRT's own choice by default.
 
         Raises:
-          ValueError: it is damaged or no model of this program; says why in
-            one line.
+          ValueError: it is damaged or was not exported by this program; the
+            message is one line.
         """
         try:
-            with console.capture_output():  # LiteRT tells of its delegate
-                # It verifies every offset in the file.
+            with console.capture_output():  # LiteRT reports its delegate
+                # Checks every offset in the file.
                 self.interpreter = litert.Interpreter(
                     model_path=os.fspath(path), num_threads=num_threads
                 )
                 self.interpreter.allocate_tensors()
-            self._run = self.interpreter.get_signature_runner(SIGNATURE)
+            self._run = self.interpreter.get_signature_runner(
+                signatures.DEFAULT
+            )
         except (ValueError, KeyError, RuntimeError) as error:
             raise ValueError(_first_line(error)) from error
-        self._input = _named("input", INPUT, self._run.get_input_details())
-        self._output = _named("output", OUTPUT, self._run.get_output_details())
+        self._input = _named(
+            "input", signatures.IMAGE, self._run.get_input_details()
+        )
+        self._output = _named(
+            "output", signatures.PROBABILITY_MAP, self._run.get_output_details()
+        )
         self.contract = _read_contract(path)
         self.labels = _labels_of(self.contract)
         _, *self.size, _ = self._input["shape"].tolist()
@@ -76,16 +81,18 @@ class TFLiteModel:
         """
         if self._input["dtype"] == np.uint8:
             image = np.clip(np.rint(image), 0, _LARGEST_PIXEL_VALUE)
-        return self._run(**{INPUT: image.astype(self._input["dtype"])})[OUTPUT]
+        return self._run(
+            **{signatures.IMAGE: image.astype(self._input["dtype"])}
+        )[signatures.PROBABILITY_MAP]
 
 
-def _named(what: str, name: str, details: dict) -> dict:
+def _named(what: str, name: str, details: dict[str, Any]) -> dict[str, Any]:
     if list(details) != [name]:
         raise ValueError(f"its {what} is {', '.join(details)}, not {name}")
     return details[name]
 
 
-def _read_contract(path: str | os.PathLike[str]) -> dict:
+def _read_contract(path: str | os.PathLike[str]) -> dict[str, Any]:
     try:
         with zipfile.ZipFile(path) as archive:
             return json.loads(archive.read(CONTRACT_NAME))
@@ -93,7 +100,7 @@ def _read_contract(path: str | os.PathLike[str]) -> dict:
         raise ValueError(f"it holds no {CONTRACT_NAME}") from error
 
 
-def _labels_of(contract: dict) -> labels.Labels:
+def _labels_of(contract: dict[str, Any]) -> labels.Labels:
     try:
         return labels.described(contract)
     except (KeyError, TypeError) as error:

@@ -2,10 +2,9 @@
 
 import base64
 
+import c_loader
 import numpy as np
 import tensorflow as tf
-
-from export.serving import c_loader
 
 
 def from_json(signature, value, by_row):

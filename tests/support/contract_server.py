@@ -16,6 +16,7 @@ import time
 from concurrent import futures
 from http import server as http_server
 
+import c_loader
 import contract_json
 import grpc
 import tensorflow as tf
@@ -28,8 +29,6 @@ from tensorflow_serving.apis import (
     predict_pb2,
     prediction_service_pb2_grpc,
 )
-
-from export.serving import c_loader
 
 _DEFAULT_SIGNATURE = "serving_default"
 _HTTP_STATUS = {

@@ -12,11 +12,12 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 
 import blobs
+import c_loader
 import numpy as np
 import small_models
 import tensorflow as tf
 
-from export.serving import c_loader, saved_model
+from export.serving import saved_model
 from export.tflite import convert
 from segan_tf import config, labels
 from segan_tf.imaging import preprocessing

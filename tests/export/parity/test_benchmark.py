@@ -1,10 +1,11 @@
-"""Tests of what an artifact takes, measured in a process of its own."""
+"""Tests of measuring an artifact in a process of its own."""
 
 import time
 
 import pytest
 import small_models
 
+from export import artifact
 from export.parity import benchmark
 from export.serving import saved_model
 from export.tflite import convert
@@ -16,17 +17,17 @@ def segmentor():
     return small_models.build_segmentor()
 
 
-def measure(path, **changes):
-    """Measures by the plainest arguments but for the changes."""
-    given = {
-        "signature": saved_model.PROBABILITIES,
-        "size": small_models.SIZE,
-        "num_threads": 1,
-    }
-    return benchmark.measure(str(path), **{**given, **changes})
+def measure(name, path):
+    """Measures an artifact with one thread."""
+    return benchmark.measure(
+        str(path),
+        runner=artifact.ARTIFACTS[name].runner.__name__,
+        size=small_models.SIZE,
+        num_threads=1,
+    )
 
 
-def test_a_tflite_model_takes_time_and_memory(segmentor, tmp_path):
+def test_tflite_model_has_a_latency_and_a_peak_memory(segmentor, tmp_path):
     path = convert.export_tflite(
         segmentor,
         str(tmp_path / "model.tflite"),
@@ -35,33 +36,33 @@ def test_a_tflite_model_takes_time_and_memory(segmentor, tmp_path):
         version=1,
     )
 
-    found = measure(path)
+    found = measure("none", path)
 
     assert 0 < found["latency_ms"] < 1000
     # Of 32x32 pixels and 8 channels: a few MB, and no TensorFlow in it.
     assert 0 < found["peak_memory_mb"] < 60
 
 
-def test_a_saved_model_takes_time_and_memory(segmentor, tmp_path):
+def test_saved_model_has_a_latency_and_a_peak_memory(segmentor, tmp_path):
     path = saved_model.export_saved_model(
         segmentor, str(tmp_path), 1, labels=labels.LESION
     )
 
-    found = measure(path)
+    found = measure("saved_model", path)
 
     assert 0 < found["latency_ms"] < 1000
     assert 0 < found["peak_memory_mb"] < 400
 
 
-def test_what_cannot_be_measured_says_why(tmp_path):
+def test_error_holds_the_reason_why_a_file_cannot_be_measured(tmp_path):
     (tmp_path / "model.tflite").write_text("no model")
 
     with pytest.raises(RuntimeError, match="(?s)model.tflite cannot be.*valid"):
-        measure(tmp_path / "model.tflite")
+        measure("none", tmp_path / "model.tflite")
 
 
-def test_the_median_is_taken_after_the_warm_up(monkeypatch):
-    # Each run takes one tick more than the run before it.
+def test_latency_is_the_median_after_the_warm_up(monkeypatch):
+    # Each run takes one second more than the run before it.
     clock = {"now": 0.0, "runs": 0}
 
     def run():
@@ -70,29 +71,29 @@ def test_the_median_is_taken_after_the_warm_up(monkeypatch):
 
     monkeypatch.setattr(time, "perf_counter", lambda: clock["now"])
 
-    found = benchmark._measure_here(lambda: run)
+    found = benchmark.measure_here(lambda: run)
 
     assert clock["runs"] == 10 + 50
     # Runs 11 to 60: the median is (35 + 36) / 2 s.
     assert found["latency_ms"] == 35.5 * 1000
 
 
-def test_memory_that_is_given_back_still_counts(monkeypatch):
-    def run_of():
+def test_peak_memory_includes_memory_that_was_freed():
+    def open_model():
         block = bytearray(80_000_000)
         block[::4096] = b"x" * len(block[::4096])
         del block
         return lambda: None
 
-    found = benchmark._measure_here(run_of)
+    found = benchmark.measure_here(open_model)
 
     assert 75 < found["peak_memory_mb"] < 120
 
 
-def test_a_system_that_does_not_tell_its_memory_gives_none(monkeypatch):
+def test_peak_memory_is_none_where_the_system_does_not_tell(monkeypatch):
     monkeypatch.setattr(benchmark, "_STATUS_FILE", "/nowhere")
 
-    assert benchmark._measure_here(lambda: lambda: None)["latency_ms"] >= 0
-    assert (
-        benchmark._measure_here(lambda: lambda: None)["peak_memory_mb"] is None
-    )
+    found = benchmark.measure_here(lambda: lambda: None)
+
+    assert found["latency_ms"] >= 0
+    assert found["peak_memory_mb"] is None

@@ -1,7 +1,8 @@
-"""Tests of running artifacts beside Keras."""
+"""Tests of comparing artifacts with Keras."""
 
 import pathlib
 
+import keras
 import numpy as np
 import pytest
 import small_models
@@ -9,7 +10,7 @@ import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
 
 from export.parity import comparison, parity_dataset
-from export.serving import c_loader, graph, saved_model
+from export.serving import graph, saved_model
 from segan_tf import labels
 
 _write_archive = saved_model.write_archive
@@ -33,11 +34,11 @@ def served(segmentor, tmp_path_factory):
     )
 
 
-def compare(segmentor, subjects, pairs):
+def compare(segmentor, artifacts, pairs):
     """Compares on pairs."""
     return comparison.compare(
         segmentor,
-        subjects,
+        artifacts,
         parity_dataset.ParityDataset([], pairs, "a test"),
         multiclass=True,
     )
@@ -56,7 +57,7 @@ def test_differences_and_scores_are_those_counted_by_hand(monkeypatch):
     image = np.zeros((32, 32, 3), np.uint8)
     true = half_map(32, 32, 1)[0].astype(np.uint8)
     everywhere = np.full((1, 32, 32, 1), 0.6, np.float32)
-    subjects = {
+    artifacts = {
         "small": comparison.OpenedArtifact(
             lambda *_: half_map(32, 32, 0.8), False
         ),
@@ -64,7 +65,7 @@ def test_differences_and_scores_are_those_counted_by_hand(monkeypatch):
     }
     segmentor = small_models.build_segmentor()
 
-    reference, rows, count = compare(segmentor, subjects, [(image, true)] * 2)
+    reference, rows, count = compare(segmentor, artifacts, [(image, true)] * 2)
 
     assert count == 2
     assert (reference["dice"], reference["iou"]) == (1, 1)
@@ -97,7 +98,7 @@ def test_without_true_label_maps_dice_is_unknown(segmentor, images):
     assert rows["same"]["dice_to_keras"] == 1
 
 
-def test_an_artifact_of_another_size_is_named(segmentor, images):
+def test_artifact_with_another_output_size_is_an_error(segmentor, images):
     wrong = comparison.OpenedArtifact(lambda *_: half_map(16, 16, 1), False)
 
     words = r"wrong: gives float32 \(1, 16, 16, 1\) where Keras gives float32"
@@ -105,7 +106,7 @@ def test_an_artifact_of_another_size_is_named(segmentor, images):
         compare(segmentor, {"wrong": wrong}, [(images[0], None)])
 
 
-def test_weights_that_are_not_numbers_are_no_agreement(images, served):
+def test_nan_weights_do_not_agree(images, served):
     broken = small_models.build_segmentor()
     logits = broken.get_layer("logits")
     logits.set_weights([w * np.nan for w in logits.get_weights()])
@@ -113,7 +114,7 @@ def test_weights_that_are_not_numbers_are_no_agreement(images, served):
     assert np.isnan(comparison.compare_batches(broken, served, images))
 
 
-def test_batches_tell_two_segmentors_apart(segmentor, images, served):
+def test_batches_of_another_segmentor_differ(segmentor, images, served):
     other = small_models.build_segmentor(seed=2)
 
     assert comparison.compare_batches(segmentor, served, images) <= 1e-5
@@ -126,7 +127,7 @@ def _without_resizing_back(segmentor, images, _):
     return {"probability_map": segmentor(normalized, training=False)}
 
 
-def test_one_image_of_the_segmentors_size_still_proves_other_sizes(
+def test_one_image_of_the_segmentors_size_also_checks_other_sizes(
     segmentor, tmp_path, monkeypatch
 ):
     monkeypatch.setattr(graph, "segment_images", _without_resizing_back)
@@ -142,7 +143,7 @@ def test_one_image_of_the_segmentors_size_still_proves_other_sizes(
 
 
 def write_without_restoring(segmentor, path, endpoints):
-    """Writes a SavedModel as usual, but for how C++ restores its weights."""
+    """Writes a SavedModel without what restores its weights in C++."""
     _write_archive(segmentor, path, endpoints)
     file = pathlib.Path(path, "saved_model.pb")
     model = saved_model_pb2.SavedModel.FromString(file.read_bytes())
@@ -164,10 +165,34 @@ def test_saved_model_that_only_python_can_run_is_caught(
     )
     assert answer["probability_map"].shape == (1, 50, 40, 1)
     words = "Could not find variable"
-    with pytest.raises(c_loader.CSessionError, match=words):
+    with pytest.raises(tf.errors.FailedPreconditionError, match=words):
         comparison.compare_batches(segmentor, path, images)
 
 
-def test_proof_without_images_is_refused(segmentor, served):
+def save_with_tensorflow(segmentor, path, endpoints):
+    """Writes a SavedModel with tf.saved_model.save."""
+    functions = {
+        name: tf.function(function, input_signature=[spec])
+        for name, (function, spec) in endpoints.items()
+    }
+    tf.saved_model.save(segmentor, path, signatures=functions)
+
+
+@pytest.mark.skipif(
+    keras.__version__ < "3", reason="Keras 2 saves its variables for C++ too"
+)
+def test_saved_model_by_tensorflow_itself_is_caught(
+    segmentor, tmp_path, images, monkeypatch
+):
+    monkeypatch.setattr(saved_model, "write_archive", save_with_tensorflow)
+    path = saved_model.export_saved_model(
+        segmentor, str(tmp_path), 1, labels=labels.LESION
+    )
+
+    with pytest.raises(tf.errors.OpError, match="variable"):
+        comparison.compare_batches(segmentor, path, images)
+
+
+def test_comparison_without_images_is_an_error(segmentor, served):
     with pytest.raises(ValueError, match="at least one image"):
         comparison.compare_batches(segmentor, served, [])

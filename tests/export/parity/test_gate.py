@@ -1,5 +1,6 @@
-"""Tests of the gate: what differs from Keras is not handed out."""
+"""Tests that artifacts are withheld if they differ from Keras."""
 
+import dataclasses
 import hashlib
 import json
 import math
@@ -12,6 +13,7 @@ import pytest
 import small_models
 import tensorflow as tf
 
+from export import artifact
 from export.parity import benchmark, gate, parity_dataset, table
 from export.serving import graph, saved_model
 from segan_tf import config, labels, records
@@ -23,7 +25,7 @@ MEASURED = {"latency_ms": 2.5, "peak_memory_mb": 12.0}
 
 @pytest.fixture(autouse=True, scope="module")
 def _no_measurement():
-    """Spares the processes that take time and memory."""
+    """Replaces the processes that measure time and memory."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(benchmark, "measure", lambda *_, **__: dict(MEASURED))
         yield
@@ -73,7 +75,7 @@ def exported(segmentor, tmp_path_factory):
     )
 
 
-def test_record_holds_what_lies_in_the_folder(exported):
+def test_record_describes_what_is_in_the_folder(exported):
     export_dir, record = exported
 
     assert records.read(export_dir / "parity.json") == record
@@ -129,7 +131,7 @@ def test_each_kind_is_judged_by_its_own_limit(exported, name, judged_by, limit):
     assert row["largest_difference"] > 0
 
 
-def test_costs_and_operators_stand_beside(exported):
+def test_record_holds_costs_and_operators(exported):
     rows = exported[1]["artifacts"]
 
     assert rows["none"]["latency_ms"] == {
@@ -145,7 +147,7 @@ def test_costs_and_operators_stand_beside(exported):
 
 
 def summary(difference=0.0, dice=None, dice_to_keras=1.0):
-    """Makes what a comparison says of an artifact."""
+    """Makes the summary of an artifact's comparison."""
     return {
         "largest_difference": difference,
         "dice": dice,
@@ -170,12 +172,13 @@ def summary(difference=0.0, dice=None, dice_to_keras=1.0):
         ("dynamic", summary(0.5, dice_to_keras=0.979), None, False),
     ],
 )
-def test_verdict(kind, row, keras_dice, within):
-    gate.check_tolerance(row, kind, keras_dice)
+def test_artifact_is_within_its_limit_or_not(kind, row, keras_dice, within):
+    tolerance = artifact.ARTIFACTS[kind].tolerance
+    gate.check_tolerance(row, tolerance, keras_dice)
     assert row["within_limit"] is within
 
 
-def test_only_what_is_within_its_limit_is_published(
+def test_artifact_beyond_its_limit_is_withheld(
     segmentor, other_segmentor, tmp_path, monkeypatch
 ):
     write = saved_model.export_saved_model
@@ -190,7 +193,7 @@ def test_only_what_is_within_its_limit_is_published(
     (failure,) = table.failures(record)
     path = os.path.join("saved_model", "1")
     assert failure.startswith(f"{path} differs from Keras by 0.")
-    assert "more than 1e-05; it was not handed out (--allow_par" in failure
+    assert "more than 1e-05; it was not exported (pass --allow_par" in failure
     assert sorted(os.listdir(tmp_path)) == [
         "parity.json",
         "segan_none.json",
@@ -203,10 +206,13 @@ def test_only_what_is_within_its_limit_is_published(
     }
 
 
-def test_what_is_allowed_all_the_same_is_marked(
+def test_allowed_artifact_beyond_its_limit_is_marked(
     segmentor, tmp_path, monkeypatch
 ):
-    monkeypatch.setitem(gate.DIFFERENCE_LIMITS, "none", 0)
+    strict = dataclasses.replace(
+        artifact.ARTIFACTS["none"], tolerance=artifact.Tolerance(0)
+    )
+    monkeypatch.setitem(artifact.ARTIFACTS, "none", strict)
 
     record = export_all(segmentor, tmp_path, allow_parity_loss=True)
 
@@ -216,7 +222,7 @@ def test_what_is_allowed_all_the_same_is_marked(
     assert (tmp_path / "segan_none.tflite").exists()
 
 
-def test_serving_graph_that_does_not_normalize_is_refused(
+def test_serving_graph_that_does_not_normalize_is_withheld(
     segmentor, tmp_path, monkeypatch
 ):
     def without_normalizing(segmentor, images, _):
@@ -233,7 +239,7 @@ def test_serving_graph_that_does_not_normalize_is_refused(
     assert not (tmp_path / "saved_model").exists()
 
 
-def test_serving_graph_that_decides_otherwise_is_refused(
+def test_serving_graph_with_another_threshold_is_withheld(
     segmentor, tmp_path, monkeypatch
 ):
     def decide_at_04(probability_map, *, multiclass):
@@ -250,12 +256,12 @@ def test_serving_graph_that_decides_otherwise_is_refused(
 
     row = export_all(segmentor, tmp_path)["artifacts"]["saved_model"]
 
-    # By so much the probabilities that were taken for lesion are below 0.5.
+    # How far below 0.5 the probabilities are that were taken for lesion.
     assert 0.01 < row["largest_difference"] <= 0.5 - 0.4
     assert not (tmp_path / "saved_model").exists()
 
 
-def test_next_version_stands_beside_the_last_without_a_word(
+def test_next_version_is_added_to_the_last_and_prints_nothing(
     other_segmentor, exported, tmp_path, capfd
 ):
     export_dir = shutil.copytree(exported[0], tmp_path / "export")
@@ -272,7 +278,7 @@ def test_next_version_stands_beside_the_last_without_a_word(
     )
 
 
-def test_existing_version_is_refused_before_any_work(
+def test_existing_version_is_an_error_before_any_work(
     segmentor, exported, monkeypatch
 ):
     monkeypatch.setattr(saved_model, "write_archive", None)
@@ -281,7 +287,7 @@ def test_existing_version_is_refused_before_any_work(
         export_all(segmentor, exported[0], version=7)
 
 
-def test_few_calibration_images_are_refused_before_any_work(
+def test_few_calibration_images_are_an_error_before_any_work(
     segmentor, tmp_path, monkeypatch
 ):
     monkeypatch.setattr(saved_model, "write_archive", None)
@@ -290,7 +296,7 @@ def test_few_calibration_images_are_refused_before_any_work(
         export_all(segmentor, tmp_path, quantizations=("int8",))
 
 
-def test_folder_that_cannot_be_made_is_refused(segmentor, tmp_path):
+def test_folder_that_cannot_be_made_is_an_error(segmentor, tmp_path):
     (tmp_path / "file").write_text("in the way")
     export_dir = tmp_path / "file" / "export"
 

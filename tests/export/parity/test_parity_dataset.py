@@ -14,7 +14,7 @@ from segan_tf.datasets import loading, splits
 
 @pytest.fixture
 def saved(tmp_path):
-    """Returns the configuration of a run: 8 pairs train, 1 validates, 3 test."""
+    """Returns a run's configuration: 8 pairs train, 1 validates, 3 test."""
     blobs.write_pairs(str(tmp_path / "data"), 12)
     config = Config(
         data_dir=str(tmp_path / "data"),
@@ -85,9 +85,9 @@ def test_damaged_pair_is_an_error_unless_skipped(saved):
     assert len(list(load(saved, skip_bad_pairs=True).pairs)) == 2
 
 
-def test_pairs_are_spread_over_the_whole_split():
-    assert parity_dataset._spread(range(7), 3) == [0, 3, 6]
-    assert parity_dataset._spread(range(3), 3) == range(3)
+def test_pairs_arespread_over_the_whole_split():
+    assert parity_dataset.spread(range(7), 3) == [0, 3, 6]
+    assert parity_dataset.spread(range(3), 3) == range(3)
 
 
 def test_scores_are_means_over_the_labels():

@@ -1,4 +1,4 @@
-"""Tests of the parity record in words."""
+"""Tests of formatting the parity record."""
 
 from export.parity import table
 
@@ -77,10 +77,10 @@ def test_table_has_a_row_for_keras_and_for_each_artifact():
     ]
     assert float16[-3:] == ["BEYOND", "ITS", "LIMIT"]
     assert int8[2] == "-"
-    assert int8[-4:] == ["-", "-", "-", "REFUSED"]
+    assert int8[-4:] == ["-", "-", "-", "WITHHELD"]
 
 
-def test_columns_stand_below_their_headers():
+def test_columns_are_below_their_headers():
     _, header, *rows = table.format_table(RECORD).splitlines()
     end = header.index("Dice") + len("Dice")
 
@@ -92,8 +92,9 @@ def test_columns_stand_below_their_headers():
     ]
 
 
-def test_a_refusal_says_which_and_by_how_much():
+def test_failure_names_the_artifact_its_measure_and_its_limit():
     assert table.failures(RECORD) == [
         "segan_int8.tflite has a Dice 0.0123 below Keras, more than 0.005; it "
-        "was not handed out (--allow_parity_loss hands it out and marks it)."
+        "was not exported (pass --allow_parity_loss to export it all the "
+        "same)."
     ]

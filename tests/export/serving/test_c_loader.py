@@ -1,14 +1,13 @@
-"""Tests of export.c_loader on graphs small enough to work out by hand."""
+"""Tests of the tests' C++ loader on graphs that can be computed by hand."""
 
 import resource
 import shutil
 import sys
 
+import c_loader
 import numpy as np
 import pytest
 import tensorflow as tf
-
-from export.serving import c_loader
 
 
 class _Arithmetic(tf.Module):
@@ -215,9 +214,11 @@ def test_missing_weights_are_an_error(saved_model_dir, tmp_path):
     shutil.copytree(saved_model_dir, broken)
     shutil.rmtree(broken / "variables")
 
-    with c_loader.CSession(broken) as session:
-        with pytest.raises(c_loader.CSessionError, match="variable"):
-            session.run("scale", {"x": np.float32([1])})
+    with (
+        c_loader.CSession(broken) as session,
+        pytest.raises(c_loader.CSessionError, match="variable"),
+    ):
+        session.run("scale", {"x": np.float32([1])})
 
 
 def test_closed_session_refuses_to_run(saved_model_dir):

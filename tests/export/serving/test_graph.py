@@ -7,13 +7,14 @@ expected numbers can be worked out by hand.
 import io
 import json
 
+import c_loader
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 from PIL import Image
 
-from export.serving import c_loader, check, graph, saved_model
+from export.serving import check, graph, saved_model
 from segan_tf import config, labels
 
 _SIZE = 16

@@ -3,11 +3,12 @@
 import os
 import stat
 
+import c_loader
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from export.serving import c_loader, saved_model
+from export.serving import saved_model
 from segan_tf import config, labels
 from segan_tf.models import segan as segmentors
 

@@ -9,18 +9,18 @@ import small_models
 from ai_edge_litert import interpreter as litert
 from ai_edge_litert import schema_py_generated as schema
 
-from export.serving import saved_model
 from export.tflite import contract, convert, metadata, operators
+from segan_tf.inference import signatures
 
 
 @pytest.fixture(scope="module")
 def bare(tmp_path_factory):
     """Returns a float32 model as the converter writes it."""
     archive = str(tmp_path_factory.mktemp("bare") / "archive")
-    convert._write_static_archive(
+    convert.write_static_archive(
         small_models.build_segmentor(num_labels=2), archive
     )
-    return convert._convert(archive, "none", ())
+    return convert.convert(archive, "none")
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +38,7 @@ def content(bare, promised):
 def run(content, image):
     """Runs a model."""
     interpreter = litert.Interpreter(model_content=content)
-    return interpreter.get_signature_runner(saved_model.SIGNATURE)(
+    return interpreter.get_signature_runner(signatures.DEFAULT)(
         image=np.float32(image)
     )["probability_map"]
 

@@ -12,6 +12,7 @@ import tensorflow as tf
 from export.serving import saved_model
 from segan_tf import console, files, labels
 from segan_tf.imaging import preprocessing
+from segan_tf.inference import signatures
 from segan_tf.synthetic import lesions
 
 SIZE = 64
@@ -73,7 +74,7 @@ def write_contract(path: str, wanted: labels.Labels) -> None:
         "sha256": hashlib.sha256(content).hexdigest(),
         "bytes": len(content),
         "version": VERSION,
-        "signature": saved_model.SIGNATURE,
+        "signature": signatures.DEFAULT,
         "input": {
             **_describe(run.get_input_details()),
             "range": [0, 255],
@@ -106,10 +107,10 @@ def _convert(segmentor: keras.Model, quantization: str) -> bytes:
     with tempfile.TemporaryDirectory() as folder:
         image = tf.TensorSpec((1, SIZE, SIZE, 3), name="image")
         saved_model.write_archive(
-            segmentor, folder, {saved_model.SIGNATURE: (segment, image)}
+            segmentor, folder, {signatures.DEFAULT: (segment, image)}
         )
         converter = tf.lite.TFLiteConverter.from_saved_model(
-            folder, signature_keys=[saved_model.SIGNATURE]
+            folder, signature_keys=[signatures.DEFAULT]
         )
         if quantization == "int8":
             converter.optimizations = [tf.lite.Optimize.DEFAULT]

@@ -1,9 +1,9 @@
 """Runs a SavedModel with the C++ loader that TF Serving uses.
 
 A SavedModel that reloads in Python may still fail in TF Serving: Python finds
-variables through objects, the C++ loader through the graph alone. So what is
-exported is proved here, through the C API's TF_LoadSessionFromSavedModel and
-TF_SessionRun, in this process; it shares no variable with Keras.
+variables through objects, the C++ loader through the graph alone. This is the
+C API's TF_LoadSessionFromSavedModel and TF_SessionRun, in this process; it
+shares no variable with Keras.
 """
 
 import contextlib
@@ -11,11 +11,10 @@ import ctypes
 import dataclasses
 import os
 
+import c_api
 import numpy as np
 import tensorflow as tf
 from tensorflow.core.protobuf import config_pb2, meta_graph_pb2
-
-from . import c_api
 
 CSessionError = c_api.CSessionError
 

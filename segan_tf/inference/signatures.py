@@ -1,0 +1,19 @@
+"""Names of the signatures and tensors of exported models.
+
+Clients use them, so they never change.
+"""
+
+# Of TFLite models, and of SavedModels: encoded images in, label maps out.
+DEFAULT = "serving_default"
+# Of SavedModels: decoded images in, probability maps out.
+PROBABILITIES = "probabilities"
+
+IMAGE = "image"  # of TFLite models
+IMAGES = "images"
+IMAGE_BYTES = "image_bytes"
+PROBABILITY_MAP = "probability_map"
+LABEL_MAP_BYTES = "label_map_bytes"
+LABEL_FRACTIONS = "label_fractions"
+MEAN_PROBABILITY = "mean_probability"
+LABEL_NAMES = "label_names"
+LESION_FRACTION = "lesion_fraction"
