@@ -120,10 +120,12 @@ def _idle_label_weights(config: "Config") -> str:
 
 
 def _idle_calibration_images(config: "Config") -> str:
-    if "int8" in config.quantizations:
+    table = quantizations.QUANTIZATIONS
+    if any(table[name].calibrated for name in config.quantizations):
         return ""
+    calibrated = " or ".join(q for q in table if table[q].calibrated)
     shown = ",".join(config.quantizations)
-    return f"without int8 in --quantizations ({shown}); leave it out."
+    return f"without {calibrated} in --quantizations ({shown}); leave it out."
 
 
 _SPECIAL_RULES: dict[str, Callable[["Config"], str]] = {

@@ -151,7 +151,7 @@ def test_export_refuses_int8_from_a_handful_of_images(model_dir, tmp_path):
         f"--model_dir={model_dir}",
         f"--export_dir={tmp_path}/out",
     )
-    assert "training split, and there are 11; bring more, or leave" in error
+    assert "training split, and there are 11; provide more, or leave" in error
     assert error.endswith("--quantizations=none,float16,dynamic.")
     assert not (tmp_path / "out").exists()
 

@@ -83,7 +83,9 @@ def load_parity_dataset(config: Config) -> ParityDataset:
     split_again = run_dir.gives(config, RESPLIT_FIELDS)
     try:
         labels = loading.load_labels(config)
-        divided = loading.load_run_splits(config, labels, split_again=split_again)
+        divided = loading.load_run_splits(
+            config, labels, split_again=split_again
+        )
         chosen = loading.choose_pairs(config, divided)
     except UserError as error:
         if split_again or "split" in config.given:
