@@ -1,4 +1,4 @@
-"""Progress bars, messages, and capture of what C++ code prints."""
+"""Progress bars, messages, and capture of output that C++ code prints."""
 
 import contextlib
 import functools
@@ -6,15 +6,17 @@ import os
 import sys
 import tempfile
 from collections.abc import Iterator
+from typing import Any
 
 import tqdm
 
 
-def bar(*args, **kwargs) -> tqdm.tqdm:
-    """Makes a tqdm bar on standard error.
+def bar(*args: Any, **kwargs: Any) -> tqdm.tqdm:
+    """Makes a tqdm progress bar on standard error.
 
-    On a terminal it moves ten times a second; in a file or a pipe, where
-    every change is a new line, every half minute.
+    It takes the arguments of tqdm. On a terminal it is updated ten times a
+    second. In a file or a pipe, where every update is a new line, it is updated
+    every 30 seconds.
     """
     terminal = sys.stderr.isatty()
     return tqdm.tqdm(
@@ -25,11 +27,11 @@ def bar(*args, **kwargs) -> tqdm.tqdm:
     )
 
 
-no_bar = functools.partial(tqdm.tqdm, disable=True)
+no_bar = functools.partial(tqdm.tqdm, disable=True)  # for benchmarks, tests
 
 
 def say(text: str) -> None:
-    """Prints a line without tearing a bar that stands there."""
+    """Prints a line above the progress bar, if there is one."""
     tqdm.tqdm.write(text, file=sys.stdout)
     sys.stdout.flush()
 
@@ -39,41 +41,44 @@ _STDOUT_AND_STDERR = (1, 2)
 
 @contextlib.contextmanager
 def capture_output() -> Iterator[None]:
-    """Swallows everything written to stdout and stderr inside the block.
+    """Discards what is written to stdout and stderr inside the block.
 
-    The converter and the loader write from C++, past sys.stderr, so the file
-    descriptors themselves are redirected: output of other threads is
-    swallowed too. sys.stdout and sys.stderr are redirected besides, for in a
-    notebook they are no files. If the block raises, the swallowed text is
-    shown on stderr, for it may hold the reason.
+    TensorFlow's converter and loader write from C++, past sys.stderr, so the
+    file descriptors themselves are redirected, for all threads. sys.stdout and
+    sys.stderr are redirected too, because in a notebook they are not files. If
+    the block raises, the output is shown on stderr: it may hold the reason.
     """
-    with tempfile.TemporaryFile("w+", errors="replace") as swallowed:
+    with tempfile.TemporaryFile("w+", errors="replace") as captured:
         try:
             with (
-                contextlib.redirect_stdout(swallowed),
-                contextlib.redirect_stderr(swallowed),
-                _descriptors_redirected(swallowed.fileno()),
+                contextlib.redirect_stdout(captured),
+                contextlib.redirect_stderr(captured),
+                _descriptors_redirected(captured.fileno()),
             ):
                 yield
         except Exception:
-            swallowed.seek(0)
-            sys.stderr.write(swallowed.read())
+            captured.seek(0)
+            sys.stderr.write(captured.read())
             raise
 
 
 @contextlib.contextmanager
 def _descriptors_redirected(target: int) -> Iterator[None]:
-    # What Python still buffers belongs to the old place.
-    sys.__stdout__.flush()
-    sys.__stderr__.flush()
+    # What Python still buffers was written before.
+    _flush()
     kept = [os.dup(descriptor) for descriptor in _STDOUT_AND_STDERR]
     try:
         for descriptor in _STDOUT_AND_STDERR:
             os.dup2(target, descriptor)
         yield
     finally:
-        sys.__stdout__.flush()
-        sys.__stderr__.flush()
+        _flush()
         for copy, descriptor in zip(kept, _STDOUT_AND_STDERR, strict=True):
             os.dup2(copy, descriptor)
             os.close(copy)
+
+
+def _flush() -> None:
+    for stream in (sys.__stdout__, sys.__stderr__):
+        if stream is not None:
+            stream.flush()

@@ -1,4 +1,4 @@
-"""Lays images with captions out as a contact sheet."""
+"""Contact sheets: images with captions in a grid, under a title and legend."""
 
 from collections.abc import Sequence
 
@@ -12,6 +12,8 @@ _TILE_GROUND: Color = (236, 236, 236)
 _INK: Color = (34, 34, 34)
 _FAINT_INK: Color = (96, 96, 96)
 
+_Legend = Sequence[tuple[str, Color]]
+
 
 def sheet(
     tiles: Sequence[tuple[np.ndarray, str]],
@@ -19,28 +21,33 @@ def sheet(
     columns: int,
     tile_px: int,
     title: str,
-    legend: Sequence[tuple[str, Color]] = LEGEND,
+    legend: _Legend = LEGEND,
     row_titles: Sequence[str] = (),
 ) -> Image.Image:
-    """Lays images out as a contact sheet.
+    """Draws a contact sheet.
 
     Args:
       tiles: uint8 [h, w, 3] images with their captions (one or more
-        lines), row by row; larger ones are shrunk to a tile.
-      columns: tiles in a row.
-      tile_px: the side of the square that holds a tile.
-      title: stands on top.
-      legend: names with their colors, beside the title.
-      row_titles: one above each row; none if left out.
+        lines), row by row; larger images are shrunk to a tile.
+      columns: number of tiles in a row.
+      tile_px: side of the square that holds a tile, in pixels.
+      title: at the top.
+      legend: names with their colors, to the right of the title.
+      row_titles: one above each row, if given.
 
     Returns:
       An RGB image.
     """
-    layout = _Layout(tiles, columns, tile_px, bool(row_titles))
+    layout = _Layout(
+        [caption for _, caption in tiles],
+        columns=columns,
+        tile_px=tile_px,
+        titled_rows=bool(row_titles),
+    )
     width = max(layout.width, layout.heading_width(title, legend))
     page = Image.new("RGB", (width, layout.height), _PAPER)
     draw = ImageDraw.Draw(page)
-    _draw_heading(draw, layout, title, legend, width=width)
+    _draw_heading(draw, layout, title, legend=legend, width=width)
     for row, row_title in enumerate(row_titles):
         draw.text(
             (layout.gap, layout.row_top(row)),
@@ -48,17 +55,24 @@ def sheet(
             font=layout.row_font,
             fill=_INK,
         )
-    for index, (picture, caption) in enumerate(tiles):
+    for index, (image, caption) in enumerate(tiles):
         left, top = layout.tile_corner(index)
-        _paste_tile(page, picture, (left, top), tile_px)
-        _draw_caption(draw, layout, caption, (left, top + tile_px))
+        _paste_tile(page, image, corner=(left, top), tile_px=tile_px)
+        _draw_caption(draw, layout, caption, corner=(left, top + tile_px))
     return page
 
 
 class _Layout:
-    """Holds a sheet's measures, all in proportion to its tiles."""
+    """The dimensions of a sheet, all in proportion to its tiles."""
 
-    def __init__(self, tiles, columns: int, tile_px: int, titled: bool) -> None:
+    def __init__(
+        self,
+        captions: Sequence[str],
+        *,
+        columns: int,
+        tile_px: int,
+        titled_rows: bool,
+    ) -> None:
         self.gap = max(6, tile_px // 18)
         self.columns = columns
         self.tile_px = tile_px
@@ -66,11 +80,11 @@ class _Layout:
         self.row_font = _font(max(14, tile_px // 14))
         self.font = _font(max(12, tile_px // 18))
         self.caption_lines = max(
-            (caption.count("\n") + 1 for _, caption in tiles), default=0
+            (caption.count("\n") + 1 for caption in captions), default=0
         )
         self.heading = 2 * self.gap + _line_height(self.title_font)
         self.row_heading = (
-            _line_height(self.row_font) + self.gap // 2 if titled else 0
+            _line_height(self.row_font) + self.gap // 2 if titled_rows else 0
         )
         self.row_height = (
             self.row_heading
@@ -79,7 +93,7 @@ class _Layout:
             + self.gap
             + self.gap // 2
         )
-        rows = -(-len(tiles) // columns)
+        rows = -(-len(captions) // columns)
         self.width = columns * (tile_px + self.gap) + self.gap
         self.height = self.heading + rows * self.row_height + self.gap
 
@@ -91,7 +105,7 @@ class _Layout:
         left = self.gap + column * (self.tile_px + self.gap)
         return left, self.row_top(row) + self.row_heading
 
-    def heading_width(self, title, legend) -> int:
+    def heading_width(self, title: str, legend: _Legend) -> int:
         marks = sum(self.legend_width(name) for name, _ in legend)
         return round(3 * self.gap + self.title_font.getlength(title) + marks)
 
@@ -100,7 +114,14 @@ class _Layout:
         return swatch * 1.5 + self.font.getlength(name) + 1.5 * self.gap
 
 
-def _draw_heading(draw, layout: _Layout, title, legend, *, width: int) -> None:
+def _draw_heading(
+    draw: ImageDraw.ImageDraw,
+    layout: _Layout,
+    title: str,
+    *,
+    legend: _Legend,
+    width: int,
+) -> None:
     middle = layout.heading // 2
     draw.text(
         (layout.gap, middle),
@@ -129,11 +150,15 @@ def _draw_heading(draw, layout: _Layout, title, legend, *, width: int) -> None:
 
 
 def _paste_tile(
-    page: Image.Image, picture: np.ndarray, corner, tile_px: int
+    page: Image.Image,
+    image: np.ndarray,
+    *,
+    corner: tuple[int, int],
+    tile_px: int,
 ) -> None:
     left, top = corner
     page.paste(_TILE_GROUND, (left, top, left + tile_px, top + tile_px))
-    shown = Image.fromarray(picture)
+    shown = Image.fromarray(image)
     shown.thumbnail((tile_px, tile_px), Image.Resampling.BICUBIC)
     page.paste(
         shown,
@@ -144,27 +169,42 @@ def _paste_tile(
     )
 
 
-def _draw_caption(draw, layout: _Layout, caption: str, corner) -> None:
+def _draw_caption(
+    draw: ImageDraw.ImageDraw,
+    layout: _Layout,
+    caption: str,
+    *,
+    corner: tuple[int, int],
+) -> None:
     left, top = corner
     for number, line in enumerate(caption.split("\n")):
         draw.text(
             (left, top + layout.gap // 4 + number * _line_height(layout.font)),
-            _shortened(line, layout.font, layout.tile_px),
+            shorten(line, layout.font, layout.tile_px),
             font=layout.font,
             fill=_FAINT_INK if number else _INK,
         )
 
 
 def _font(size: int) -> ImageFont.FreeTypeFont:
-    return ImageFont.load_default(size=size)
+    font = ImageFont.load_default(size=size)
+    if not isinstance(font, ImageFont.FreeTypeFont):
+        raise RuntimeError("Pillow was built without FreeType; reinstall it.")
+    return font
 
 
 def _line_height(font: ImageFont.FreeTypeFont) -> int:
     return round(1.3 * sum(font.getmetrics()))
 
 
-def _shortened(text: str, font: ImageFont.FreeTypeFont, width: int) -> str:
-    """Cuts the middle out of text that is too wide: ids differ at the end."""
+def shorten(text: str, font: ImageFont.FreeTypeFont, width: int) -> str:
+    """Cuts the middle out of text that is too wide: ids differ at the end.
+
+    Args:
+      text: one line.
+      font: of the text.
+      width: in pixels.
+    """
     kept = len(text)
     shown = text
     while kept > 2 and font.getlength(shown) > width:

@@ -225,10 +225,11 @@ def _opened(path: str | os.PathLike[str]) -> Iterator[Image.Image]:
             "damaged; save it again as PNG or remove it."
         ) from error
     except pillow.DAMAGE as error:
-        if getattr(error, "strerror", None):  # from the system, not Pillow
+        system_error = getattr(error, "strerror", None)  # Pillow sets none
+        if system_error:
             raise config.UserError(
-                f"{path} cannot be opened ({error.strerror}); check the path "
-                "and its permissions."
+                f"{path} cannot be opened ({system_error}); check the path and "
+                "its permissions."
             ) from error
         raise config.UserError(
             f"{path} is damaged or truncated ({error}); copy it again or "

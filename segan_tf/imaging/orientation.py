@@ -46,6 +46,6 @@ def _read_orientation(image: Image.Image) -> int:
     tags = Image.Exif()
     # A damaged tag says nothing about the pixels, so they count as upright.
     with contextlib.suppress(*pillow.DAMAGE), pillow.ignored_warnings():
-        tags.load(image.info.get("exif"))
+        tags.load(image.info.get("exif", b""))
         return tags.get(_ORIENTATION_TAG, 1)
     return 1

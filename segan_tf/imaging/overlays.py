@@ -8,8 +8,8 @@ from scipy import ndimage
 
 Color = tuple[int, int, int]
 
-# Okabe and Ito's palette, told apart with every common color blindness:
-# sky blue and yellow, the pair that also differs most from skin.
+# Sky blue and yellow of the palette of Okabe and Ito, distinguishable with
+# every common color blindness: the two colors that also differ most from skin.
 PREDICTED_COLOR: Color = (86, 180, 233)
 TRUE_COLOR: Color = (240, 228, 66)
 LEGEND = (
@@ -17,18 +17,18 @@ LEGEND = (
     ("true label map", TRUE_COLOR),
 )
 
-# Chosen by eye: the fill leaves the lesion's own structure visible, and a
-# line is as clear on a 3000-pixel image shown small as on a 256-pixel one.
-# A dark rim inside each line keeps yellow clear on light skin.
+# Chosen by eye: the fill leaves the structure of the lesion visible, and lines
+# are as clear on a 3000-pixel image shown small as on a 256-pixel one. A dark
+# rim inside each line keeps yellow clear on light skin.
 _FILL_OPACITY = 0.15
 _LINE_PER_LONGER_SIDE = 0.005
 _RIM_PER_LINE = 0.5
 _RIM_OPACITY = 0.6
 _RIM_COLOR: Color = (0, 0, 0)
 
-# Both lines start at their label map's edge and the true one lies on top, so
-# the predicted one is wider: both are seen where the label maps agree.
-_PREDICTED_WIDER = 2.25
+# Both lines start at the edge of their label map and the true one is drawn
+# last. The predicted one is wider, so that both are visible where they agree.
+_PREDICTED_WIDTH = 2.25
 
 
 def overlay(
@@ -37,8 +37,8 @@ def overlay(
     """Draws label maps over an image.
 
     The predicted one is lightly filled and outlined, the true one outlined.
-    Lines run inside the label maps, along the image's edge too, and scale
-    with the image.
+    Lines are drawn inside the label maps, also along the border of the image,
+    and their width grows with the image.
 
     Args:
       image: uint8 [h, w, 3], RGB.
@@ -49,20 +49,20 @@ def overlay(
       uint8 [h, w, 3], RGB.
 
     Raises:
-      ValueError: a label map's size is not the image's.
+      ValueError: a label map differs from the image in size.
     """
     for label_map in (predicted, true):
         if label_map is not None:
-            _check_other_size(label_map, image)
-    picture = Image.fromarray(image)
-    line = _line_width(picture)
-    _fill(picture, predicted != 0, PREDICTED_COLOR)
+            _check_same_size(label_map, image)
+    canvas = Image.fromarray(image)
+    line = _line_width(canvas)
+    _fill(canvas, predicted != 0, PREDICTED_COLOR)
     rim = line * _RIM_PER_LINE
-    wide = line if true is None else line * _PREDICTED_WIDER
-    _draw_line(picture, predicted != 0, PREDICTED_COLOR, widths=(wide, rim))
+    wide = line if true is None else line * _PREDICTED_WIDTH
+    _draw_line(canvas, predicted != 0, PREDICTED_COLOR, widths=(wide, rim))
     if true is not None:
-        _draw_line(picture, true != 0, TRUE_COLOR, widths=(line, rim))
-    return np.array(picture)
+        _draw_line(canvas, true != 0, TRUE_COLOR, widths=(line, rim))
+    return np.array(canvas)
 
 
 def overlay_labels(
@@ -79,21 +79,21 @@ def overlay_labels(
       uint8 [h, w, 3], RGB.
 
     Raises:
-      ValueError: the label map's size is not the image's.
+      ValueError: the label map differs from the image in size.
     """
-    _check_other_size(label_map[..., 0], image)
-    picture = Image.fromarray(image)
-    line = _line_width(picture)
+    _check_same_size(label_map[..., 0], image)
+    canvas = Image.fromarray(image)
+    line = _line_width(canvas)
     for label, color in enumerate(colors):
-        _fill(picture, label_map[..., label] != 0, color)
+        _fill(canvas, label_map[..., label] != 0, color)
     for label, color in enumerate(colors):
         _draw_line(
-            picture,
+            canvas,
             label_map[..., label] != 0,
             color,
             widths=(line, line * _RIM_PER_LINE),
         )
-    return np.array(picture)
+    return np.array(canvas)
 
 
 def tile(
@@ -103,10 +103,10 @@ def tile(
     *,
     tile_px: int,
 ) -> np.ndarray:
-    """Draws an overlay at the size it is shown in a sheet.
+    """Draws an overlay at the size of a contact sheet's tile.
 
-    Resizing first keeps the lines equally clear for images of every size and
-    a large image cheap; drawing at twice the size smooths them.
+    Resizing comes first: it makes the lines equally clear for images of every
+    size, and large images cheap. Drawing at twice the size antialiases them.
 
     Args:
       image: uint8 [h, w, 3], RGB.
@@ -133,7 +133,7 @@ def tile_labels(
     *,
     tile_px: int,
 ) -> np.ndarray:
-    """Draws an overlay of several labels at the size it is shown, as `tile`.
+    """Draws an overlay of several labels at the size of a tile, like `tile`.
 
     Args:
       image: uint8 [h, w, 3], RGB.
@@ -154,7 +154,7 @@ def tile_labels(
     return np.array(Image.fromarray(drawn).reduce(2))
 
 
-def _check_other_size(label_map: np.ndarray, image: np.ndarray) -> None:
+def _check_same_size(label_map: np.ndarray, image: np.ndarray) -> None:
     if label_map.shape != image.shape[:2]:
         raise ValueError(
             f"label map {label_map.shape} and image {image.shape[:2]} "
@@ -162,14 +162,14 @@ def _check_other_size(label_map: np.ndarray, image: np.ndarray) -> None:
         )
 
 
-def _line_width(picture: Image.Image) -> float:
-    return max(1.0, _LINE_PER_LONGER_SIDE * max(picture.size))
+def _line_width(canvas: Image.Image) -> float:
+    return max(1.0, _LINE_PER_LONGER_SIDE * max(canvas.size))
 
 
-def _fill(picture: Image.Image, label_map: np.ndarray, color: Color) -> None:
-    """Tints what bool [h, w] marks."""
+def _fill(canvas: Image.Image, label_map: np.ndarray, color: Color) -> None:
+    """Tints the foreground of a label map, bool [h, w]."""
     opacity = label_map * np.uint8(round(255 * _FILL_OPACITY))
-    picture.paste(color, (0, 0), Image.fromarray(opacity))
+    canvas.paste(color, (0, 0), Image.fromarray(opacity))
 
 
 def _twice_shown(image: np.ndarray, tile_px: int) -> tuple[int, int]:
@@ -180,8 +180,8 @@ def _twice_shown(image: np.ndarray, tile_px: int) -> tuple[int, int]:
 
 
 def _resize_image(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    picture = Image.fromarray(image)
-    return np.asarray(picture.resize(size, Image.Resampling.BICUBIC))
+    resized = Image.fromarray(image).resize(size, Image.Resampling.BICUBIC)
+    return np.asarray(resized)
 
 
 def _resize_map(label_map: np.ndarray, size: tuple[int, int]) -> np.ndarray:
@@ -190,12 +190,16 @@ def _resize_map(label_map: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 
 
 def _draw_line(
-    picture: Image.Image, label_map: np.ndarray, color: Color, *, widths
+    canvas: Image.Image,
+    label_map: np.ndarray,
+    color: Color,
+    *,
+    widths: tuple[float, float],
 ) -> None:
     """Draws a line and its rim along the inside of a label map.
 
     Args:
-      image: RGB, drawn on.
+      canvas: RGB, drawn on.
       label_map: bool [h, w].
       color: of the line.
       widths: of the line and of its rim, in pixels.
@@ -206,13 +210,13 @@ def _draw_line(
         return
     left, top = int(columns[0]), int(rows[0])
     window = label_map[top : rows[-1] + 1, left : columns[-1] + 1]
-    # What lies outside the window is background, beyond the image too.
+    # Outside the window is background, also beyond the border of the image.
     depth = ndimage.distance_transform_edt(np.pad(window, 1))[1:-1, 1:-1]
     for width, ink, opacity in (
         (sum(widths), _RIM_COLOR, _RIM_OPACITY),
         (widths[0], color, 1),
     ):
-        # The outermost pixels lie at depth 1; the last partial one is blended.
+        # The outermost pixels have depth 1; the last partial one is blended.
         share = np.clip(width + 1 - depth, 0, 1) * window
-        mask = Image.fromarray((255 * opacity * share).astype(np.uint8))
-        picture.paste(ink, (left, top), mask)
+        alpha = Image.fromarray((255 * opacity * share).astype(np.uint8))
+        canvas.paste(ink, (left, top), alpha)

@@ -1,27 +1,28 @@
-"""What happens to one image between its file and the segmentor.
+"""Preprocessing of images and postprocessing of probability maps.
 
-The training pipeline and the exported graphs both call these functions, so a
-client sends plain RGB and gets exactly what the segmentor was trained on.
+The training pipeline, the predictor and the exported graphs all call these
+functions, so that clients send plain RGB and the segmentor gets images like
+those it was trained on.
 """
 
 import tensorflow as tf
 
-# Means and standard deviations of ImageNet's training images in [0, 1], RGB:
-# what the published ImageNet encoders were trained with.
+# Means and standard deviations of ImageNet's training images in [0, 1], RGB,
+# with which the published ImageNet encoders were trained.
 IMAGE_MEAN = (0.485, 0.456, 0.406)
 IMAGE_STD = (0.229, 0.224, 0.225)
-THRESHOLD = 0.5  # a pixel is lesion above it; reference, Metrics
+THRESHOLD = 0.5  # a pixel is foreground above it; the paper, Metrics
 
 _LARGEST_PIXEL_VALUE = 255.0
 
 
 def normalize(image: tf.Tensor) -> tf.Tensor:
-    """Subtracts ImageNet's mean color and divides by its deviation.
+    """Subtracts ImageNet's mean color and divides by its standard deviation.
 
         normalized = (image / 255 - mean) / std, channel by channel
 
-    The mean color becomes 0. Since a masked image is the *normalized* image
-    times a label map, masked-out pixels have the mean color, not black.
+    The mean color becomes 0. Because a masked image is the *normalized* image
+    times a label map, masked-out pixels have the mean color instead of black.
 
     >>> normalize([[[0.485 * 255, 0.456 * 255, 255.0]]])  # 0.594 / 0.225
     [[[0.0, 0.0, 2.64]]]
@@ -37,7 +38,7 @@ def normalize(image: tf.Tensor) -> tf.Tensor:
 
 
 def denormalize(image: tf.Tensor) -> tf.Tensor:
-    """Undoes `normalize`, for showing what a model was given.
+    """Inverts `normalize`, to show the input of a model.
 
     Args:
       image: float32 [..., 3], normalized.
@@ -52,8 +53,8 @@ def denormalize(image: tf.Tensor) -> tf.Tensor:
 def resize_image(image: tf.Tensor, height: int, width: int) -> tf.Tensor:
     """Resizes images bilinearly, with antialiasing when they shrink.
 
-    Without antialiasing a photograph twelve times as wide as the result would
-    be sampled at one pixel in twelve, and every hair would turn into dots.
+    Without antialiasing, a photograph twelve times as wide as the result would
+    be sampled at one pixel in twelve, and hairs would become dots.
 
     Args:
       image: uint8 or float32 [height, width, 3] or [batch, height, width, 3].
@@ -61,7 +62,7 @@ def resize_image(image: tf.Tensor, height: int, width: int) -> tf.Tensor:
       width: of the result, in pixels.
 
     Returns:
-      float32 of the same rank, on the image's own scale, not rounded.
+      float32 of the same rank, in the range of the image, not rounded.
     """
     return tf.image.resize(image, (height, width), antialias=True)
 
@@ -69,7 +70,7 @@ def resize_image(image: tf.Tensor, height: int, width: int) -> tf.Tensor:
 def resize_label_map(
     label_map: tf.Tensor, height: int, width: int
 ) -> tf.Tensor:
-    """Resizes label maps to their nearest neighbors, so they stay two-valued.
+    """Resizes label maps to the nearest neighbor, so they stay binary.
 
     Args:
       label_map: uint8 or float32 [height, width, labels], or with a batch
@@ -86,17 +87,17 @@ def resize_label_map(
 def decide_label_map(
     probability_map: tf.Tensor, *, multiclass: bool
 ) -> tf.Tensor:
-    """Decides which labels hold at each pixel.
+    """Turns probabilities into labels.
 
-    A single label, or one of several multilabel ones, holds where its
-    probability is above 0.5. Of several multiclass labels the likeliest holds,
-    unless the background, with the rest of the probability, is likelier: 0.4
-    and 0.35 leave 0.25 for the background, and the first label holds.
+    A single label, or each of several multilabel ones, is set where its
+    probability is above 0.5. Of several multiclass labels the most probable is
+    set, unless the background, with the remaining probability, is more
+    probable: 0.4 and 0.35 leave 0.25 for the background, so the first is set.
 
     Args:
-      probability_map: float32 [..., labels] in [0, 1]; of multiclass labels
+      probability_map: float32 [..., labels] in [0, 1]; for multiclass labels
         the sum over the labels is at most 1.
-      multiclass: at most one label holds at a pixel.
+      multiclass: at most one label at a pixel.
 
     Returns:
       float32 of the same shape, in {0, 1}.
@@ -104,15 +105,16 @@ def decide_label_map(
     count = probability_map.shape[-1]
     if not multiclass or count == 1:
         return tf.cast(probability_map > THRESHOLD, tf.float32)
-    rest = 1 - tf.reduce_sum(probability_map, axis=-1, keepdims=True)
-    likeliest = tf.argmax(tf.concat([rest, probability_map], -1), axis=-1)
-    return tf.one_hot(likeliest - 1, count)  # -1, the background, is all 0
+    background = 1 - tf.reduce_sum(probability_map, axis=-1, keepdims=True)
+    with_background = tf.concat([background, probability_map], axis=-1)
+    most_probable = tf.argmax(with_background, axis=-1)
+    return tf.one_hot(most_probable - 1, count)  # -1, the background, is all 0
 
 
 def resize_probability_map(
     probability_map: tf.Tensor, height: int, width: int
 ) -> tf.Tensor:
-    """Resizes probability maps bilinearly; they stay within [0, 1].
+    """Resizes probability maps bilinearly, so they stay within [0, 1].
 
     Args:
       probability_map: float32 [height, width, labels] in [0, 1], or with a

@@ -1,8 +1,8 @@
-"""What lies between the lens and the skin of a drawn image.
+"""What a drawn image shows besides skin and lesion.
 
-Hairs, a ruler, a sticker, gel bubbles, the light and the sensor. Functions
+Hairs, a ruler, a sticker, gel bubbles, the light and the sensor. The functions
 change an image, float32 [3, height, width] RGB in [0, 255], in place and return
-it; those whose marks have a label return that too.
+it; if a mark has a label, they return that too.
 """
 
 import math
@@ -12,11 +12,13 @@ import numpy as np
 from segan_tf.synthetic import canvas
 
 _STICKERS = ((226, 40, 48), (20, 120, 200), (70, 190, 190), (240, 140, 30))
-# A mark counts where it covers at least this share of the pixel.
+# A pixel is labeled if a mark covers at least this share of it.
 _COVERED = 0.4
 
 
-def add_hairs(rng, frame: canvas.Frame, image):
+def add_hairs(
+    rng: np.random.Generator, frame: canvas.Frame, image: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
     """Adds 0 to 25 curved hairs, dark or light; some are shaved to stubs.
 
     Returns:
@@ -52,8 +54,10 @@ def add_hairs(rng, frame: canvas.Frame, image):
     return image, coverage >= _COVERED
 
 
-def add_ruler(rng, frame: canvas.Frame, image):
-    """Adds, to three in ten images, a ruler along one side.
+def add_ruler(
+    rng: np.random.Generator, frame: canvas.Frame, image: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Adds a ruler along one side to three in ten images.
 
     Returns:
       image: the image with the ruler.
@@ -72,7 +76,7 @@ def add_ruler(rng, frame: canvas.Frame, image):
     tick = rng.uniform(4, 7) * unit
     marks = int(rng.integers(10, 31))
 
-    def place(along, across):
+    def place(along: float, across: float) -> tuple[float, float]:
         x = middle + along * math.cos(tilt) - across * math.sin(tilt)
         y = offset + along * math.sin(tilt) + across * math.cos(tilt)
         return (y, x) if upright else (x, y)
@@ -96,14 +100,23 @@ def add_ruler(rng, frame: canvas.Frame, image):
     return image, coverage >= _COVERED
 
 
-def add_sticker(rng, frame: canvas.Frame, image, lesion):
-    """Adds, now and then, a colored sticker or a pen mark beside the lesion.
+def add_sticker(
+    rng: np.random.Generator,
+    frame: canvas.Frame,
+    image: np.ndarray,
+    *,
+    lesion: np.ndarray,
+) -> np.ndarray:
+    """Adds a colored sticker or a pen mark to some images.
 
     Args:
-      rng: np.random.Generator.
-      frame: the image's size.
+      rng: draws the mark.
+      frame: size of the image.
       image: float32 [3, height, width] RGB.
       lesion: bool [height, width]; a mark that would touch it is left out.
+
+    Returns:
+      The image.
     """
     kind = rng.random()
     if kind >= 0.2:
@@ -129,7 +142,9 @@ def add_sticker(rng, frame: canvas.Frame, image, lesion):
     return canvas.blend(image, coverage, color)
 
 
-def add_bubbles(rng, frame: canvas.Frame, image):
+def add_bubbles(
+    rng: np.random.Generator, frame: canvas.Frame, image: np.ndarray
+) -> np.ndarray:
     """Adds gel bubbles, each a faint ring with a bright highlight."""
     if rng.random() >= 0.4:
         return image
@@ -150,12 +165,14 @@ def add_bubbles(rng, frame: canvas.Frame, image):
     return canvas.blend(image, ink.coverage(), (255, 255, 250))
 
 
-def add_light(rng, frame: canvas.Frame, image):
-    """Adds uneven light, dark corners and, to some, the black round frame.
+def add_light(
+    rng: np.random.Generator, frame: canvas.Frame, image: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Adds uneven light, dark corners and, to some images, a round black frame.
 
     Returns:
-      image: the image as lit.
-      visible: bool [height, width], False behind the black frame.
+      image: the image with the light.
+      visible: bool [height, width], false behind the black frame.
     """
     height, width = frame.shape
     x = np.linspace(-1, 1, width, dtype=np.float32)
@@ -181,11 +198,11 @@ def add_light(rng, frame: canvas.Frame, image):
     return canvas.blend(image, hidden, black), distance > 0
 
 
-def expose(rng, image) -> np.ndarray:
-    """Takes the image: lens blur, sensor noise, 8 bits.
+def expose(rng: np.random.Generator, image: np.ndarray) -> np.ndarray:
+    """Photographs an image: adds lens blur and sensor noise; 8 bits.
 
     Args:
-      rng: np.random.Generator.
+      rng: draws blur and noise.
       image: float32 [3, height, width] RGB.
 
     Returns:
@@ -194,16 +211,16 @@ def expose(rng, image) -> np.ndarray:
     height, width = image.shape[1:]
     share = max(0.0, rng.uniform(-0.1, 0.33))
     strength = rng.uniform(1, 6)
-    picture = np.empty((height, width, 3), np.uint8)
+    photograph = np.empty((height, width, 3), np.uint8)
     for number, plane in enumerate(image):
         noisy = rng.standard_normal(plane.shape, dtype=np.float32)
         noisy *= strength
         noisy += _blur(_blur(plane, share).T, share).T
-        picture[..., number] = np.clip(noisy, 0, 255, out=noisy)
-    return picture
+        photograph[..., number] = np.clip(noisy, 0, 255, out=noisy)
+    return photograph
 
 
-def _blur(plane, share: float) -> np.ndarray:
+def _blur(plane: np.ndarray, share: float) -> np.ndarray:
     """Mixes every pixel with a share of the pixels above and below."""
     blurred = plane * (1 - 2 * share)
     blurred[1:] += share * plane[:-1]

@@ -72,7 +72,7 @@ def draw_lesion(
     frame = canvas.Frame(height, width)
     outline = skin.draw_outline(rng, frame)
     image = skin.paint(rng, frame, outline)
-    image = artifacts.add_sticker(rng, frame, image, outline.inside)
+    image = artifacts.add_sticker(rng, frame, image, lesion=outline.inside)
     image, hair = artifacts.add_hairs(rng, frame, image)
     image, ruler = artifacts.add_ruler(rng, frame, image)
     image = artifacts.add_bubbles(rng, frame, image)

@@ -1,11 +1,13 @@
 """The skin and the lesion of a drawn image.
 
-Color is drawn the way skin makes it: pigment and blood are optical densities
-that add up, and light passes through them by Beer's law,
-color = skin * exp(-density * absorption). Lesions on dark skin thus stay
-lesions on dark skin. The numbers here and in drawing_overlays.py are choices of
-appearance, set by eye beside real dermoscopy; lengths are in units that grow
-with the image.
+Colors are computed like those of real skin: pigment and blood are optical
+densities that add up, and light passes through them by Beer's law,
+
+    color = skin * exp(-density * absorption)
+
+so that lesions on dark skin look like lesions on dark skin. The numbers here
+and in artifacts.py were chosen by eye, next to real dermoscopy images; lengths
+are in units that grow with the image.
 """
 
 import dataclasses
@@ -15,8 +17,8 @@ import numpy as np
 
 from segan_tf.synthetic import canvas
 
-# How strongly each of red, green and blue is absorbed: thin melanin is brown,
-# dense melanin nearly black, haemoglobin leaves red alone.
+# How strongly red, green and blue are absorbed: thin melanin is brown, dense
+# melanin nearly black, hemoglobin absorbs little red.
 _BROWN = np.array([0.38, 0.66, 1.04], np.float32)
 _BLACK = np.array([0.92, 0.97, 1.0], np.float32)
 _BLOOD = np.array([0.06, 0.60, 0.48], np.float32)
@@ -37,16 +39,16 @@ _OUTLINE_STEPS = 1024
 
 @dataclasses.dataclass(frozen=True)
 class Outline:
-    """Where the lesion is.
+    """The outline of the lesion.
 
     Attributes:
       inside: bool [height, width], the exact label.
-      depth: float32 [height, width], 1 in the middle, 0 on the outline,
+      depth: float32 [height, width], 1 in the center, 0 on the outline,
         negative outside.
-      edge_distance: float32 [height, width], pixels inwards from the outline,
+      edge_distance: float32 [height, width], pixels inward from the outline,
         measured along the radius.
-      turn: int [height, width], the direction from the middle, in
-        1024ths of a full turn.
+      turn: int [height, width], the direction from the center, in 1024ths of a
+        full turn.
       radius: mean radius in pixels.
     """
 
@@ -57,12 +59,15 @@ class Outline:
     radius: float
 
 
-def skin_color(rng) -> np.ndarray:
-    """Returns float32 [3] RGB in [0, 255], evenly spread from light to dark.
+def skin_color(rng: np.random.Generator) -> np.ndarray:
+    """Draws a skin color from very light to dark.
 
     The individual typology angle, ITA = atan((L* - 50) / b*) in degrees, is
     above 55 for very light and below -30 for dark skin (Chardon et al., 1991).
-    It is drawn evenly.
+    It is drawn from a uniform distribution.
+
+    Returns:
+      float32 [3] RGB in [0, 255].
     """
     angle = rng.uniform(-48, 66)
     b = rng.uniform(13, 19)
@@ -81,14 +86,14 @@ def skin_color(rng) -> np.ndarray:
     return (255 * rgb * white_balance).astype(np.float32)
 
 
-def draw_outline(rng, frame: canvas.Frame) -> Outline:
-    """Draws one lesion's outline: a noisy circle, stretched, turned, warped."""
+def draw_outline(rng: np.random.Generator, frame: canvas.Frame) -> Outline:
+    """Draws an outline: a noisy circle, stretched, rotated and warped."""
     height, width = frame.shape
     cover = min(max(math.exp(rng.normal(math.log(0.13), 0.9)), 0.01), 0.65)
     radius = math.sqrt(cover * height * width / math.pi)
     x = width / 2 + rng.normal(0, 0.06) * width
     y = height / 2 + rng.normal(0, 0.06) * height
-    if rng.random() < 0.07:  # lies partly beyond the frame
+    if rng.random() < 0.07:  # partly outside the frame
         x = rng.choice([0.12, 0.88]) * width
         radius = max(radius, 0.18 * width)
     stretch = 1 + 0.35 * rng.random() ** 2
@@ -102,15 +107,15 @@ def draw_outline(rng, frame: canvas.Frame) -> Outline:
     along = (math.cos(tilt) * dx + math.sin(tilt) * dy) / stretch
     across = (math.cos(tilt) * dy - math.sin(tilt) * dx) * stretch
 
-    turn = np.arctan2(across, along) * (_OUTLINE_STEPS / (2 * math.pi))
-    turn = turn.astype(np.int32) % _OUTLINE_STEPS
+    angle = np.arctan2(across, along) * (_OUTLINE_STEPS / (2 * math.pi))
+    turn = angle.astype(np.int32) % _OUTLINE_STEPS
     reach = (radius * _radial_profile(rng))[turn]
     distance = reach - np.sqrt(along * along + across * across)
     return Outline(distance > 0, distance / reach, distance, turn, radius)
 
 
-def _radial_profile(rng) -> np.ndarray:
-    """Returns float32 [1024]: the outline's radius by direction, about 1."""
+def _radial_profile(rng: np.random.Generator) -> np.ndarray:
+    """Draws the outline's radius by direction, about 1: float32 [1024]."""
     roughness = rng.uniform(0.02, 0.11)
     falloff = rng.uniform(0.7, 1.7)
     waves = np.arange(2, 33)
@@ -122,24 +127,30 @@ def _radial_profile(rng) -> np.ndarray:
     return np.clip(1 + profile, 0.45, 1.7).astype(np.float32)
 
 
-def draw_pigment(rng, frame: canvas.Frame, outline: Outline, grain):
-    """Draws the lesion's pigment.
+def draw_pigment(
+    rng: np.random.Generator,
+    frame: canvas.Frame,
+    *,
+    outline: Outline,
+    grain: tuple[np.ndarray, np.ndarray],
+) -> tuple[np.ndarray, np.ndarray]:
+    """Draws the pigment of the lesion.
 
     Args:
-      rng: np.random.Generator.
-      frame: the image's size.
-      outline: where the lesion is.
+      rng: draws the pattern.
+      frame: size of the image.
+      outline: of the lesion.
       grain: coarse and fine noise, each float32 [height, width].
 
     Returns:
-      mask: float32 [height, width] in [0, 1], the lesion with its sharp or
-        blurred border.
+      lesion: float32 [height, width] in [0, 1], 1 inside the lesion, with a
+        sharp or blurred border.
       density: float32 [height, width], optical density of the melanin.
     """
     blur = 0.7 * frame.unit
     if rng.random() < 0.6:
         blur += rng.uniform(0, 0.07) * outline.radius
-    mask = canvas.sigmoid(outline.edge_distance / blur)
+    lesion = canvas.sigmoid(outline.edge_distance / blur)
 
     strength = min(max(math.exp(rng.normal(math.log(0.7), 0.5)), 0.25), 1.9)
     dome = rng.uniform(0, 1.1)
@@ -155,13 +166,13 @@ def draw_pigment(rng, frame: canvas.Frame, outline: Outline, grain):
     tone += rng.uniform(0.05, 0.3) * coarse
     tone += rng.uniform(0.03, 0.2) * fine
     tone += _structure(rng, frame, outline)
-    return mask, strength * mask * np.maximum(tone, 0.25)
+    return lesion, strength * lesion * np.maximum(tone, 0.25)
 
 
 def _structure(
-    rng, frame: canvas.Frame, outline: Outline
+    rng: np.random.Generator, frame: canvas.Frame, outline: Outline
 ) -> np.ndarray | float:
-    """Draws one of a dermatologist's patterns, as change of the tone."""
+    """Draws one of the patterns of dermoscopy, as a change of the tone."""
     kind = rng.choice(
         ["network", "globules", "streaks", "none"], p=[0.4, 0.25, 0.15, 0.2]
     )
@@ -191,15 +202,15 @@ def _structure(
     return 0.0
 
 
-def _network(rng, frame: canvas.Frame) -> np.ndarray:
-    """Returns a bent honeycomb, 1 on the lines and 0 in the holes."""
+def _network(rng: np.random.Generator, frame: canvas.Frame) -> np.ndarray:
+    """Draws a warped honeycomb, 1 on the lines and 0 in the holes."""
     spacing = rng.uniform(5, 9) * frame.unit
     bend = 0.6 * spacing
     turn = rng.uniform(0, np.pi)
-    x = np.arange(frame.width, dtype=np.float32)
-    y = np.arange(frame.height, dtype=np.float32)[:, None]
-    x = x + bend * canvas.smooth_noise(rng, frame, 2.2 * spacing)
-    y = y + bend * canvas.smooth_noise(rng, frame, 2.2 * spacing)
+    columns = np.arange(frame.width, dtype=np.float32)
+    rows = np.arange(frame.height, dtype=np.float32)[:, None]
+    x = columns + bend * canvas.smooth_noise(rng, frame, 2.2 * spacing)
+    y = rows + bend * canvas.smooth_noise(rng, frame, 2.2 * spacing)
     waves = np.zeros(frame.shape, np.float32)
     for third in range(3):
         angle = turn + third * np.pi / 3
@@ -209,13 +220,19 @@ def _network(rng, frame: canvas.Frame) -> np.ndarray:
     return 1 - canvas.sigmoid(2 * waves)
 
 
-def draw_skin(rng, frame: canvas.Frame, mask: np.ndarray, grain):
-    """Draws the bare skin's uneven pigment, with specks that are no lesion.
+def draw_skin(
+    rng: np.random.Generator,
+    frame: canvas.Frame,
+    *,
+    lesion: np.ndarray,
+    grain: tuple[np.ndarray, np.ndarray],
+) -> tuple[np.ndarray, np.ndarray]:
+    """Draws the uneven pigment of bare skin, with specks that are no lesion.
 
     Args:
-      rng: np.random.Generator.
-      frame: the image's size.
-      mask: float32 [height, width] in [0, 1], the lesion.
+      rng: draws the pattern.
+      frame: size of the image.
+      lesion: float32 [height, width] in [0, 1], 1 inside the lesion.
       grain: coarse and fine noise, each float32 [height, width].
 
     Returns:
@@ -233,29 +250,35 @@ def draw_skin(rng, frame: canvas.Frame, mask: np.ndarray, grain):
         specks = canvas.draw_discs(
             rng, frame, centers, low=0.8, high=rng.uniform(1.5, 4.5)
         )
-        melanin += rng.uniform(0.2, 0.7) * specks * (1 - mask)
+        melanin += rng.uniform(0.2, 0.7) * specks * (1 - lesion)
     flush = canvas.smooth_noise(rng, frame, rng.uniform(12, 40) * frame.unit)
     return melanin, rng.uniform(0.01, 0.06) * flush
 
 
-def paint(rng, frame: canvas.Frame, outline: Outline) -> np.ndarray:
+def paint(
+    rng: np.random.Generator, frame: canvas.Frame, outline: Outline
+) -> np.ndarray:
     """Paints skin and lesion: float32 [3, height, width] RGB in [0, 255]."""
     skin = skin_color(rng)
-    cells = rng.uniform(5, 9) * frame.unit, rng.uniform(1.8, 3) * frame.unit
-    grain = [canvas.smooth_noise(rng, frame, cell) for cell in cells]
-    mask, pigment = draw_pigment(rng, frame, outline, grain)
-    melanin, blood = draw_skin(rng, frame, mask, grain)
-    blood += 0.4 * rng.random() ** 3 * mask
+    coarse = rng.uniform(5, 9) * frame.unit
+    fine = rng.uniform(1.8, 3) * frame.unit
+    grain = (
+        canvas.smooth_noise(rng, frame, coarse),
+        canvas.smooth_noise(rng, frame, fine),
+    )
+    lesion, pigment = draw_pigment(rng, frame, outline=outline, grain=grain)
+    melanin, blood = draw_skin(rng, frame, lesion=lesion, grain=grain)
+    blood += 0.4 * rng.random() ** 3 * lesion
     darkness = rng.random() ** 1.5
     absorption = darkness * _BLACK + (1 - darkness) * _BROWN
 
     veil = None
     if rng.random() < 0.2:
         patch = canvas.smooth_noise(rng, frame, 0.6 * outline.radius)
-        veil = mask * canvas.sigmoid(3 * (patch - rng.uniform(0.2, 0.6)))
+        veil = lesion * canvas.sigmoid(3 * (patch - rng.uniform(0.2, 0.6)))
         pigment *= 1 - 0.6 * veil
         veil *= rng.uniform(0.15, 0.5)
-    # The veil is lit by the same light, so it is no brighter than the skin.
+    # The veil is in the same light, so it is no brighter than the skin.
     veil_color = _BLUE_WHITE * min(1.0, float(skin.mean()) / 200)
     image = np.empty((3, *frame.shape), np.float32)
     for plane in range(3):

@@ -60,7 +60,11 @@ def check(folder, **options):
 def test_good_pairs_have_no_problems(folder):
     report = check(folder)
     assert checks.find_header_problems(find(folder)) == {}
-    assert (report.problems, report.warnings, report.near_duplicates) == ({}, {}, ())
+    assert (report.problems, report.warnings, report.near_duplicates) == (
+        {},
+        {},
+        (),
+    )
     assert not report.blocks_training
     assert report.counts == {"train": 2, "validation": 1, "test": 1}
     assert report.sizes == ((64, 48),) * 4
@@ -74,8 +78,8 @@ def test_summary_tells_counts_sizes_and_shares(folder):
     assert check(folder).summary().splitlines() == [
         f"4 pairs in {folder / 'images'}: 2 train, 1 validation, 1 test",
         "image size: smallest 64x48, median 64x48, largest 128x96",
-        "share of the image marked: minimum 25.0%, median 25.0%, maximum 25.0%, "
-        "mean 25.0%",
+        "share of the image marked: minimum 25.0%, median 25.0%, maximum "
+        "25.0%, mean 25.0%",
         "values in the label maps: 0, 255",
         "near duplicates within one split: 0",
         "training can use these pairs",

@@ -46,10 +46,6 @@ def load_splits(run, say=print):
     return loading.load_splits(run, progress=console.no_bar, say=say)
 
 
-def open_records(run, split, say=print):
-    return loading.open_records(run, split, progress=console.no_bar, say=say)
-
-
 def ids(split):
     return [pair.id for pair in split]
 

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from PIL import ImageFont
 
 from segan_tf.imaging import contact_sheet, overlays
 
@@ -71,8 +72,8 @@ def test_a_long_caption_stays_under_its_own_tile():
 
 
 def test_a_shortened_caption_keeps_its_start_and_its_end():
-    font = contact_sheet._font(12)
-    shown = contact_sheet._shortened("ISIC_0000000000000007", font, 100)
+    font = ImageFont.load_default(size=12)
+    shown = contact_sheet.shorten("ISIC_0000000000000007", font, 100)
     assert shown.startswith("ISIC")
     assert shown.endswith("07")
     assert "..." in shown
