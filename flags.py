@@ -33,6 +33,19 @@ def given() -> config.Config:
     return config.Config(**settings)
 
 
+def find_recipes(argv: Sequence[str]) -> list[str]:
+    """Completes the paths of flagfiles that come with the program."""
+    folder = os.path.dirname(os.path.abspath(__file__))
+    found = []
+    for arg in argv:
+        option, _, path = arg.partition("=")
+        own = os.path.join(folder, path)
+        if option.lstrip("-") == "flagfile" and not os.path.exists(path):
+            arg = f"--flagfile={own}" if os.path.exists(own) else arg
+        found.append(arg)
+    return found
+
+
 def in_flagfile(argv: Sequence[str]) -> set[str]:
     """Names the settings that a flagfile gives and the command does not."""
     named = {arg.lstrip("-").partition("=")[0] for arg in argv[1:]}

@@ -92,7 +92,7 @@ def main(argv: list[str]) -> int:
 def parse_flags(argv: list[str]) -> list[str]:
     """Parses the flags; a mistake in them is one line like any other."""
     try:
-        return FLAGS(argv)
+        return FLAGS(flags.find_recipes(argv))
     except absl_flags.Error as error:
         reason = str(error).removeprefix("ERROR:: ")
         sys.exit(f"error: {reason} (--help lists the flags)")

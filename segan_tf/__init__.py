@@ -9,6 +9,7 @@ seconds to start.
 """
 
 import importlib
+import importlib.util
 import os
 from typing import TYPE_CHECKING, Any
 
@@ -72,11 +73,15 @@ def export(config: "Config") -> Any:
     Returns:
       A ParityReport: how each model compares with the Keras model.
     """
+    # A checkout has export/ next to this package, an installation inside it.
     root = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-    # A checkout has export/ next to this package, an installation within it.
-    checkout = os.path.isfile(os.path.join(root, "export", "export.py"))
-    name = "export" if checkout else "segan_tf.exporting"
-    return importlib.import_module(f"{name}.export").export(config)
+    found = importlib.util.find_spec("export")
+    checkout = os.path.join(root, "export", "__init__.py")
+    if found is not None and found.origin == checkout:
+        name = "export.export"
+    else:
+        name = "segan_tf.exporting.export"
+    return importlib.import_module(name).export(config)
 
 
 def __getattr__(name: str) -> Any:
