@@ -38,6 +38,7 @@ FLOORS = {
     "export": 6,
     "flags": 8,
     "main": 9,
+    "segan_tf.command": 10,  # starts main
 }
 # Equal wings: what they share lies below them.
 WINGS = ("segan_tf.training", "segan_tf.evaluation", "export")
