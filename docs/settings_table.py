@@ -5,6 +5,7 @@ cannot differ from the program.
 """
 
 import dataclasses
+import html
 import os
 import sys
 from typing import Any
@@ -36,8 +37,8 @@ def settings_table() -> str:
 
 def _row(field: dataclasses.Field) -> str:
     facts = field.metadata
-    text = facts["help"]
-    if facts["minimum"] is not None:
+    text = html.escape(facts["help"], quote=False)
+    if facts["minimum"]:
         text += f" At least {facts['minimum']}."
     cells = (
         f"`{field.name}`",
