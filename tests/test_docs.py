@@ -3,6 +3,7 @@ import pathlib
 import re
 import subprocess
 import sys
+import textwrap
 
 import pytest
 
@@ -47,6 +48,26 @@ def test_every_flag_that_a_page_names_exists(page):
 def test_every_file_that_a_page_links_to_exists(page):
     for target in re.findall(r"\]\((?!http)([^)#]+)", page.read_text()):
         assert (page.parent / target).exists(), target
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_file_of_the_project_that_a_page_names_exists(page):
+    top = {path.name for path in ROOT.iterdir() if path.is_dir()} - {"runs"}
+    for name in re.findall(r"`([\w.-]+/[\w./-]*)`", page.read_text()):
+        if name.split("/")[0] in top:
+            assert (ROOT / name).exists(), name
+
+
+def test_python_of_the_contributing_guide_compiles():
+    text = (ROOT / "CONTRIBUTING.md").read_text()
+    snippets = re.findall(r"^( *)```python\n(.*?)^\1```", text, re.M | re.S)
+    assert len(snippets) >= 5
+    for _, snippet in snippets:
+        snippet = textwrap.dedent(snippet)
+        # A row of a table is the inside of a dictionary.
+        if re.match(r'"\w+":', snippet):
+            snippet = f"{{{snippet}}}"
+        compile(snippet, "CONTRIBUTING.md", "exec")
 
 
 def test_results_of_the_table_are_committed_with_their_command():
