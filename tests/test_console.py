@@ -1,5 +1,6 @@
-"""Tests of segan_tf.quiet."""
+"""Tests of progress bars, messages and the capture of output."""
 
+import io
 import os
 import sys
 
@@ -15,7 +16,7 @@ def _write_everywhere():
     os.write(2, b"from descriptor 2")
 
 
-def test_silence_swallows_all_that_is_written(capfd):
+def test_output_is_discarded(capfd):
     print("before")
     with console.capture_output():
         _write_everywhere()
@@ -24,13 +25,50 @@ def test_silence_swallows_all_that_is_written(capfd):
     assert capfd.readouterr() == ("before\nafter\n", "")
 
 
-def test_swallowed_text_is_shown_when_the_work_fails(capfd):
+def _fail_after_writing():
+    with console.capture_output():
+        _write_everywhere()
+        raise RuntimeError("failed")
+
+
+def test_output_is_shown_if_the_block_raises(capfd):
     with pytest.raises(RuntimeError, match="failed"):
-        with console.capture_output():
-            _write_everywhere()
-            raise RuntimeError("failed")
+        _fail_after_writing()
 
     out, err = capfd.readouterr()
     assert out == ""
     for words in ("print", "stderr", "descriptor 1", "descriptor 2"):
         assert f"from {words}" in err
+
+
+def test_output_is_discarded_where_stdout_is_no_file(capfd, monkeypatch):
+    notebook = io.StringIO()
+    monkeypatch.setattr(sys, "stdout", notebook)
+    with console.capture_output():
+        _write_everywhere()
+    print("after")
+
+    assert notebook.getvalue() == "after\n"
+    assert capfd.readouterr().out == ""
+
+
+def test_bar_is_shown_on_standard_error_and_message_on_standard_output(capsys):
+    for _ in console.bar([1, 2], desc="checking", unit="pair"):
+        console.say("a message")
+
+    out, err = capsys.readouterr()
+    assert out == "a message\n" * 2
+    assert "checking: 100%" in err
+    assert "2/2" in err
+
+
+def test_bar_writes_few_lines_to_a_file(capsys):
+    for _ in console.bar(range(1000)):
+        pass
+
+    assert capsys.readouterr().err.count("\r") <= 3
+
+
+def test_no_bar_shows_nothing(capsys):
+    assert list(console.no_bar([1, 2], desc="checking")) == [1, 2]
+    assert capsys.readouterr() == ("", "")

@@ -1,4 +1,4 @@
-"""Tests of writing whole files or none."""
+"""Tests of writing files atomically."""
 
 import errno
 import json
@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from segan_tf import files
+from segan_tf.errors import UserError
 
 
 def test_text_is_written_as_utf8_with_its_line_ends(tmp_path):
@@ -25,7 +26,7 @@ def test_an_old_file_is_replaced_and_nothing_else_is_left(tmp_path):
     assert os.listdir(tmp_path) == ["model.bin"]
 
 
-def test_a_bare_file_name_goes_to_the_working_folder(tmp_path, monkeypatch):
+def test_a_bare_file_name_is_in_the_working_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     files.write_text("note.txt", "here")
     assert (tmp_path / "note.txt").read_text() == "here"
@@ -96,9 +97,21 @@ def test_json_has_null_where_a_number_is_not_finite(tmp_path):
     assert json.loads(path.read_text()) == [None, None, [None]]
 
 
-def test_json_that_cannot_be_said_leaves_the_old_file(tmp_path):
+def test_object_without_a_json_form_leaves_the_old_file(tmp_path):
     path = tmp_path / "results.json"
     files.write_json(path, {"a": 1})
     with pytest.raises(TypeError, match="not JSON serializable"):
         files.write_json(path, {"a": object()})
     assert json.loads(path.read_text()) == {"a": 1}
+
+
+def test_a_failed_write_can_be_reported_as_a_user_error(tmp_path):
+    path = tmp_path / "nowhere" / "note.txt"
+    message = (
+        r"note\.txt cannot be written \(No such file.*\); check the folder"
+    )
+    with (
+        pytest.raises(UserError, match=message),
+        files.reported_write_errors(path),
+    ):
+        files.write_text(path, "")

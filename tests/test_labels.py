@@ -46,7 +46,10 @@ def test_colors_name_labels_and_black_may_be_one(tmp_path):
         ("{", "is not JSON"),
         (["lesion"], "must map values or colors to names"),
         ({"1": 1}, "must map values or colors to names"),
-        ({"one": "lesion"}, "names 'one', which is not a value from 0 to 65535"),
+        (
+            {"one": "lesion"},
+            "names 'one', which is not a value from 0 to 65535",
+        ),
         ({"70000": "lesion"}, "names '70000', which is not a value"),
         ({"#12": "lesion"}, "names '#12', which is not a color"),
         ({"1": "a", "#ffffff": "b"}, "names '1', which is not a color"),
@@ -56,12 +59,12 @@ def test_colors_name_labels_and_black_may_be_one(tmp_path):
         ({"1": "?"}, "the label name '[?]' has no letter or digit"),
     ],
 )
-def test_what_labels_json_cannot_say_is_refused(tmp_path, named, words):
+def test_error_explains_the_bad_labels_json(tmp_path, named, words):
     with pytest.raises(config.UserError, match=words):
         read(tmp_path, named)
 
 
-def test_missing_file_is_named(tmp_path):
+def test_error_names_the_missing_file(tmp_path):
     with pytest.raises(config.UserError, match="gone.json cannot be read"):
         labels.read_labels(str(tmp_path / "gone.json"))
 

@@ -1,4 +1,4 @@
-"""Tests of the cheap and the complete check on folders of drawn pairs."""
+"""Tests of the checks of headers and of whole files."""
 
 import re
 
@@ -11,7 +11,7 @@ from segan_tf.datasets import checks, pairs, splits
 
 
 def no_progress(iterable, **_):
-    """Stands in for a progress bar."""
+    """Replaces a progress bar."""
     return iterable
 
 
@@ -72,7 +72,7 @@ def test_good_pairs_have_no_problems(folder):
     assert report.shares == (0.5 * 0.5,) * 4
 
 
-def test_summary_tells_counts_sizes_and_shares(folder):
+def test_summary_lists_counts_sizes_and_shares(folder):
     draw_image(folder / "images" / "d.png", 9, size=(128, 96))
     draw_label_map(folder / "masks" / "d.png", size=(128, 96))
     assert check(folder).summary().splitlines() == [
@@ -93,7 +93,9 @@ def test_summary_tells_counts_sizes_and_shares(folder):
         ("masks/b.png", b"text", "b.png is not a JPEG, PNG or BMP"),
     ],
 )
-def test_unreadable_header_is_found_cheaply(folder, name, content, message):
+def test_unreadable_header_is_found_without_decoding(
+    folder, name, content, message
+):
     (folder / name).write_bytes(content)
     for problems in (
         checks.find_header_problems(find(folder)),
@@ -104,7 +106,7 @@ def test_unreadable_header_is_found_cheaply(folder, name, content, message):
         assert str(folder / name) in problems["b"]
 
 
-def test_both_bad_files_of_a_pair_are_named(folder):
+def test_both_bad_files_of_a_pair_are_reported(folder):
     (folder / "images/b.png").write_bytes(b"")
     (folder / "masks/b.png").write_bytes(b"")
     problems = checks.find_header_problems(find(folder))
@@ -113,7 +115,7 @@ def test_both_bad_files_of_a_pair_are_named(folder):
     assert "\n" not in problems["b"]
 
 
-def test_different_sizes_are_found_cheaply(folder):
+def test_different_sizes_are_found_without_decoding(folder):
     draw_label_map(folder / "masks" / "c.png", size=(48, 64))
     message = r"c.png is 64x48 pixels but its label map .*c.png is 48x64"
     for problems in (
@@ -124,7 +126,7 @@ def test_different_sizes_are_found_cheaply(folder):
         assert re.search(message, problems["c"])
 
 
-def test_size_is_compared_as_the_picture_stands_upright(folder):
+def test_sizes_are_compared_after_turning_upright(folder):
     exif = Image.Exif()
     exif[0x0112] = 6
     with Image.open(folder / "images" / "c.png") as image:
@@ -135,13 +137,13 @@ def test_size_is_compared_as_the_picture_stands_upright(folder):
     assert not check(folder).problems
 
 
-def test_tiny_picture_is_found_cheaply(folder):
+def test_tiny_image_is_found_without_decoding(folder):
     draw_image(folder / "images" / "a.png", 0, size=(1, 1))
     problems = checks.find_header_problems(find(folder))
     assert "1x1 pixels; an image needs at least 16" in problems["a"]
 
 
-def test_truncated_picture_is_found_by_reading(folder):
+def test_truncated_image_is_found_by_decoding(folder):
     path = folder / "images" / "d.png"
     path.write_bytes(path.read_bytes()[:-2000])
     report = check(folder)
@@ -172,7 +174,7 @@ def test_index_maps_are_checked_with_their_number_of_labels(folder):
     assert "is full" in report.warnings["a"]
 
 
-def test_each_label_is_described_and_missed_where_a_split_has_none(folder):
+def test_each_label_is_described_and_reported_as_absent_from_a_split(folder):
     for name in "abcd":
         draw_label_map(folder / "masks" / f"{name}.png", inside=1)
     with Image.open(folder / "masks" / "a.png") as label_map:
@@ -235,7 +237,7 @@ def test_near_duplicate_within_a_split_is_counted(folder):
     assert "near duplicates within one split: 1" in report.summary()
 
 
-def test_files_without_partner_refuse_training(folder):
+def test_files_without_a_partner_block_training(folder):
     report = check(folder, unmatched=("image without label map: e.png",))
     assert report.blocks_training
     assert "image without label map: e.png" in report.summary()
@@ -267,7 +269,7 @@ def test_progress_sees_every_pair(folder):
     assert seen == [4, 4, 4, 4]
 
 
-def test_nothing_readable_still_gives_a_report(folder):
+def test_report_is_made_even_if_nothing_is_readable(folder):
     for name in "abcd":
         (folder / "images" / f"{name}.png").write_bytes(b"")
     report = check(folder)

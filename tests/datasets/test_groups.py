@@ -53,7 +53,7 @@ def test_another_seed_draws_other_groups(tmp_path):
     assert len(draws) > 1
 
 
-def test_test_list_that_divides_a_group_is_refused(tmp_path):
+def test_test_list_that_divides_a_group_is_an_error(tmp_path):
     listed = tmp_path / "test.txt"
     listed.write_text("p0\np1\n")
     with pytest.raises(
@@ -72,12 +72,12 @@ def test_test_list_that_divides_a_group_is_refused(tmp_path):
         ("id,group\np0,g0\np0,g1\n", "puts p0 into g0 and g1"),
     ],
 )
-def test_what_the_file_must_say(tmp_path, text, words):
+def test_error_explains_the_bad_group_file(tmp_path, text, words):
     with pytest.raises(config.UserError, match=words):
         divide(group_list=write(tmp_path, text))
 
 
-def test_missing_file_and_binary_file_are_named(tmp_path):
+def test_error_names_the_missing_or_binary_group_file(tmp_path):
     with pytest.raises(config.UserError, match="--groups .*cannot be read"):
         groups.read_groups(str(tmp_path / "gone.csv"), set())
     path = tmp_path / "a.csv"
@@ -86,6 +86,6 @@ def test_missing_file_and_binary_file_are_named(tmp_path):
         groups.read_groups(str(path), set())
 
 
-def test_rows_of_other_pairs_are_passed_over(tmp_path):
+def test_rows_of_other_pairs_are_ignored(tmp_path):
     path = write(tmp_path, "id,group\np0,g0\nother,g9\n")
     assert groups.read_groups(path, {"p0"})["p0"] == "g0"

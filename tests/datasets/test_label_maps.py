@@ -1,4 +1,4 @@
-"""Tests of reading label maps: what marks a label, and what is refused."""
+"""Tests of reading label maps: what marks a label, and errors."""
 
 import numpy as np
 import pytest
@@ -11,16 +11,16 @@ from segan_tf.datasets import label_maps, pairs
 BLACK, WHITE, RED, GREEN = (0,) * 3, (255,) * 3, (255, 0, 0), (0, 255, 0)
 
 
-def save(path, picture, **options):
-    picture.save(path, **options)
+def save(path, image, **options):
+    image.save(path, **options)
     return path
 
 
 def halves(mode, left, right):
     """Makes an image of 20x16 pixels with two halves."""
-    picture = Image.new(mode, (20, 16), left)
-    picture.paste(right, (10, 0, 20, 16))
-    return picture
+    image = Image.new(mode, (20, 16), left)
+    image.paste(right, (10, 0, 20, 16))
+    return image
 
 
 def make_labels(count, **options):
@@ -37,9 +37,9 @@ def orientation(value):
 def test_label_map_is_turned_by_its_own_tag(tmp_path):
     stored = np.zeros((16, 20), np.uint8)
     stored[0, 0] = 255
-    picture = Image.fromarray(stored)
-    plain = save(tmp_path / "a.png", picture)
-    turned = save(tmp_path / "b.png", picture, exif=orientation(6))
+    image = Image.fromarray(stored)
+    plain = save(tmp_path / "a.png", image)
+    turned = save(tmp_path / "b.png", image, exif=orientation(6))
     assert label_maps.read_label_file(plain)[0, 0, 0] == 1
     # Tag 6 turns clockwise: the top left corner comes to the top right.
     label_map = label_maps.read_label_file(turned)
@@ -85,9 +85,9 @@ def test_label_map_of_any_mode_is_read(tmp_path, mode, background, foreground):
     ],
 )
 def test_palette_label_map_is_read(tmp_path, palette, expected):
-    picture = halves("P", 0, 1)
-    picture.putpalette(palette)
-    label_map = label_maps.read_label_file(save(tmp_path / "a.png", picture))
+    image = halves("P", 0, 1)
+    image.putpalette(palette)
+    label_map = label_maps.read_label_file(save(tmp_path / "a.png", image))
     assert (label_map[0, 0, 0], label_map[0, 19, 0]) == expected
 
 
@@ -97,7 +97,7 @@ def test_constant_label_map_is_empty_or_full(tmp_path, value, share):
     assert label_maps.read_label_file(path).mean() == share
 
 
-def test_label_map_of_many_values_is_refused(tmp_path):
+def test_label_map_of_many_values_is_an_error(tmp_path):
     values = np.zeros((16, 16), np.uint8)
     values[0, :7] = [3, 10, 20, 30, 40, 50, 255]
     path = save(tmp_path / "a.png", Image.fromarray(values))
@@ -109,13 +109,13 @@ def test_label_map_of_many_values_is_refused(tmp_path):
         label_maps.read_label_file(path)
 
 
-def test_two_values_without_zero_are_refused(tmp_path):
+def test_two_values_without_zero_are_an_error(tmp_path):
     path = save(tmp_path / "a.png", halves("L", 1, 2))
     with pytest.raises(config.UserError, match="holds the values 1, 2;"):
         label_maps.read_label_file(path)
 
 
-def test_colored_label_map_is_refused(tmp_path):
+def test_colored_label_map_without_labels_json_is_an_error(tmp_path):
     path = save(tmp_path / "a.png", halves("RGB", BLACK, (255, 0, 16)))
     with pytest.raises(
         config.UserError, match="colors #000000, #ff0010; name the label of"
@@ -123,7 +123,7 @@ def test_colored_label_map_is_refused(tmp_path):
         label_maps.read_label_file(path)
 
 
-def test_index_map_becomes_one_map_for_each_label(tmp_path):
+def test_index_map_becomes_one_channel_for_each_label(tmp_path):
     values = np.zeros((16, 16), np.uint8)
     values[0, 1:4] = [1, 2, 3]
     path = save(tmp_path / "a.png", Image.fromarray(values))
@@ -136,7 +136,7 @@ def test_index_map_becomes_one_map_for_each_label(tmp_path):
     assert label_map.sum() == 3
 
 
-def test_label_above_the_number_of_labels_is_refused(tmp_path):
+def test_label_above_the_number_of_labels_is_an_error(tmp_path):
     path = save(tmp_path / "a.png", halves("L", 0, 3))
     with pytest.raises(
         config.UserError, match=r"values 0, 3; --num_labels \(2\) allows 0 to 2"
@@ -164,7 +164,7 @@ def test_values_are_the_labels_that_labels_json_names(tmp_path):
     assert label_map.sum() == 2
 
 
-def test_value_that_labels_json_does_not_name_is_refused(tmp_path):
+def test_value_without_a_name_in_labels_json_is_an_error(tmp_path):
     path = write_values(tmp_path / "a.png", 1, 4)
     labels = labels_lib.Labels(("x",), marks=((0, 0), (1, 1)))
     with pytest.raises(
@@ -186,7 +186,7 @@ def test_colors_are_the_labels_that_labels_json_names(tmp_path):
     assert label_map[0, 19].tolist() == [1, 0]
 
 
-def test_color_that_labels_json_does_not_name_is_refused(tmp_path):
+def test_color_without_a_name_in_labels_json_is_an_error(tmp_path):
     path = save(tmp_path / "a.png", halves("RGB", RED, GREEN))
     labels = labels_lib.Labels(
         ("x",), marks=((0, 0), (0xFF0000, 1)), by_color=True
@@ -202,14 +202,14 @@ def test_color_that_labels_json_does_not_name_is_refused(tmp_path):
 def pair_of(tmp_path, *maps):
     """Makes a pair with a binary label map for each label."""
     paths = [
-        str(save(tmp_path / f"a_{i}.png", picture))
-        for i, picture in enumerate(maps)
+        str(save(tmp_path / f"a_{i}.png", image))
+        for i, image in enumerate(maps)
     ]
     image = str(save(tmp_path / "a.jpg", halves("RGB", RED, GREEN)))
     return pairs.Pair("a", image, tuple(paths))
 
 
-def test_one_file_a_label_becomes_one_channel_a_label(tmp_path):
+def test_one_file_for_each_label_becomes_one_channel_each(tmp_path):
     pair = pair_of(tmp_path, halves("L", 0, 255), halves("L", 255, 255))
     image, label_map = label_maps.read_pair(
         pair, make_labels(2, multiclass=False)
@@ -219,7 +219,7 @@ def test_one_file_a_label_becomes_one_channel_a_label(tmp_path):
     assert label_map[0, 19].tolist() == [1, 1]
 
 
-def test_exclusive_labels_that_overlap_are_refused(tmp_path):
+def test_multiclass_labels_that_overlap_are_an_error(tmp_path):
     pair = pair_of(tmp_path, halves("L", 0, 255), halves("L", 255, 255))
     with pytest.raises(
         config.UserError,
@@ -228,7 +228,7 @@ def test_exclusive_labels_that_overlap_are_refused(tmp_path):
         label_maps.read_label_map(pair, make_labels(2))
 
 
-def test_label_maps_of_an_image_must_be_of_one_size(tmp_path):
+def test_label_maps_of_an_image_must_have_the_same_size(tmp_path):
     pair = pair_of(tmp_path, halves("L", 0, 255), Image.new("L", (20, 17)))
     for read in (
         label_maps.label_map_size,
@@ -238,13 +238,13 @@ def test_label_maps_of_an_image_must_be_of_one_size(tmp_path):
             read(pair)
 
 
-def test_image_and_label_map_of_other_sizes_are_refused(tmp_path):
+def test_image_and_label_map_of_different_sizes_are_an_error(tmp_path):
     pair = pair_of(tmp_path, Image.new("L", (16, 16)))
     with pytest.raises(config.UserError, match=r"20x16 pixels but its .*16x16"):
         label_maps.read_pair(pair, labels_lib.LESION)
 
 
-def test_values_found_are_named_once(tmp_path):
+def test_each_value_found_is_listed_once(tmp_path):
     pair = pair_of(tmp_path, halves("L", 0, 255), halves("L", 0, 1))
     found = label_maps.values_found(pair, make_labels(2))
     assert found == ("0", "1", "255")

@@ -76,16 +76,16 @@ def test_lesions_are_drawn_once(tmp_path):
 
 
 def test_another_split_seed_draws_other_lesions(tmp_path):
-    def first_picture(seed):
+    def first_image(seed):
         run = make_run(tmp_path, num_drawn=8, split_seed=seed)
         found = loading.find_pairs(run, progress=console.no_bar)
         return pathlib.Path(found.pairs[0].image_path).read_bytes()
 
-    assert first_picture(0) != first_picture(1)
+    assert first_image(0) != first_image(1)
 
 
 LAYOUTS = {
-    "images beside label maps": ("images/a.jpg", "masks/a.png", ""),
+    "images and label maps": ("images/a.jpg", "masks/a.png", ""),
     "ISIC 2016": (
         "ISBI2016_ISIC_Part1_Training_Data/a.jpg",
         "ISBI2016_ISIC_Part1_Training_GroundTruth/a_Segmentation.png",
@@ -139,7 +139,7 @@ def test_image_dir_and_label_map_dir_take_any_two_folders(tmp_path):
     assert pair.label_map_paths == (str(tmp_path / "truth" / "a.png"),)
 
 
-def test_splits_follow_the_flags(folder, tmp_path):
+def test_splits_follow_the_settings(folder, tmp_path):
     flags = {"data_dir": str(folder), "num_test": 3, "num_validation": 2}
     splits = load_splits(make_run(tmp_path, **flags))
     other = load_splits(make_run(tmp_path, **flags, split_seed=1))
@@ -176,7 +176,7 @@ PROBLEMS = (
 )
 
 
-def test_every_bad_file_is_named_in_one_error(bad_folder, tmp_path):
+def test_one_error_names_every_bad_file(bad_folder, tmp_path):
     run = make_run(tmp_path, data_dir=str(bad_folder))
 
     with pytest.raises(config.UserError) as caught:
@@ -189,7 +189,7 @@ def test_every_bad_file_is_named_in_one_error(bad_folder, tmp_path):
         assert problem.format(bad_folder) in message
 
 
-def test_skipping_goes_on_without_the_bad_pairs_and_tells(bad_folder, tmp_path):
+def test_bad_pairs_can_be_skipped_with_a_message(bad_folder, tmp_path):
     run = make_run(tmp_path, data_dir=str(bad_folder), skip_bad_pairs=True)
     said = []
 
@@ -197,19 +197,19 @@ def test_skipping_goes_on_without_the_bad_pairs_and_tells(bad_folder, tmp_path):
 
     used = splits.train + splits.validation + splits.test
     assert sorted(ids(used)) == ["p0", "p5", "p6", "p7", "p8", "p9"]
-    (told,) = said
-    assert "continuing without 4 files" in told
+    (message,) = said
+    assert "continuing without 4 files" in message
     for problem in PROBLEMS:
-        assert problem.format(bad_folder) in told
+        assert problem.format(bad_folder) in message
 
 
-def test_good_pairs_are_taken_without_a_word(folder, tmp_path):
+def test_good_pairs_give_no_message(folder, tmp_path):
     said = []
     load_splits(make_run(tmp_path, data_dir=str(folder)), said.append)
     assert said == []
 
 
-def test_one_bad_file_is_told_as_one(folder, tmp_path):
+def test_error_about_one_bad_file_is_singular(folder, tmp_path):
     (folder / "label_maps" / "p1.png").unlink()
     run = make_run(tmp_path, data_dir=str(folder))
     message = r"1 file cannot be used; fix it, .*\n  image without .*p1\.jpg$"
@@ -240,7 +240,7 @@ def test_more_than_fifty_bad_files_are_counted(tmp_path, skip):
         ({"num_labels": 4}, r"the drawn lesions \(lesion, hair, ruler mark\)"),
     ],
 )
-def test_number_of_labels_must_be_that_of_their_names(settings, source):
+def test_number_of_labels_must_match_their_names(settings, source):
     message = rf"--num_labels \(\d\) differs from the \d labels of {source}"
     with pytest.raises(config.UserError, match=message):
         loading.load_labels(config.Config(**settings))

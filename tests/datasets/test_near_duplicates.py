@@ -30,9 +30,11 @@ def saved_as_jpeg(image):
     return np.array(Image.open(stream))
 
 
-def find(*pictures):
+def find(*photographs):
     """Returns the places of the near-duplicates among images."""
-    thumbnails = [near_duplicates.make_thumbnail(image) for image in pictures]
+    thumbnails = [
+        near_duplicates.make_thumbnail(image) for image in photographs
+    ]
     found = near_duplicates.find_near_duplicates(thumbnails)
     return [(copy.first, copy.second) for copy in found]
 
@@ -54,9 +56,11 @@ def test_changed_copy_is_found(change):
     assert find(others[0], original, others[1], change(original)) == [(1, 3)]
 
 
-def test_alike_lesions_pass_the_hash_and_fail_the_detail():
-    pictures = [draw_photograph(seed) for seed in range(4)]
-    thumbnails = [near_duplicates.make_thumbnail(image) for image in pictures]
+def test_similar_lesions_pass_the_hash_and_fail_the_detail():
+    photographs = [draw_photograph(seed) for seed in range(4)]
+    thumbnails = [
+        near_duplicates.make_thumbnail(image) for image in photographs
+    ]
     assert len(list(near_duplicates.propose(thumbnails))) == 4 * 3 / 2
     assert near_duplicates.find_near_duplicates(thumbnails) == []
 
@@ -66,7 +70,7 @@ def test_hash_proposes_no_other_composition():
     assert list(near_duplicates.propose([dark_spot, 255 - dark_spot])) == []
 
 
-def test_identical_pictures_have_similarity_one():
+def test_identical_images_have_similarity_one():
     thumbnail = near_duplicates.make_thumbnail(draw_photograph(0))
     (copy,) = near_duplicates.find_near_duplicates([thumbnail, thumbnail])
     assert copy.similarity == pytest.approx(1, abs=1e-4)
@@ -83,7 +87,7 @@ def test_blocks_of_rows_miss_no_pair(monkeypatch):
     ]
 
 
-def test_flat_and_absent_pictures_give_nothing():
+def test_flat_images_and_empty_lists_give_nothing():
     flat = np.full((64, 64, 3), 120, np.uint8)
     assert find(flat, flat) == []
     assert find() == []

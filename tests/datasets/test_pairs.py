@@ -114,7 +114,7 @@ def test_official_splits_come_together_sorted_by_id(tmp_path):
     assert found.problems == ()
 
 
-def test_superpixels_texts_and_hidden_files_are_passed_over(tmp_path):
+def test_superpixels_texts_and_hidden_files_are_ignored(tmp_path):
     draw(
         tmp_path,
         "ISIC-2017_Training_Data/ISIC_1.jpg",
@@ -147,7 +147,7 @@ def test_ph2_cases_are_found(tmp_path, root):
     assert found.pairs[0].label_map_paths[0].endswith("IMD002_lesion.bmp")
 
 
-def test_ph2_case_without_label_map_is_named(tmp_path):
+def test_ph2_case_without_label_map_is_a_problem(tmp_path):
     draw(
         tmp_path,
         "IMD002/IMD002_Dermoscopic_Image/IMD002.bmp",
@@ -171,7 +171,9 @@ def test_ph2_case_without_label_map_is_named(tmp_path):
         "a_LESION.jpg",
     ],
 )
-def test_plain_folders_understand_names(tmp_path, folder, label_map):
+def test_plain_folders_take_common_names_of_label_maps(
+    tmp_path, folder, label_map
+):
     draw(tmp_path, "images/a.JPEG", f"{folder}/{label_map}")
     found = pairs.find_pairs(str(tmp_path))
     assert names_of(found) == [("a", "")]
@@ -184,7 +186,7 @@ def test_image_called_like_a_label_map_keeps_its_name(tmp_path):
     assert names_of(pairs.find_pairs(str(tmp_path))) == [("a_mask", "")]
 
 
-def test_files_without_partner_are_named(tmp_path):
+def test_files_without_a_partner_are_problems(tmp_path):
     draw(
         tmp_path,
         "images/a.jpg",
@@ -202,7 +204,7 @@ def test_files_without_partner_are_named(tmp_path):
 
 
 @pytest.mark.parametrize("second", ["images/b.png", "masks/b_mask.png"])
-def test_two_files_with_one_id_are_both_named_and_not_used(tmp_path, second):
+def test_two_files_with_one_id_are_problems_and_not_used(tmp_path, second):
     draw(
         tmp_path,
         "images/a.jpg",
@@ -251,7 +253,7 @@ def test_official_images_without_ground_truth_folder_are_counted(tmp_path):
     assert "not used" in unused
 
 
-def test_pictures_of_unread_formats_and_inner_folders_are_named(tmp_path):
+def test_unread_formats_and_inner_folders_are_problems(tmp_path):
     draw(tmp_path, "images/a.jpg", "masks/a.png", "images/more/b.jpg")
     (tmp_path / "images" / "c.TIF").write_bytes(b"II*")
     found = pairs.find_pairs(str(tmp_path))
@@ -275,7 +277,7 @@ def test_two_folders_of_any_name_are_paired(tmp_path):
     assert names_of(found) == [("a", "")]
 
 
-def test_missing_folder_is_named_with_its_flag(tmp_path):
+def test_error_names_the_missing_folder_and_its_flag(tmp_path):
     gone = str(tmp_path / "gone")
     with pytest.raises(config.UserError, match="--data_dir .*gone.*not exist"):
         pairs.find_pairs(gone)
@@ -286,13 +288,13 @@ def test_missing_folder_is_named_with_its_flag(tmp_path):
         pairs.find_pairs_in_folders(str(tmp_path / "photos"), gone)
 
 
-def test_file_instead_of_folder_is_refused(tmp_path):
+def test_file_instead_of_folder_is_an_error(tmp_path):
     draw(tmp_path, "a.jpg")
     with pytest.raises(config.UserError, match="not a readable folder"):
         pairs.find_pairs(str(tmp_path / "a.jpg"))
 
 
-def test_empty_folders_are_named(tmp_path):
+def test_error_names_the_empty_folder(tmp_path):
     (tmp_path / "empty").mkdir()
     with pytest.raises(config.UserError, match="--data_dir .*empty.*is empty"):
         pairs.find_pairs(str(tmp_path / "empty"))
@@ -302,7 +304,7 @@ def test_empty_folders_are_named(tmp_path):
         pairs.find_pairs(str(tmp_path / "plain"))
 
 
-def test_unknown_layout_names_the_known_ones(tmp_path):
+def test_error_about_an_unknown_layout_lists_the_known_ones(tmp_path):
     draw(tmp_path, "images/a.jpg")
     with pytest.raises(
         config.UserError, match="no known layout.*ISIC 2016.*PH2.*label_maps/"
@@ -310,13 +312,13 @@ def test_unknown_layout_names_the_known_ones(tmp_path):
         pairs.find_pairs(str(tmp_path))
 
 
-def test_one_folder_too_deep_hints_at_the_folder_above(tmp_path):
+def test_error_about_an_inner_folder_suggests_the_folder_above(tmp_path):
     draw(tmp_path, "ISIC-2017_Training_Data/a.jpg")
     with pytest.raises(config.UserError, match="give the folder above it"):
         pairs.find_pairs(str(tmp_path / "ISIC-2017_Training_Data"))
 
 
-def test_several_layouts_at_once_are_refused(tmp_path):
+def test_several_layouts_in_a_folder_are_an_error(tmp_path):
     draw(
         tmp_path,
         "ISIC-2017_Training_Data/a.jpg",
@@ -326,7 +328,7 @@ def test_several_layouts_at_once_are_refused(tmp_path):
         pairs.find_pairs(str(tmp_path))
 
 
-def test_label_maps_and_masks_together_are_refused(tmp_path):
+def test_label_maps_and_masks_together_are_an_error(tmp_path):
     draw(tmp_path, "images/a.jpg", "masks/a.png", "label_maps/a.png")
     with pytest.raises(config.UserError, match="both label_maps and masks"):
         pairs.find_pairs(str(tmp_path))
@@ -338,7 +340,7 @@ def test_no_common_id_at_all_is_an_error(tmp_path):
         pairs.find_pairs(str(tmp_path))
 
 
-def test_one_folder_for_both_is_refused(tmp_path):
+def test_one_folder_for_both_is_an_error(tmp_path):
     draw(tmp_path, "a.jpg")
     with pytest.raises(config.UserError, match="are the same folder"):
         pairs.find_pairs_in_folders(str(tmp_path), str(tmp_path))
@@ -348,7 +350,7 @@ def labeled(*names):
     return labels.Labels(names, multiclass=False)
 
 
-def test_one_label_map_a_label_makes_one_pair(tmp_path):
+def test_one_label_map_for_each_label_makes_one_pair(tmp_path):
     draw(
         tmp_path,
         "images/a.jpg",
@@ -364,7 +366,7 @@ def test_one_label_map_a_label_makes_one_pair(tmp_path):
     assert found.problems == found.notes == ()
 
 
-def test_missing_label_map_of_a_label_is_named(tmp_path):
+def test_missing_label_map_of_a_label_is_a_problem(tmp_path):
     draw(tmp_path, "images/a.jpg", "images/b.jpg", "masks/a_hair.png")
     draw(tmp_path, "masks/b_hair.png", "masks/b_ruler.png")
     found = pairs.find_pairs(str(tmp_path), labeled("hair", "ruler"))
@@ -375,7 +377,7 @@ def test_missing_label_map_of_a_label_is_named(tmp_path):
     )
 
 
-def test_label_maps_of_other_labels_are_left_aside_and_noted(tmp_path):
+def test_label_maps_of_other_labels_are_left_out_with_a_note(tmp_path):
     draw(tmp_path, "images/a.jpg", "masks/a_hair.png")
     # "lesion" may end the name of any label map, but hair was asked for.
     draw(tmp_path, "masks/a_lesion.png", "masks/a_ruler.png")
@@ -387,7 +389,7 @@ def test_label_maps_of_other_labels_are_left_aside_and_noted(tmp_path):
     assert "2 label map(s) of other labels than hair are left out" in note
 
 
-def test_index_map_beside_maps_of_each_label_is_a_problem(tmp_path):
+def test_index_map_together_with_maps_of_each_label_is_a_problem(tmp_path):
     draw(tmp_path, "images/a.jpg", "images/b.jpg", "masks/b.png")
     draw(tmp_path, "masks/a.png", "masks/a_x.png", "masks/a_y.png")
     found = pairs.find_pairs(str(tmp_path), labeled("x", "y"))
@@ -404,7 +406,7 @@ def test_unknown_ending_without_maps_of_a_label_is_a_problem(tmp_path):
     assert "label map without image, not used: " in found.problems[0]
 
 
-def test_layout_is_added_by_its_row_of_the_table(tmp_path, monkeypatch):
+def test_one_row_of_the_table_adds_a_layout(tmp_path, monkeypatch):
     def find(data_dir, folders):
         if "photos" not in folders or "contours" not in folders:
             return []
@@ -438,7 +440,7 @@ def test_layout_is_added_by_its_row_of_the_table(tmp_path, monkeypatch):
         pairs.find_pairs(str(tmp_path))
 
 
-def test_format_that_is_read_is_told_in_every_message(tmp_path, monkeypatch):
+def test_messages_list_every_format_that_is_read(tmp_path, monkeypatch):
     draw(tmp_path, "images/a.jpg", "masks/a.png", "images/b.tiff")
     (tmp_path / "empty" / "images").mkdir(parents=True)
     draw(tmp_path, "empty/masks/a.gif")

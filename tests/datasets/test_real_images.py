@@ -1,4 +1,4 @@
-"""What only real dermoscopy images can show; skipped where there are none.
+"""Tests on real dermoscopy images; skipped without them.
 
 They are looked for in the folder that SEGAN_ISIC2017 names.
 """
@@ -47,4 +47,4 @@ def test_check_finds_the_near_duplicate_between_training_and_validation():
     assert [set(copy.ids) for copy in report.leaks] == [
         {"ISIC_0012127", "ISIC_0012970"}
     ]
-    assert not report.refuses_training
+    assert not report.blocks_training

@@ -101,7 +101,7 @@ def test_official_splits_are_taken_by_name():
     }
 
 
-def test_test_is_drawn_from_training_beside_an_official_validation_split():
+def test_test_pairs_are_drawn_despite_an_official_validation_split():
     all_pairs = make_pairs(8, "train") + make_pairs(2, "validation", start=8)
     ids = split_up(all_pairs)
     assert ids["validation"] == ["p08", "p09"]
@@ -115,14 +115,14 @@ def test_test_list_takes_its_ids_out_of_training(tmp_path):
     assert ids["train"] == ["p00", "p02", "p04"]
 
 
-def test_test_list_knows_comments_blanks_and_windows_endings(tmp_path):
+def test_test_list_may_hold_comments_blanks_and_windows_line_endings(tmp_path):
     text = "\ufeff# a comment\r\n\r\n p01  # why\r\np#2\r\np01\r\n"
     odd = pairs.Pair("p#2", "p#2.jpg", ("p#2.png",))
     ids = split_up([*make_pairs(4), odd], test_list=write_list(tmp_path, text))
     assert ids["test"] == ["p#2", "p01"]
 
 
-def test_official_test_pairs_beside_a_list_are_unused(tmp_path):
+def test_official_test_pairs_that_are_not_listed_are_unused(tmp_path):
     all_pairs = make_pairs(4, "train") + make_pairs(2, "test", start=4)
     path = write_list(tmp_path, "p00\np04")
     ids = split_up(all_pairs, test_list=path, num_validation=0)
@@ -141,7 +141,7 @@ def test_list_may_name_validation_pairs(tmp_path):
     assert len(ids["train"]) == 4
 
 
-def test_unknown_ids_of_the_list_are_named(tmp_path):
+def test_error_names_unknown_ids_of_the_list(tmp_path):
     path = write_list(tmp_path, "p00\nx2.jpg\nx1")
     with pytest.raises(
         config.UserError,
@@ -154,20 +154,20 @@ def test_unknown_ids_of_the_list_are_named(tmp_path):
     ("content", "message"),
     [(b"# only this\n", "names no id"), (b"\xff\xfe\x00", "not a text file")],
 )
-def test_useless_list_is_refused(tmp_path, content, message):
+def test_list_without_ids_is_an_error(tmp_path, content, message):
     path = tmp_path / "list.txt"
     path.write_bytes(content)
     with pytest.raises(config.UserError, match=f"--test_list .*{message}"):
         split_up(make_pairs(3), test_list=str(path))
 
 
-def test_missing_list_is_refused(tmp_path):
+def test_missing_list_is_an_error(tmp_path):
     with pytest.raises(config.UserError, match="--test_list .*cannot be read"):
         split_up(make_pairs(3), test_list=str(tmp_path / "gone"))
 
 
 @pytest.mark.parametrize("number", [5, 9, -1])
-def test_impossible_number_is_refused(number):
+def test_impossible_number_is_an_error(number):
     with pytest.raises(
         config.UserError, match=rf"--num_test \({number}\) .*the 5 pairs"
     ):
@@ -178,12 +178,12 @@ def test_impossible_number_is_refused(number):
         split_up(make_pairs(5), num_test=0, num_validation=number)
 
 
-def test_negative_seed_is_refused():
+def test_negative_seed_is_an_error():
     with pytest.raises(config.UserError, match=r"--split_seed \(-1\)"):
         split_up(make_pairs(5), split_seed=-1)
 
 
-def test_nothing_left_to_train_on_is_refused(tmp_path):
+def test_nothing_left_to_train_on_is_an_error(tmp_path):
     path = write_list(tmp_path, "p00\np01\np02")
     with pytest.raises(config.UserError, match="No pair is left.*3 pairs 3"):
         split_up(make_pairs(3), test_list=path)
@@ -206,7 +206,7 @@ def test_written_splits_are_rebuilt(tmp_path):
     assert splits.splits_from_ids(make_pairs(20)[::-1], ids) == made
 
 
-def test_pairs_that_came_later_are_unused():
+def test_pairs_added_later_are_unused():
     ids = {"train": ["p00"], "test": ["p01"]}
     rebuilt = splits.splits_from_ids(make_pairs(4), ids)
     assert rebuilt.ids() == {
@@ -217,7 +217,7 @@ def test_pairs_that_came_later_are_unused():
     }
 
 
-def test_pairs_gone_since_are_named():
+def test_error_names_pairs_removed_since():
     ids = {"train": [f"p{i:02}" for i in range(9)]}
     with pytest.raises(
         config.UserError,
@@ -226,7 +226,7 @@ def test_pairs_gone_since_are_named():
         splits.splits_from_ids(make_pairs(2), ids)
 
 
-def test_id_in_two_splits_is_refused():
+def test_id_in_two_splits_is_an_error():
     with pytest.raises(config.UserError, match=r"names 1 id \(p00\) more than"):
         splits.splits_from_ids(
             make_pairs(2), {"train": ["p00", "p01"], "test": ["p00"]}
@@ -237,12 +237,12 @@ def test_id_in_two_splits_is_refused():
     "content",
     ["{", json.dumps([1]), json.dumps({"train": [1]}), json.dumps({"x": []})],
 )
-def test_damaged_split_file_is_refused(tmp_path, content):
+def test_damaged_split_file_is_an_error(tmp_path, content):
     (tmp_path / "splits.json").write_text(content)
     with pytest.raises(config.UserError, match="does not hold lists of ids"):
         splits.read_split_ids(str(tmp_path))
 
 
-def test_missing_split_file_is_refused(tmp_path):
+def test_missing_split_file_is_an_error(tmp_path):
     with pytest.raises(config.UserError, match="splits.json cannot be read"):
         splits.read_split_ids(str(tmp_path))

@@ -15,8 +15,8 @@ def green(height, width):
     return np.full((height, width, 3), (0, 200, 0), np.uint8)
 
 
-def dark(picture):
-    return (np.asarray(picture) < 128).all(axis=-1)
+def dark(image):
+    return (np.asarray(image) < 128).all(axis=-1)
 
 
 def sheet(tiles, **options):
@@ -39,9 +39,9 @@ def test_a_sheet_lays_tiles_out_row_by_row():
 @pytest.mark.parametrize(
     ("size", "inset"), [((400, 200), (0, 25)), ((200, 400), (25, 0))]
 )
-def test_tiles_of_other_shapes_are_shrunk_and_centerd(size, inset):
-    def found(picture):
-        page = np.asarray(sheet([(picture, "a")], columns=1))
+def test_tiles_of_other_shapes_are_shrunk_and_centered(size, inset):
+    def found(image):
+        page = np.asarray(sheet([(image, "a")], columns=1))
         return np.argwhere(is_color(page, (0, 200, 0)))
 
     square, other = found(green(100, 100)), found(green(*size))

@@ -19,9 +19,9 @@ from segan_tf.imaging import images
 WHITE, BLACK = (255, 255, 255), (0, 0, 0)
 
 
-def save(path, picture, **options):
+def save(path, image, **options):
     """Saves a PIL image and returns its path as text."""
-    picture.save(path, **options)
+    image.save(path, **options)
     return str(path)
 
 
@@ -58,9 +58,9 @@ def gif():
 
 def halves(mode, left, right):
     """Draws 20x16 pixels: the left ten columns one color, then another."""
-    picture = Image.new(mode, (20, 16), left)
-    picture.paste(right, (10, 0, 20, 16))
-    return picture
+    image = Image.new(mode, (20, 16), left)
+    image.paste(right, (10, 0, 20, 16))
+    return image
 
 
 def assert_halves(array, left, right):
@@ -83,7 +83,7 @@ def assert_halves(array, left, right):
         ("._a.jpg", False),
     ],
 )
-def test_picture_is_told_by_its_name(name, expected):
+def test_image_is_recognized_by_its_name(name, expected):
     assert images.is_image(name) is expected
 
 
@@ -122,31 +122,31 @@ def test_sixteen_bit_white_is_white(tmp_path):
 
 
 def test_palette_becomes_its_colors(tmp_path):
-    picture = halves("P", 0, 1)
-    picture.putpalette([10, 20, 30, 200, 100, 50])
-    path = save(tmp_path / "a.png", picture)
+    image = halves("P", 0, 1)
+    image.putpalette([10, 20, 30, 200, 100, 50])
+    path = save(tmp_path / "a.png", image)
     assert_halves(images.read_image(path), (10, 20, 30), (200, 100, 50))
 
 
 def test_cmyk_becomes_rgb(tmp_path):
     # Ink 255 of cyan alone leaves no red: (0, 255, 255).
-    picture = Image.new("CMYK", (20, 16), (255, 0, 0, 0))
-    path = save(tmp_path / "a.jpg", picture, quality=95)
+    image = Image.new("CMYK", (20, 16), (255, 0, 0, 0))
+    path = save(tmp_path / "a.jpg", image, quality=95)
     difference = images.read_image(path).astype(int) - (0, 255, 255)
     assert np.abs(difference).max() <= 3
 
 
-def test_transparency_lies_over_white(tmp_path):
+def test_transparent_pixels_are_blended_over_white(tmp_path):
     # Half transparent black over white: 255 * (1 - 128 / 255) = 127.
-    picture = halves("RGBA", (9, 9, 9, 0), (0, 0, 0, 128))
-    path = save(tmp_path / "a.png", picture)
+    image = halves("RGBA", (9, 9, 9, 0), (0, 0, 0, 128))
+    path = save(tmp_path / "a.png", image)
     assert_halves(images.read_image(path), 255, 127)
 
 
-def test_transparent_palette_color_lies_over_white(tmp_path):
-    picture = halves("P", 0, 1)
-    picture.putpalette([10, 20, 30, 200, 100, 50])
-    path = save(tmp_path / "a.png", picture, transparency=0)
+def test_transparent_palette_color_becomes_white(tmp_path):
+    image = halves("P", 0, 1)
+    image.putpalette([10, 20, 30, 200, 100, 50])
+    path = save(tmp_path / "a.png", image, transparency=0)
     assert_halves(images.read_image(path), WHITE, (200, 100, 50))
 
 
@@ -260,7 +260,7 @@ def test_rgb_array_is_returned_as_it_is():
         (b"\x89PNG", "bytes"),
     ],
 )
-def test_what_is_no_image_is_a_type_error(image, found):
+def test_other_objects_are_a_type_error(image, found):
     message = (
         r"an image must be a uint8 array \[height, width, 3\] of RGB, a PIL "
         rf"image or a path, not {found}\.$"
@@ -279,7 +279,7 @@ def test_what_is_no_image_is_a_type_error(image, found):
     ],
     ids=["empty", "text", "gif"],
 )
-def test_bad_file_is_named(tmp_path, reader, content, message):
+def test_error_names_the_bad_file(tmp_path, reader, content, message):
     path = tmp_path / "bad.png"
     path.write_bytes(content)
     read = {
@@ -292,7 +292,7 @@ def test_bad_file_is_named(tmp_path, reader, content, message):
 
 
 @pytest.mark.parametrize("ending", ["jpg", "png", "bmp"])
-def test_truncated_picture_is_named(tmp_path, ending):
+def test_error_names_the_truncated_image(tmp_path, ending):
     rng = np.random.default_rng(0)
     noise = rng.integers(0, 256, (64, 64, 3), dtype=np.uint8)
     path = tmp_path / f"cut.{ending}"
@@ -302,7 +302,7 @@ def test_truncated_picture_is_named(tmp_path, ending):
         images.read_image(path)
 
 
-def test_missing_file_and_folder_are_named(tmp_path):
+def test_error_names_the_missing_file_or_the_folder(tmp_path):
     with pytest.raises(config.UserError, match="gone.png cannot be opened"):
         images.read_image(tmp_path / "gone.png")
     with pytest.raises(config.UserError, match="cannot be opened"):
@@ -310,7 +310,7 @@ def test_missing_file_and_folder_are_named(tmp_path):
 
 
 @pytest.mark.parametrize("size", [(1, 1), (15, 40), (40, 15)])
-def test_tiny_picture_is_refused(tmp_path, size):
+def test_tiny_image_is_an_error(tmp_path, size):
     path = save(tmp_path / "a.png", Image.new("L", size))
     message = f"{size[0]}x{size[1]} pixels; an image needs at least 16"
     with pytest.raises(config.UserError, match=message):
@@ -319,13 +319,13 @@ def test_tiny_picture_is_refused(tmp_path, size):
         images.read_image(path)
 
 
-def test_smallest_picture_is_read(tmp_path):
+def test_image_of_the_minimum_size_is_read(tmp_path):
     path = save(tmp_path / "a.png", Image.new("L", (16, 16)))
     assert images.read_image(path).shape == (16, 16, 3)
 
 
 @pytest.mark.parametrize("side", [10_001, 12_000, 60_000])
-def test_huge_picture_is_refused_before_decoding(tmp_path, side):
+def test_huge_image_is_an_error_before_decoding(tmp_path, side):
     # 10001 ** 2 is just above 100 million; decoding would find no pixels.
     path = write_png_header(tmp_path / "a.png", side, side)
     with pytest.raises(config.UserError, match="too large.*100,000,000"):
@@ -334,7 +334,7 @@ def test_huge_picture_is_refused_before_decoding(tmp_path, side):
         images.image_size_of(path)
 
 
-def test_large_picture_gives_no_warning(tmp_path):
+def test_large_image_gives_no_warning(tmp_path):
     # 9,500 ** 2 = 90 million pixels: Pillow warns above 89 million.
     path = write_png_header(tmp_path / "a.png", 9_500, 9_500)
     with warnings.catch_warnings():
@@ -354,10 +354,10 @@ def test_written_png_is_read_back(tmp_path, shape):
     assert os.listdir(tmp_path) == ["a.png"]
 
 
-def test_encoded_picture_is_a_png():
+def test_encoded_image_is_a_png():
     data = images.encode_png(np.zeros((16, 20), np.uint8))
-    with Image.open(io.BytesIO(data)) as picture:
-        assert (picture.format, picture.size) == ("PNG", (20, 16))
+    with Image.open(io.BytesIO(data)) as image:
+        assert (image.format, image.size) == ("PNG", (20, 16))
 
 
 def test_failed_write_keeps_the_old_file(tmp_path, monkeypatch):
@@ -376,34 +376,34 @@ def test_failed_write_keeps_the_old_file(tmp_path, monkeypatch):
     assert os.listdir(tmp_path) == ["a.png"]
 
 
-def test_write_into_missing_folder_is_one_line(tmp_path):
+def test_error_names_the_file_that_cannot_be_written(tmp_path):
     with pytest.raises(config.UserError, match="cannot be written"):
         images.write_png(
             tmp_path / "gone" / "a.png", np.zeros((16, 16), np.uint8)
         )
 
 
-def test_picture_is_found_by_its_own_name(tmp_path):
+def test_input_may_be_a_single_image(tmp_path):
     path = str(tmp_path / "a.jpg")
     Image.new("RGB", (20, 16)).save(path)
     assert images.find_images(path) == [path]
 
 
-def test_pictures_of_a_folder_are_found_in_order(tmp_path):
+def test_images_of_a_folder_are_found_in_order(tmp_path):
     for name in ("b.png", "a.jpg", "c.BMP", "notes.txt", "._a.jpg"):
         (tmp_path / name).write_bytes(b"")
     found = images.find_images(str(tmp_path))
     assert found == [str(tmp_path / n) for n in ("a.jpg", "b.png", "c.BMP")]
 
 
-def test_missing_input_is_named(tmp_path):
+def test_error_names_the_missing_input(tmp_path):
     path = tmp_path / "nowhere"
     message = rf"--input \({re.escape(str(path))}\) is neither an image nor"
     with pytest.raises(config.UserError, match=message):
         images.find_images(str(path))
 
 
-def test_folder_without_pictures_is_named(tmp_path):
+def test_error_names_the_folder_without_images(tmp_path):
     (tmp_path / "notes.txt").write_text("none")
     message = rf"--input \({re.escape(str(tmp_path))}\) holds no JPEG, PNG or"
     with pytest.raises(config.UserError, match=message):
@@ -419,7 +419,7 @@ def read_tiff_too(monkeypatch):
     monkeypatch.setattr(images, "FORMATS", tuple(rows))
 
 
-def test_format_is_added_by_its_row_of_the_table(tmp_path, monkeypatch):
+def test_one_row_of_the_table_adds_a_format(tmp_path, monkeypatch):
     path = tmp_path / "a.tif"
     save(path, halves("RGB", (1, 2, 3), (9, 8, 7)), exif=orientation(1))
     assert images.is_unread_image(path)

@@ -1,4 +1,4 @@
-"""Tests of overlays and contact sheets."""
+"""Tests of overlays."""
 
 import numpy as np
 import pytest
@@ -18,8 +18,8 @@ def box(height, width, *, top, bottom, left, right):
     return label_map
 
 
-def is_color(picture, color):
-    return (picture == np.array(color, np.uint8)).all(axis=-1)
+def is_color(image, color):
+    return (image == np.array(color, np.uint8)).all(axis=-1)
 
 
 def test_empty_label_maps_leave_the_image_as_it_is():
@@ -57,7 +57,7 @@ def test_the_true_label_map_is_outlined_but_not_filled():
     assert (drawn[30, 40] == SKIN).all()
 
 
-def test_both_outlines_are_seen_where_the_label_maps_agree():
+def test_both_outlines_are_visible_where_the_label_maps_agree():
     same = box(400, 400, top=100, bottom=300, left=100, right=300)
     drawn = overlays.overlay(skin(400, 400), same, same)
     column = drawn[100:200, 200]
@@ -65,7 +65,7 @@ def test_both_outlines_are_seen_where_the_label_maps_agree():
     assert is_color(column, overlays.PREDICTED_COLOR).sum() >= 1
 
 
-def test_lines_grow_with_the_picture():
+def test_line_width_grows_with_the_image():
     def thickness(side):
         predicted = box(
             side, side, top=side // 4, bottom=side, left=0, right=side
@@ -78,7 +78,7 @@ def test_lines_grow_with_the_picture():
     assert thickness(1000) == 0.005 * 1000
 
 
-def test_the_line_is_closed_along_the_edge_of_the_picture():
+def test_the_line_is_closed_along_the_border_of_the_image():
     drawn = overlays.overlay(skin(10, 12), np.ones((10, 12), np.uint8))
     edge = is_color(drawn, overlays.PREDICTED_COLOR)
     assert edge[0].all()
@@ -87,13 +87,13 @@ def test_the_line_is_closed_along_the_edge_of_the_picture():
     assert edge[:, -1].all()
 
 
-def test_a_picture_of_one_pixel_is_drawn():
+def test_an_image_of_one_pixel_is_drawn():
     drawn = overlays.overlay(skin(1, 1), np.ones((1, 1), bool))
     assert tuple(drawn[0, 0]) == overlays.PREDICTED_COLOR
 
 
 @pytest.mark.parametrize("which", ["predicted", "true"])
-def test_a_label_map_of_another_size_is_refused(which):
+def test_a_label_map_of_another_size_is_an_error(which):
     maps = {name: np.zeros((20, 30), bool) for name in ("predicted", "true")}
     maps[which] = maps[which].T
     with pytest.raises(ValueError, match=r"\(30, 20\).*\(20, 30\).*size"):

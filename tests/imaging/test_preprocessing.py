@@ -1,4 +1,4 @@
-"""Tests of segan_tf.data.preprocessing, with values worked by hand."""
+"""Tests of preprocessing, with values computed by hand."""
 
 import numpy as np
 import pytest
@@ -55,7 +55,7 @@ def test_image_of_the_right_size_keeps_its_values_as_float():
     np.testing.assert_allclose(resized, image, atol=1e-5)
 
 
-def test_enlarged_image_lies_bilinearly_between_its_pixels():
+def test_enlarged_image_is_interpolated_bilinearly():
     # Twice as wide: the centers of the four new pixels lie at -1/4, 1/4,
     # 3/4 and 5/4 between the old ones, those outside take the nearest.
     image = np.uint8([[[0, 0, 0], [100, 100, 100]]])
@@ -80,7 +80,7 @@ def test_shrunk_image_averages_every_pixel():
     np.testing.assert_allclose(resized[0, 0, 0], expected, rtol=1e-5)
 
 
-def test_batches_resize_as_their_images_do():
+def test_batches_are_resized_like_single_images():
     images = np.random.default_rng(0).integers(
         0, 256, (2, 9, 7, 3), dtype=np.uint8
     )
@@ -129,16 +129,16 @@ def decide(*probabilities, multiclass):
     return decided.numpy()[0].tolist()
 
 
-def test_one_label_holds_above_one_half():
+def test_one_label_is_set_above_one_half():
     for multiclass in (True, False):
         assert decide(0.6, multiclass=multiclass) == [1.0]
         assert decide(0.5, multiclass=multiclass) == [0.0]
 
 
-def test_likeliest_of_exclusive_labels_holds_unless_the_rest_is_likelier():
+def test_most_probable_of_background_and_multiclass_labels_is_set():
     assert decide(0.4, 0.35, multiclass=True) == [1.0, 0.0]  # 0.25 is left
     assert decide(0.3, 0.25, multiclass=True) == [0.0, 0.0]  # 0.45 is left
 
 
-def test_overlapping_labels_hold_each_above_one_half():
+def test_each_multilabel_label_is_set_above_one_half():
     assert decide(0.6, 0.7, 0.4, multiclass=False) == [1.0, 1.0, 0.0]

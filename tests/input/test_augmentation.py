@@ -71,7 +71,7 @@ def test_same_seed_gives_the_same_pair(strong):
 
 
 @pytest.mark.parametrize("seed", [(3, 6), (4, 5)])
-def test_both_numbers_of_the_seed_count(seed):
+def test_both_numbers_of_the_seed_matter(seed):
     first = augment(*noise_pair(), seed=(3, 5), strong=True)
     second = augment(*noise_pair(), seed=seed, strong=True)
     assert np.mean(np.abs(first[0] - second[0])) > 10
@@ -193,7 +193,7 @@ def test_both_flips_come_half_of_the_time_independently():
             assert_about(share, 1 / 4, 1000)
 
 
-def test_basic_neither_turns_nor_changes_colors():
+def test_basic_neither_rotates_nor_changes_colors():
     images, _ = augment_many(*ramp_pair(), 100)
     assert np.all(np.abs(slopes(images)) > 0.9)  # red across, green down
     np.testing.assert_array_equal(images[..., 2], 0)
@@ -240,7 +240,7 @@ def keep_straight(monkeypatch):
     monkeypatch.setattr(sampling_grid, "STRONG_ELASTIC", 0)
 
 
-def test_strong_turns_by_quarters_and_20_degrees_to_either_side(monkeypatch):
+def test_strong_rotates_by_quarters_and_20_degrees_to_either_side(monkeypatch):
     keep_straight(monkeypatch)
     images, _ = augment_many(*gray_ramp_pair(), 720, strong=True)
     angles = np.degrees(np.arctan2(*middle_slopes(images)))

@@ -1,4 +1,4 @@
-"""Tests of the decoded pairs in memory, on disk and nowhere."""
+"""Tests of decoded pairs in memory, on disk and without a cache."""
 
 import concurrent.futures
 import errno
@@ -105,12 +105,12 @@ def test_image_is_resized_with_antialiasing(tmp_path):
 
 def test_label_map_takes_its_nearest_neighbors(tmp_path):
     pair = draw_pair(tmp_path, "a", 0, size=(64, 64))
-    with Image.open(pair.label_map_paths[0]) as picture:
-        marked = np.asarray(picture) // 255
+    with Image.open(pair.label_map_paths[0]) as image:
+        marked = np.asarray(image) // 255
 
     record = cached_dataset.decode(pair, size=SIZE, labels=LESION)
 
-    # The center of pixel i lies at 2 i + 1 of the 64: in pixel 2 i + 1.
+    # The center of pixel i is at 2 i + 1 of the 64: in pixel 2 i + 1.
     np.testing.assert_array_equal(record[..., 3], marked[1::2, 1::2])
 
 
@@ -206,12 +206,12 @@ def test_disk_cache_is_read_and_not_decoded_again(split, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("changed", ["image", "label map"])
-def test_disk_cache_is_redone_when_a_file_changes(split, changed, tmp_path):
+def test_disk_cache_is_rewritten_when_a_file_changes(split, changed, tmp_path):
     open_records(split, "disk", tmp_path)
     paths = (split[3].image_path, split[3].label_map_paths[0])
     path = paths[changed == "label map"]
-    with Image.open(path) as picture:
-        turned = picture.transpose(Image.Transpose.ROTATE_180)
+    with Image.open(path) as image:
+        turned = image.transpose(Image.Transpose.ROTATE_180)
     turned.save(path)
     os.utime(path, ns=(0, 0))  # the clock may be too coarse for a test
 
@@ -221,7 +221,7 @@ def test_disk_cache_is_redone_when_a_file_changes(split, changed, tmp_path):
     np.testing.assert_array_equal(records.read(3), expected)
 
 
-def test_disk_cache_is_redone_when_a_file_of_the_same_length_changes(tmp_path):
+def test_disk_cache_is_rewritten_when_only_the_time_of_a_file_changes(tmp_path):
     pair = draw_pair(tmp_path, "a", 0)
     pair = pairs.Pair("a", str(tmp_path / "a.bmp"), pair.label_map_paths)
     Image.new("RGB", (40, 30), "red").save(pair.image_path)
@@ -234,7 +234,7 @@ def test_disk_cache_is_redone_when_a_file_of_the_same_length_changes(tmp_path):
     assert_redone([pair], tmp_path)
 
 
-def test_disk_cache_is_redone_when_a_bad_file_is_mended(split, tmp_path):
+def test_disk_cache_is_rewritten_when_a_bad_file_is_fixed(split, tmp_path):
     path = pathlib.Path(split[2].image_path)
     whole = path.read_bytes()
     cut_image(split[2])
@@ -246,7 +246,7 @@ def test_disk_cache_is_redone_when_a_bad_file_is_mended(split, tmp_path):
     assert (records.count, records.problems) == (6, {})
 
 
-def test_disk_caches_of_splits_and_sizes_lie_side_by_side(split, tmp_path):
+def test_disk_caches_of_splits_and_sizes_coexist(split, tmp_path):
     parts = [(split[:4], SIZE), (split[4:], SIZE), (split[:4], 2 * SIZE)]
     opened = [open_records(p, "disk", tmp_path, size=s) for p, s in parts]
     for records, (part, size) in zip(opened, parts, strict=True):
@@ -256,7 +256,7 @@ def test_disk_caches_of_splits_and_sizes_lie_side_by_side(split, tmp_path):
     assert len(cache_files(tmp_path, ".records")) == 3
 
 
-def test_interrupted_writing_leaves_nothing_and_is_redone(split, tmp_path):
+def test_interrupted_writing_leaves_nothing_and_starts_again(split, tmp_path):
     def interrupt(items, **_):
         yield from items[:3]
         raise KeyboardInterrupt
@@ -268,7 +268,7 @@ def test_interrupted_writing_leaves_nothing_and_is_redone(split, tmp_path):
     assert_redone(split, tmp_path)
 
 
-def test_records_without_their_index_are_redone(split, tmp_path):
+def test_records_without_their_index_are_rewritten(split, tmp_path):
     open_records(split, "disk", tmp_path)
     (path,) = cache_files(tmp_path, ".records")
     path.write_bytes(bytes(path.stat().st_size))
@@ -278,14 +278,14 @@ def test_records_without_their_index_are_redone(split, tmp_path):
     assert_redone(split, tmp_path)
 
 
-def test_index_without_its_records_is_redone(split, tmp_path):
+def test_index_without_its_records_is_rewritten(split, tmp_path):
     open_records(split, "disk", tmp_path)
     cache_files(tmp_path, ".records")[0].unlink()
 
     assert_redone(split, tmp_path)
 
 
-def test_cut_off_records_are_redone(split, tmp_path):
+def test_truncated_records_are_rewritten(split, tmp_path):
     open_records(split, "disk", tmp_path)
     (path,) = cache_files(tmp_path, ".records")
     os.truncate(path, path.stat().st_size - 1)
@@ -293,7 +293,7 @@ def test_cut_off_records_are_redone(split, tmp_path):
     assert_redone(split, tmp_path)
 
 
-def test_what_a_killed_writing_left_is_removed(split, tmp_path):
+def test_partial_files_of_a_killed_process_are_removed(split, tmp_path):
     (tmp_path / "cache").mkdir()
     leftover = tmp_path / "cache" / ".0123.tmp"
     leftover.write_bytes(b"half a cache")
@@ -303,14 +303,16 @@ def test_what_a_killed_writing_left_is_removed(split, tmp_path):
     assert not leftover.exists()
 
 
-def test_cache_folder_that_cannot_be_made_is_the_users_to_mend(split, tmp_path):
+def test_cache_folder_that_cannot_be_made_is_a_user_error(split, tmp_path):
     (tmp_path / "cache").write_text("a file where the folder should be")
     message = r"--cache \(disk\) cannot write .*\.records .*--cache=memory"
     with pytest.raises(UserError, match=message):
         open_records(split, "disk", tmp_path)
 
 
-def test_full_disk_is_named_and_leaves_nothing(split, tmp_path, monkeypatch):
+def test_full_disk_is_a_user_error_and_leaves_nothing(
+    split, tmp_path, monkeypatch
+):
     def fail(descriptor):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
@@ -333,7 +335,7 @@ def test_reading_is_safe_from_several_threads(split, kind, tmp_path):
         np.testing.assert_array_equal(record, expected[index])
 
 
-def test_decoding_runs_ahead_only_so_far(split, tmp_path, monkeypatch):
+def test_number_of_pairs_decoded_ahead_is_bounded(split, tmp_path, monkeypatch):
     decoded, ahead = [], []
 
     def decode(pair, **_):
@@ -369,7 +371,7 @@ def most_memory(split, kind, tmp_path):
         tracemalloc.stop()
 
 
-def test_memory_grows_with_the_archive_in_memory_alone(
+def test_memory_grows_with_the_data_only_for_the_memory_cache(
     split, tmp_path, monkeypatch
 ):
     monkeypatch.setattr(cached_dataset, "DECODING_THREADS", 1)

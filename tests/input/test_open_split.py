@@ -73,7 +73,7 @@ def truncated_folder(folder):
     return folder
 
 
-def test_truncated_pictures_are_named_in_one_error(truncated_folder, tmp_path):
+def test_one_error_names_every_truncated_image(truncated_folder, tmp_path):
     config = make_config(
         tmp_path, data_dir=str(truncated_folder), num_test=0, num_validation=0
     )
@@ -84,7 +84,7 @@ def test_truncated_pictures_are_named_in_one_error(truncated_folder, tmp_path):
         open_split(config)
 
 
-def test_truncated_pictures_are_skipped_when_told(truncated_folder, tmp_path):
+def test_truncated_images_are_skipped_if_asked(truncated_folder, tmp_path):
     config = make_config(
         tmp_path,
         data_dir=str(truncated_folder),
@@ -110,7 +110,7 @@ def write_meminfo(tmp_path, monkeypatch, *, free_kb, available_kb):
     monkeypatch.setattr(cached_dataset, "MEMORY_FILE", str(path))
 
 
-def test_records_that_do_not_fit_into_memory_are_refused(
+def test_records_that_do_not_fit_into_memory_are_an_error(
     folder, tmp_path, monkeypatch
 ):
     config = make_config(tmp_path, data_dir=str(folder), image_size=8000)
@@ -139,7 +139,7 @@ def test_memory_that_holds_cached_files_counts_as_free(
     assert open_split(config).count == TRAINING
 
 
-def test_system_that_tells_no_free_memory_is_trusted(
+def test_memory_is_not_checked_where_it_is_unknown(
     folder, tmp_path, monkeypatch
 ):
     monkeypatch.setattr(cached_dataset, "MEMORY_FILE", str(tmp_path / "none"))

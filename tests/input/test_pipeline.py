@@ -1,7 +1,6 @@
-"""Tests of the batches: their order, their resuming and their values.
+"""Tests of the batches: their order, resuming and values.
 
-Most images have one color, which tells their number whatever the
-augmentation does to them.
+Most images have one color, by which they are recognized despite augmentation.
 """
 
 import numpy as np
@@ -18,11 +17,11 @@ SIZE = 16
 WORKING_SIZE = 2 * SIZE
 
 
-def make_records(pictures, label_maps=None):
-    """Stands in for opened pairs."""
+def make_records(images, label_maps=None):
+    """Replaces opened pairs."""
     if label_maps is None:
-        label_maps = np.zeros((*pictures.shape[:3], 1), np.uint8)
-    both = np.concatenate([pictures, label_maps], axis=-1)
+        label_maps = np.zeros((*images.shape[:3], 1), np.uint8)
+    both = np.concatenate([images, label_maps], axis=-1)
     return cached_dataset.CachedDataset(
         len(both), both.shape[1:], both.__getitem__, {}
     )
@@ -104,7 +103,7 @@ def test_starting_later_gives_the_batches_of_a_run_from_step_0(strong):
             np.testing.assert_array_equal(found[1], expected[1])
 
 
-def test_run_that_goes_on_longer_begins_alike():
+def test_longer_run_starts_with_the_same_batches():
     short = train(noise_records(10), last_step=3)
     long = train(noise_records(10), last_step=5)
     np.testing.assert_array_equal(
@@ -119,7 +118,7 @@ def test_every_epoch_is_a_permutation_of_all_pairs():
     assert len({tuple(order) for order in orders}) == 20
 
 
-def test_pairs_left_over_differ_between_epochs():
+def test_pairs_left_out_differ_between_epochs():
     orders = epochs(10, batch_size=4, number=20)
     left = [frozenset(range(10)) - set(order) for order in orders]
     assert all(len(pairs_left) == 10 - 2 * 4 for pairs_left in left)
@@ -138,7 +137,7 @@ def test_one_pair_alone_is_every_batch():
     assert epochs(1, batch_size=1, number=3) == [[0], [0], [0]]
 
 
-def test_order_does_not_come_back_after_256_epochs():
+def test_order_does_not_repeat_after_256_epochs():
     # The shuffling operation looks at the last 8 bits of its seeds only.
     steps = 16 // 8
     records = numbered_records(16)
@@ -195,27 +194,27 @@ def test_training_batches_have_their_static_shape():
 
 
 def halves(left, right):
-    picture = np.empty((WORKING_SIZE, WORKING_SIZE, 3), np.uint8)
-    picture[:, :SIZE], picture[:, SIZE:] = left, right
-    return picture
+    image = np.empty((WORKING_SIZE, WORKING_SIZE, 3), np.uint8)
+    image[:, :SIZE], image[:, SIZE:] = left, right
+    return image
 
 
 # By hand: red 255 is (1 - 0.485) / 0.229, green 0 is -0.456 / 0.224 and blue
 # 51 is (51 / 255 - 0.406) / 0.225.
 COLOR = (255, 0, 51)
-NORMALISED = ((1 - 0.485) / 0.229, -0.456 / 0.224, (0.2 - 0.406) / 0.225)
+NORMALIZED = ((1 - 0.485) / 0.229, -0.456 / 0.224, (0.2 - 0.406) / 0.225)
 
 
 def test_training_images_are_normalized_and_label_maps_are_not():
-    pictures = halves(COLOR, COLOR)[None]
+    images = halves(COLOR, COLOR)[None]
     marked = np.ones((1, WORKING_SIZE, WORKING_SIZE, 2), np.uint8)
     marked[..., 1] = 0
 
     ((image, label_map),) = train(
-        make_records(pictures, marked), batch_size=1, last_step=1
+        make_records(images, marked), batch_size=1, last_step=1
     )
 
-    expected = np.broadcast_to(np.float32(NORMALISED), (1, SIZE, SIZE, 3))
+    expected = np.broadcast_to(np.float32(NORMALIZED), (1, SIZE, SIZE, 3))
     np.testing.assert_allclose(image, expected, rtol=1e-5)
     np.testing.assert_array_equal(label_map[..., 0], 1.0)
     np.testing.assert_array_equal(label_map[..., 1], 0.0)
@@ -231,7 +230,7 @@ def test_evaluation_resizes_normalizes_and_changes_nothing_else():
     half = SIZE // 2
     assert (image.dtype, label_map.dtype) == (np.float32, np.float32)
     np.testing.assert_allclose(
-        image[0, 3, : half - 1], [NORMALISED] * (half - 1), rtol=1e-5
+        image[0, 3, : half - 1], [NORMALIZED] * (half - 1), rtol=1e-5
     )
     black = [-0.485 / 0.229, -0.456 / 0.224, -0.406 / 0.225]
     np.testing.assert_allclose(
@@ -288,7 +287,7 @@ def test_every_cache_feeds_the_same_batches(tmp_path, kind):
         np.testing.assert_array_equal(found[1], wanted[1])
 
 
-def test_steps_of_an_epoch_are_its_whole_batches():
+def test_steps_of_an_epoch_are_its_full_batches():
     assert pipeline.steps_per_epoch(10, 4) == 2
     assert pipeline.steps_per_epoch(8, 4) == 2
     assert pipeline.steps_per_epoch(4, 4) == 1
@@ -297,7 +296,7 @@ def test_steps_of_an_epoch_are_its_whole_batches():
 @pytest.mark.parametrize(
     ("count", "remedy"), [(3, "use at most 3"), (0, "give pairs to train on")]
 )
-def test_batch_larger_than_the_training_pairs_is_refused(count, remedy):
+def test_batch_larger_than_the_training_split_is_an_error(count, remedy):
     message = (
         rf"--batch_size \(4\) is more than the {count} training pairs; {remedy}"
     )

@@ -32,7 +32,7 @@ def identity(size=SIZE):
     return np.mgrid[:size, :size].astype(np.float32)
 
 
-def test_between_pixels_is_bilinear_and_beyond_the_border_mirrored():
+def test_sampling_is_bilinear_and_mirrored_outside_the_border():
     image = np.float32([[0, 10], [20, 40]])[..., None]
     places = np.float32([[[0.25, 0], [1.5, -1.25]], [[0.5, -0.5], [0, 1]]])
 
@@ -45,7 +45,7 @@ def test_between_pixels_is_bilinear_and_beyond_the_border_mirrored():
     np.testing.assert_allclose(warped[..., 0], expected, atol=1e-5)
 
 
-def test_label_map_is_of_the_nearest_pixel():
+def test_label_map_takes_the_nearest_pixel():
     label_map = np.float32([[1, 0], [0, 1]])[..., None]
     places = np.float32([[[0.49, 0.51], [-0.7, 1.4]], [[0, 0], [0.2, 2.4]]])
 
@@ -54,7 +54,7 @@ def test_label_map_is_of_the_nearest_pixel():
     np.testing.assert_array_equal(warped[..., 0], [[1, 0], [1, 1]])
 
 
-def test_random_places_agree_with_scipy():
+def test_random_grid_agrees_with_scipy():
     image, rng = noise(3), np.random.default_rng(1)
     places = identity() + rng.normal(0, 5, (2, SIZE, SIZE)).astype("f")
     label_map = np.round(noise(2))
@@ -74,7 +74,7 @@ def test_random_places_agree_with_scipy():
         np.testing.assert_array_equal(warped_map[..., label], expected)
 
 
-def test_a_graph_warps_as_eager_code_does():
+def test_graph_and_eager_code_agree():
     image, label_map = noise(3), np.round(noise(1))
     places = draw_sampling_grid(ANGLE=0.9, SHEAR=0.2, SCALE=0.8)
 
@@ -86,7 +86,7 @@ def test_a_graph_warps_as_eager_code_does():
         np.testing.assert_allclose(one, other, atol=1e-6)
 
 
-def test_the_middle_of_all_draws_changes_nothing():
+def test_draws_of_one_half_change_nothing():
     places = draw_sampling_grid()
     np.testing.assert_allclose(places, identity(), atol=1e-5)
     image, label_map = noise(3), np.round(noise(1))
@@ -142,7 +142,7 @@ def test_elastic_knots_move_their_surroundings_and_no_more():
     assert np.abs(moved[0][:, :6]).max() < 0.05
 
 
-def test_every_draw_counts():
+def test_every_draw_matters():
     for place in range(sampling_grid.NUM_DRAWS):
         draw = NOTHING.copy()
         draw[place] = 0.9

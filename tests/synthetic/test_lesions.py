@@ -43,10 +43,10 @@ def test_same_seed_and_index_give_the_same_bytes(drawings):
         assert again.label_maps.tobytes() == label_maps
 
 
-def test_every_index_and_every_seed_draws_another_picture(drawings):
+def test_every_index_and_every_seed_draws_another_image(drawings):
     others = [lesions.draw_lesion(index, SEED + 1) for index in range(9)]
-    pictures = {drawing.image.tobytes() for drawing in drawings + others}
-    assert len(pictures) == 60 + 9
+    drawn = {drawing.image.tobytes() for drawing in drawings + others}
+    assert len(drawn) == 60 + 9
 
 
 @pytest.mark.parametrize(
@@ -79,18 +79,18 @@ def test_image_and_label_maps_have_one_size_and_the_promised_values(drawings):
     assert len({drawing.image.shape for drawing in drawings}) > 50
 
 
-def test_one_layer_a_label_name():
+def test_label_names():
     assert lesions.LABEL_NAMES == ("lesion", "hair", "ruler mark")
 
 
-def test_the_asked_size_is_height_then_width():
+def test_the_size_is_height_then_width():
     drawing = lesions.draw_lesion(0, SEED, size=(48, 64))
     assert drawing.image.shape == (48, 64, 3)
     assert drawing.label_maps.shape == (48, 64, 3)
     assert drawing.label_maps[..., LESION].any()
 
 
-def test_a_size_too_small_to_draw_is_refused():
+def test_a_size_too_small_to_draw_is_an_error():
     with pytest.raises(ValueError, match=r"size \(15, 64\).*use 16 or more"):
         lesions.draw_lesion(0, SEED, size=(15, 64))
 
@@ -106,7 +106,7 @@ def test_nearly_every_lesion_differs_in_color_from_its_skin(drawings):
     assert np.sum(np.array(distances) > 12) >= 57
 
 
-def test_label_lies_on_the_drawn_edge_to_the_pixel():
+def test_label_follows_the_drawn_edge_to_the_pixel():
     """Of a sharp outline, moved by two pixels the label would fit worse."""
     better = 0
     for index in range(20):
@@ -137,7 +137,7 @@ def test_skin_spans_light_to_dark(drawings):
     assert lightest > 175
 
 
-def test_lesions_are_of_all_sizes_and_every_picture_has_one(drawings):
+def test_lesions_have_all_sizes_and_every_image_has_one(drawings):
     shares = np.array([lesion_of(drawing).mean() for drawing in drawings])
     assert shares.min() > 0.002
     assert np.sum(shares < 0.05) >= 3
@@ -162,21 +162,21 @@ def test_hairs_and_ruler_marks_over_the_lesion_leave_it_lesion(drawings):
     assert hairy >= 15
 
 
-def test_some_pictures_have_hairs_or_a_ruler_and_some_have_none(drawings):
+def test_some_images_have_hairs_or_a_ruler_and_some_have_none(drawings):
     for layer, low, high in ((HAIR, 0.4, 0.8), (RULER, 0.15, 0.5)):
         marked = [d.label_maps[..., layer].any() for d in drawings]
         assert 60 * low <= sum(marked) <= 60 * high
 
 
-def test_dark_hairs_are_darker_than_what_surrounds_them(drawings):
+def test_dark_hairs_are_darker_than_their_surroundings(drawings):
     darker = hairy = 0
     for drawing in drawings:
         hair = drawing.label_maps[..., HAIR] == 1
         if hair.any():
             hairy += 1
-            beside = np.roll(hair, 4, 1) & ~hair
+            around = np.roll(hair, 4, 1) & ~hair
             gray = drawing.image.mean(-1)
-            darker += gray[hair].mean() < gray[beside].mean()
+            darker += gray[hair].mean() < gray[around].mean()
     assert hairy / 2 < darker < hairy
 
 
@@ -204,8 +204,8 @@ def test_folder_holds_pairs_that_the_program_reads(tmp_path):
         tmp_path / "label_maps/drawn_0001.png"
     )
     assert np.array_equal(label_map, drawing.label_maps[..., :1])
-    with Image.open(tmp_path / "label_maps/drawn_0001.png") as picture:
-        assert set(np.unique(np.asarray(picture))) == {0, 255}
+    with Image.open(tmp_path / "label_maps/drawn_0001.png") as image:
+        assert set(np.unique(np.asarray(image))) == {0, 255}
     image = images.read_image(tmp_path / "images/drawn_0001.jpg")
     # JPEG at quality 92 keeps all but the sensor's noise.
     difference = image.astype(float) - drawing.image
@@ -217,35 +217,35 @@ def test_folder_holds_pairs_that_the_program_reads(tmp_path):
     }
 
 
-def telling(told):
-    """Makes a progress bar that notes what goes through it."""
+def recorded(seen):
+    """Makes a progress bar that records what goes through it."""
 
     def progress(items, **_):
         for item in items:
             yield item
-            told.append(item)
+            seen.append(item)
 
     return progress
 
 
-def test_progress_is_told_after_every_pair(tmp_path):
-    told = []
+def test_progress_advances_after_every_pair(tmp_path):
+    seen = []
     lesions.draw_folder(
         str(tmp_path),
         count=3,
         seed=SEED,
-        progress=telling(told),
+        progress=recorded(seen),
     )
-    assert told == [0, 1, 2]
+    assert seen == [0, 1, 2]
 
 
 def test_a_folder_already_drawn_is_not_drawn_again(tmp_path):
     lesions.draw_folder(str(tmp_path), count=2, seed=SEED)
-    told = []
+    seen = []
     lesions.draw_folder(
-        str(tmp_path), count=2, seed=SEED, progress=telling(told)
+        str(tmp_path), count=2, seed=SEED, progress=recorded(seen)
     )
-    assert told == []
+    assert seen == []
 
 
 def test_an_interrupted_folder_is_completed(tmp_path):
@@ -265,7 +265,7 @@ def test_an_interrupted_folder_is_completed(tmp_path):
     assert files_in(broken) == files_in(whole)
 
 
-def test_redrawing_that_is_interrupted_does_not_pass_as_the_old(tmp_path):
+def test_interrupted_redrawing_is_not_taken_for_the_old_drawing(tmp_path):
     lesions.draw_folder(str(tmp_path), count=2, seed=SEED)
     old = files_in(tmp_path)
 
@@ -281,7 +281,7 @@ def test_redrawing_that_is_interrupted_does_not_pass_as_the_old(tmp_path):
     assert files_in(tmp_path) == old
 
 
-def test_a_missing_picture_is_drawn_again(tmp_path):
+def test_a_missing_image_is_drawn_again(tmp_path):
     lesions.draw_folder(str(tmp_path), count=2, seed=SEED)
     whole = files_in(tmp_path)
     (tmp_path / "images" / "drawn_0001.jpg").unlink()
@@ -299,13 +299,13 @@ def test_another_count_or_version_redraws_own_files_only(tmp_path, monkeypatch):
     lesions.draw_folder(str(fresh), count=1, seed=SEED)
     assert files_in(used) == {**files_in(fresh), **mine}
 
-    told = []
+    seen = []
     monkeypatch.setattr(lesions, "GENERATOR_VERSION", 99)
-    lesions.draw_folder(str(used), count=1, seed=SEED, progress=telling(told))
-    assert told == [0]
+    lesions.draw_folder(str(used), count=1, seed=SEED, progress=recorded(seen))
+    assert seen == [0]
 
 
-def test_a_damaged_record_counts_as_none(tmp_path):
+def test_a_damaged_record_is_ignored(tmp_path):
     lesions.draw_folder(str(tmp_path), count=1, seed=SEED)
     whole = files_in(tmp_path)
     (tmp_path / "drawn.json").write_bytes(b'{"count": \xff')
@@ -313,19 +313,19 @@ def test_a_damaged_record_counts_as_none(tmp_path):
     assert files_in(tmp_path) == whole
 
 
-def test_a_count_below_one_is_refused(tmp_path):
+def test_a_count_below_one_is_an_error(tmp_path):
     with pytest.raises(config.UserError, match=r"\(0\) must be at least 1"):
         lesions.draw_folder(str(tmp_path), count=0, seed=SEED)
 
 
-def test_a_folder_that_is_a_file_is_refused_in_one_line(tmp_path):
+def test_a_file_instead_of_the_folder_is_an_error(tmp_path):
     path = tmp_path / "taken"
     path.write_bytes(b"")
     with pytest.raises(config.UserError, match="taken cannot hold.*choose"):
         lesions.draw_folder(str(path), count=1, seed=SEED)
 
 
-def test_exclusive_labels_are_drawn_as_numbers_the_upper_hiding_the_lower(
+def test_multiclass_labels_are_drawn_as_numbers_the_upper_hiding_the_lower(
     tmp_path,
 ):
     labels = labels_lib.Labels(lesions.LABEL_NAMES)
@@ -338,7 +338,7 @@ def test_exclusive_labels_are_drawn_as_numbers_the_upper_hiding_the_lower(
     np.testing.assert_array_equal(label_map, np.stack(expected, -1))
 
 
-def test_overlapping_labels_have_a_file_each(tmp_path):
+def test_multilabel_labels_have_a_file_each(tmp_path):
     labels = labels_lib.Labels(lesions.LABEL_NAMES, multiclass=False)
     lesions.draw_folder(str(tmp_path), count=2, seed=SEED, labels=labels)
     assert (tmp_path / "label_maps" / "drawn_0001_ruler_mark.png").exists()
@@ -355,7 +355,7 @@ def test_overlapping_labels_have_a_file_each(tmp_path):
     ]
 
 
-def test_label_that_is_not_drawn_is_refused(tmp_path):
+def test_label_that_cannot_be_drawn_is_an_error(tmp_path):
     with pytest.raises(
         config.UserError, match=r"--label_names \(wart\): drawn lesions have"
     ):
