@@ -3,8 +3,31 @@
 import tensorflow as tf
 
 
+def as_label_maps(
+    y_true: tf.Tensor, y_pred: tf.Tensor
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Casts the arguments of a Keras loss or metric to float32 label maps.
+
+    Raises:
+      ValueError: they are not [batch, height, width, labels], or their shapes
+        differ and would be broadcast.
+    """
+    y_true, y_pred = (tf.cast(y, tf.float32) for y in (y_true, y_pred))
+    if y_pred.shape.rank not in (
+        None,
+        4,
+    ) or not y_true.shape.is_compatible_with(y_pred.shape):
+        raise ValueError(
+            f"y_true {y_true.shape} and y_pred {y_pred.shape} must have the "
+            "same shape (batch, height, width, labels)"
+        )
+    return y_true, y_pred
+
+
 def hard_dice(label_map: tf.Tensor, true_label_map: tf.Tensor) -> tf.Tensor:
-    """Computes Dice of two binary label maps, 1 where both are empty.
+    """Computes 2 |X Y| / (|X| + |Y|) of two label maps, 1 if both are empty.
+
+    Example: [1, 1, 0, 0] and [1, 0, 1, 0] give 2 * 1 / (2 + 2) = 0.5.
 
     Args:
       label_map: float32 [batch, height, width, labels] in {0, 1}.
@@ -21,15 +44,15 @@ def hard_dice(label_map: tf.Tensor, true_label_map: tf.Tensor) -> tf.Tensor:
 def confusion_matrix(
     label_map: tf.Tensor, true_label_map: tf.Tensor
 ) -> tf.Tensor:
-    """Counts pixels by true and predicted label, of multiclass labels.
+    """Counts pixels of multiclass labels by true and predicted label.
 
     Args:
       label_map: float32 [batch, height, width, labels] in {0, 1}.
       true_label_map: the same shape, in {0, 1}.
 
     Returns:
-      int32 [labels + 1, labels + 1]: rows are true, columns predicted; the
-      first of each is the background.
+      int32 [labels + 1, labels + 1]: rows are true labels, columns predicted
+      ones; the first of each is the background.
     """
     count = label_map.shape[-1]
     numbers = tf.range(1, count + 1, dtype=tf.float32)

@@ -4,6 +4,7 @@ import dataclasses
 
 import keras
 
+from segan_tf import losses
 from segan_tf.config import Config
 from segan_tf.models import critic as critic_lib
 from segan_tf.models import restore
@@ -41,8 +42,7 @@ class TrainState:
     @property
     def label_weights(self) -> tuple[float, ...]:
         """The label weights, scaled to a mean of 1; () if all are 1."""
-        weights = self.config.label_weights
-        return tuple(w * len(weights) / sum(weights) for w in weights)
+        return losses.scale_weights(self.config.label_weights)
 
 
 def build_train_state(
