@@ -1,8 +1,8 @@
 """Segments a folder of images on a server: python serving_client.py --help.
 
-Sends JPEG, PNG and BMP files as they are to TF Serving, by REST (nothing but
-Python is needed) or gRPC (needs tensorflow-serving-api), and writes a label
-map for each, and a table of them all.
+Sends JPEG, PNG and BMP files unchanged to TF Serving, by REST (needs only
+Python) or gRPC (needs tensorflow-serving-api), and writes a label map for each
+and a table of them all.
 """
 
 import argparse
@@ -23,17 +23,17 @@ from concurrent import futures
 
 ENDINGS = (".jpg", ".jpeg", ".png", ".bmp")
 COLUMNS = ("image", "label", "fraction", "mean_probability")
-FIRST_SECONDS = 0.5  # at most so long before the second attempt, ...
-MOST_SECONDS = 10.0  # ... and so long before any
+FIRST_SECONDS = 0.5  # the longest wait before the second attempt, ...
+MAX_SECONDS = 10.0  # ... and before any
 
 
 @dataclasses.dataclass(frozen=True)
 class Answer:
-    """What the server says about one image.
+    """A server's answer for one image.
 
     Attributes:
       label_map: a PNG file of the image's size.
-      labels: (name, share of the pixels, mean probability there) of each.
+      labels: (name, fraction of the pixels, mean probability there) of each.
     """
 
     label_map: bytes
@@ -41,10 +41,10 @@ class Answer:
 
 
 class ServerError(Exception):
-    """The server's refusal, or none of it at all.
+    """An error of the server, or of the connection to it.
 
     Attributes:
-      is_passing: the same request may well succeed a little later.
+      is_passing: the same request may succeed a little later.
     """
 
     def __init__(self, message: str, *, is_passing: bool) -> None:
@@ -59,12 +59,12 @@ def make_rest_client(server: str, model: str, timeout: float) -> Segment:
     """Makes a function that segments an image by REST."""
     url = f"http://{server}/v1/models/{model}:predict"
 
-    def segment(picture: bytes) -> Answer:
-        encoded = base64.b64encode(picture).decode()
+    def segment(image: bytes) -> Answer:
+        encoded = base64.b64encode(image).decode()
         body = json.dumps({"instances": [{"b64": encoded}]}).encode()
         try:
-            with urllib.request.urlopen(url, body, timeout=timeout) as answer:
-                (said,) = json.load(answer)["predictions"]
+            with urllib.request.urlopen(url, body, timeout=timeout) as reply:
+                (outputs,) = json.load(reply)["predictions"]
         except urllib.error.HTTPError as error:
             raise ServerError(
                 f"HTTP {error.code}: {_reason(error)}",
@@ -80,10 +80,10 @@ def make_rest_client(server: str, model: str, timeout: float) -> Segment:
                 str(error) or type(error).__name__, is_passing=True
             ) from error
         return _make_answer(
-            base64.b64decode(said["label_map_bytes"]["b64"]),
-            said["label_names"],
-            said["label_fractions"],
-            said["mean_probability"],
+            base64.b64decode(outputs["label_map_bytes"]["b64"]),
+            outputs["label_names"],
+            outputs["label_fractions"],
+            outputs["mean_probability"],
         )
 
     return segment
@@ -103,36 +103,43 @@ def make_grpc_client(server: str, model: str, timeout: float) -> Segment:
     )
     passing = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED)
 
-    def segment(picture: bytes) -> Answer:
+    def segment(image: bytes) -> Answer:
         request = predict_pb2.PredictRequest()
         request.model_spec.name = model
-        request.inputs["image_bytes"].CopyFrom(tf.make_tensor_proto([picture]))
+        request.inputs["image_bytes"].CopyFrom(tf.make_tensor_proto([image]))
         try:
-            outputs = stub.Predict(request, timeout=timeout).outputs
+            reply = stub.Predict(request, timeout=timeout).outputs
         except grpc.RpcError as error:
             raise ServerError(
                 f"{error.code().name}: {error.details().splitlines()[0]}",
                 is_passing=error.code() in passing,
             ) from error
-        said = {name: tf.make_ndarray(value) for name, value in outputs.items()}
+        outputs = {
+            name: tf.make_ndarray(value) for name, value in reply.items()
+        }
         return _make_answer(
-            said["label_map_bytes"][0],
-            [name.decode() for name in said["label_names"][0]],
-            said["label_fractions"][0].tolist(),
-            said["mean_probability"][0].tolist(),
+            outputs["label_map_bytes"][0],
+            [name.decode() for name in outputs["label_names"][0]],
+            outputs["label_fractions"][0].tolist(),
+            outputs["mean_probability"][0].tolist(),
         )
 
     return segment
 
 
-def _make_answer(label_map, names, fractions, means) -> Answer:
-    # One label's mean comes without a list around it.
+def _make_answer(
+    label_map: bytes,
+    names: list[str],
+    fractions: list[float],
+    means: list[float] | float,
+) -> Answer:
+    # The mean of a single label is no list.
     means = means if isinstance(means, list) else [means]
     return Answer(label_map, list(zip(names, fractions, means, strict=True)))
 
 
 def _reason(error: urllib.error.HTTPError) -> str:
-    """Reads TF Serving's words; a proxy in between has others."""
+    """Reads TF Serving's message; a proxy in between has another."""
     text = error.read().decode(errors="replace")
     try:
         return json.loads(text)["error"].splitlines()[0]
@@ -140,37 +147,39 @@ def _reason(error: urllib.error.HTTPError) -> str:
         return error.reason
 
 
-def with_retries(segment: Segment, picture: bytes, attempts: int) -> Answer:
-    """Tries again after failures that pass, each time waiting longer.
+def with_retries(segment: Segment, image: bytes, *, attempts: int) -> Answer:
+    """Retries failures that pass, after ever longer waits.
 
-    The wait is drawn between 0 and FIRST_SECONDS * 2 ** failures: were it the
-    same for all, the clients that failed together would come back together.
+    The wait is drawn between 0 and FIRST_SECONDS * 2 ** failures: if it were
+    the same for all, clients that failed together would return together.
 
     Raises:
-      ServerError: the last attempt failed, or one in a way that stays.
+      ServerError: the last attempt failed, or one with an error that stays.
     """
     for failures in range(attempts):
         try:
-            return segment(picture)
+            return segment(image)
         except ServerError as error:
             if not error.is_passing or failures == attempts - 1:
                 raise
-        longest = min(FIRST_SECONDS * 2**failures, MOST_SECONDS)
+        longest = min(FIRST_SECONDS * 2**failures, MAX_SECONDS)
         time.sleep(random.uniform(0, longest))
-    raise ValueError(f"{attempts} attempts are not enough for one")
+    raise ValueError(f"attempts ({attempts}) must be at least 1")
 
 
 def segment_folder(
     segment: Segment, paths: list[pathlib.Path], options: argparse.Namespace
 ) -> int:
-    """Segments images, a few at a time; one that fails stops no other.
+    """Segments images, a few at a time, and continues after one that fails.
 
     Returns:
       How many failed; each is named on stderr.
     """
 
     def run(path: pathlib.Path) -> list[tuple[str, float, float]]:
-        answer = with_retries(segment, path.read_bytes(), options.attempts)
+        answer = with_retries(
+            segment, path.read_bytes(), attempts=options.attempts
+        )
         name = f"{path.stem}_label_map.png"
         (options.output_dir / name).write_bytes(answer.label_map)
         return answer.labels
@@ -198,7 +207,7 @@ def segment_folder(
 
 
 def find_images(folder: pathlib.Path) -> list[pathlib.Path]:
-    """Lists a folder's images, or ends with one line that says why not."""
+    """Lists a folder's images; exits with one line if it cannot be used."""
     if not folder.is_dir():
         sys.exit(f"error: {folder} is not a folder")
     paths = sorted(
@@ -227,7 +236,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     add("--model", default="segan", help="its name on the server")
     add("--timeout", type=float, default=30.0, help="seconds per attempt")
     add("--attempts", type=int, default=5, help="per image")
-    add("--concurrency", type=int, default=4, help="images under way at once")
+    add("--concurrency", type=int, default=4, help="images in flight")
     options = parser.parse_args(argv)
     for name in ("timeout", "attempts", "concurrency"):
         if getattr(options, name) <= 0:

@@ -1,55 +1,55 @@
-/** From the segmentor's probabilities to label maps and their shares. */
+/** Converts probability maps to label maps, and computes their shares. */
 
-import { breathe } from "./breath.js";
-import { betweens } from "./resize.js";
+import { pause } from "./pause.js";
+import { neighbors } from "./resize.js";
 
-const PIXELS_PER_BREATH = 1 << 21;
+const PIXELS_PER_PAUSE = 1 << 21;
 
 /**
- * Decides which labels hold at each pixel of a picture.
+ * Decides which labels hold at each pixel of an image.
  *
- * Of exclusive labels the likeliest holds, unless the background, with the
- * rest of the probability, is likelier; a single label, or each of several
- * overlapping ones, holds where its probability is above the threshold.
+ * Of multiclass labels the likeliest holds, unless the background, with the
+ * rest of the probability, is likelier. A single label, or each of several
+ * multilabel ones, holds where its probability is above the threshold.
  *
  * @param {{data: Float32Array, width: number, height: number, count: number}}
  *   probabilityMap [height, width, count] in [0, 1]
- * @param {{width: number, height: number}} size of the picture
- * @param {{exclusive: boolean, threshold: number}} rule
- * @returns {Promise<Uint8Array[]>} label maps [height, width]: of exclusive
- *   labels a single one that holds their numbers, from 1; else one for each,
- *   that holds its number. 0 is no label.
+ * @param {{width: number, height: number}} size of the image
+ * @param {{multiclass: boolean, threshold: number}} rule
+ * @returns {Promise<Uint8Array[]>} label maps [height, width]: one of all
+ *   multiclass labels, with their numbers from 1, or one for each label, with
+ *   its number. 0 is no label.
  */
 export async function decideLabelMaps(probabilityMap, size, rule) {
   const { count } = probabilityMap;
-  const single = rule.exclusive || count === 1;
+  const single = rule.multiclass || count === 1;
   const labelMaps = Array.from(
     { length: single ? 1 : count },
     () => new Uint8Array(size.width * size.height),
   );
   const decide =
-    rule.exclusive && count > 1 ? decideLikeliest : decideAbove(rule.threshold);
-  const columns = betweens(probabilityMap.width, size.width);
-  const rows = betweens(probabilityMap.height, size.height);
-  const between = new Float32Array(probabilityMap.width * count);
+    rule.multiclass && count > 1 ? decideLikeliest : decideAbove(rule.threshold);
+  const columns = neighbors(probabilityMap.width, size.width);
+  const rows = neighbors(probabilityMap.height, size.height);
+  const row = new Float32Array(probabilityMap.width * count);
   const pixel = new Float32Array(count);
-  let untilBreath = PIXELS_PER_BREATH;
+  let untilPause = PIXELS_PER_PAUSE;
   for (let y = 0; y < size.height; y += 1) {
-    mix(probabilityMap.data, rows, y, between);
+    mix(probabilityMap.data, rows, y, row);
     for (let x = 0; x < size.width; x += 1) {
-      mix(between, columns, x, pixel);
+      mix(row, columns, x, pixel);
       decide(pixel, labelMaps, y * size.width + x);
     }
-    untilBreath -= size.width;
-    if (untilBreath < 0) {
-      await breathe();
-      untilBreath = PIXELS_PER_BREATH;
+    untilPause -= size.width;
+    if (untilPause < 0) {
+      await pause();
+      untilPause = PIXELS_PER_PAUSE;
     }
   }
   return labelMaps;
 }
 
-/** Mixes two rows, or two pixels, that lie behind one another in `data`. */
+/** Interpolates between two rows, or two pixels, of `data`. */
 function mix(data, { low, high, share }, position, mixed) {
   const length = mixed.length;
   const first = low[position] * length;
@@ -81,7 +81,7 @@ function decideAbove(threshold) {
 }
 
 /**
- * Counts how much of the picture each label covers.
+ * Computes how much of the image each label covers.
  *
  * @param {Uint8Array[]} labelMaps
  * @param {number} count of the labels

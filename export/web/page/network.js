@@ -1,8 +1,8 @@
 /**
- * Forbids this page every request from now on.
+ * Blocks every further request of this page.
  *
  * A second content security policy can only tighten the first one: the browser
- * itself then refuses what a mistake, or injected code, would send.
+ * itself then blocks what a mistake, or injected code, would send.
  */
 export function closeNetwork() {
   const policy = document.createElement("meta");

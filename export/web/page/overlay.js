@@ -1,4 +1,4 @@
-/** Paints pictures and their label maps on the canvases of the page. */
+/** Paints images and their label maps on the canvases of the page. */
 
 // Pixels of the longer side: sharp on a phone's screen, and quick to paint.
 const SHOWN_SIDE = 1280;
@@ -9,9 +9,9 @@ const RIM = [0, 0, 0, 150];
 const DIRECTIONS = 12;
 
 /**
- * Finds the size at which a picture is shown.
+ * Returns the size at which an image is shown.
  *
- * @param {{width: number, height: number}} size of the picture
+ * @param {{width: number, height: number}} size of the image
  * @returns {{width: number, height: number}}
  */
 export function shownSize({ width, height }) {
@@ -22,8 +22,8 @@ export function shownSize({ width, height }) {
   };
 }
 
-/** Paints the picture, over white where it is transparent. */
-export function paintPicture(canvas, bitmap, size) {
+/** Paints the image, over white where it is transparent. */
+export function paintImage(canvas, bitmap, size) {
   Object.assign(canvas, size);
   const context = canvas.getContext("2d");
   context.imageSmoothingQuality = "high";
@@ -51,7 +51,7 @@ export function paintFill(canvas, labelMaps, size, colors) {
   });
 }
 
-/** Draws a line along the inside of each label, along the picture's edge too. */
+/** Draws a line along the inside of each label, also along the image's edge. */
 export function paintOutline(canvas, labelMaps, size, colors) {
   const line = Math.max(1, LINE_PER_SIDE * Math.max(size.width, size.height));
   paint(canvas, size, (rgba) => {
@@ -76,10 +76,10 @@ function drawLine(rgba, labelMap, size, { colors, line }) {
   }
 }
 
-/** Tells whether one of the places around a pixel is of another label. */
-function meetsAnother(labelMap, { width, height }, x, y, places) {
+/** Tells whether one of the positions around a pixel is of another label. */
+function meetsAnother(labelMap, { width, height }, x, y, offsets) {
   const own = labelMap[y * width + x];
-  for (const [right, down] of places) {
+  for (const [right, down] of offsets) {
     const column = x + right;
     const row = y + down;
     const isInside = column >= 0 && column < width && row >= 0 && row < height;

@@ -1,46 +1,46 @@
-/** The page: takes a picture in, has it segmented, shows what was found. */
+/** The page: reads an image, segments it and shows the result. */
 
+import { openImage, requireExactPixels, strips } from "./image.js";
+import { ImageError } from "./image_header.js";
 import { decideLabelMaps, shares } from "./label_map.js";
 import { closeNetwork } from "./network.js";
 import { shownSize } from "./overlay.js";
-import { openPicture, refuseAlteredPixels, strips } from "./picture.js";
-import { PictureError } from "./picture_header.js";
 import { resizeAntialiased } from "./resize.js";
 import { loadSegmentor } from "./segmentor.js";
 import * as view from "./view.js";
 
 const OUT_OF_MEMORY =
   "could not be segmented: this device has too little memory for it, or its " +
-  "browser failed. Make the picture smaller, or reload the page.";
+  "browser failed. Make the image smaller, or reload the page.";
 
 let latest = 0;
 
 async function start() {
   view.showStarted();
   try {
-    refuseAlteredPixels();
+    requireExactPixels();
     const segmentor = await loadSegmentor();
     closeNetwork();
     view.showReady(segmentor);
-    takePictures((file) => segmentFile(segmentor, file));
+    takeImages((file) => segmentFile(segmentor, file));
   } catch (error) {
     view.showUnusable(error.message);
   }
 }
 
-/** Calls back with each file that is chosen, photographed, dropped, pasted. */
-function takePictures(take) {
+/** Calls back with each file that is chosen, photographed, dropped or pasted. */
+function takeImages(take) {
   for (const input of view.fileInputs) {
     input.addEventListener("change", () => {
       if (input.files.length) take(input.files[0]);
-      input.value = ""; // so that the same picture can be chosen again
+      input.value = ""; // so that the same image can be chosen again
     });
   }
   document.addEventListener("paste", (event) => {
     takeFirst(event, event.clipboardData, take);
   });
   document.addEventListener("dragover", (event) => {
-    event.preventDefault(); // or the browser opens the file in our place
+    event.preventDefault(); // or the browser opens the file instead
     view.showDragging(true);
   });
   document.addEventListener("dragleave", (event) => {
@@ -56,7 +56,7 @@ function takeFirst(event, data, take) {
   event.preventDefault();
   const [file] = data?.files ?? [];
   if (file) take(file);
-  else view.showProblem("There is no picture in that; give a picture file.");
+  else view.showProblem("There is no image in that; give an image file.");
 }
 
 /** Segments a file; of several at once only the last is shown. */
@@ -66,14 +66,14 @@ async function segmentFile(segmentor, file) {
   view.showBusy(file.name);
   let bitmap;
   try {
-    bitmap = await openPicture(file);
-    const result = await segmentPicture(segmentor, bitmap);
+    bitmap = await openImage(file);
+    const result = await segmentImage(segmentor, bitmap);
     if (own !== latest) return;
     view.showResult({ ...result, bitmap, name: file.name });
     document.dispatchEvent(new CustomEvent("segmented", { detail: result }));
   } catch (error) {
     if (own !== latest) return;
-    const isKnown = error instanceof PictureError;
+    const isKnown = error instanceof ImageError;
     if (!isKnown) console.error(error);
     view.showProblem(isKnown ? error.message : `${file.name} ${OUT_OF_MEMORY}`);
   } finally {
@@ -82,19 +82,19 @@ async function segmentFile(segmentor, file) {
 }
 
 /**
- * Segments a decoded picture.
+ * Segments a decoded image.
  *
- * @returns {Promise<object>} probability map and label maps at the picture's
+ * @returns {Promise<object>} probability map and label maps at the image's
  *   size and at the size it is shown, each label's share, and milliseconds
  */
-async function segmentPicture(segmentor, bitmap) {
+async function segmentImage(segmentor, bitmap) {
   const size = { width: bitmap.width, height: bitmap.height };
-  const { label_names: names, label_kind: kind, threshold } = segmentor.contract;
-  const rule = { exclusive: kind === "exclusive", threshold };
+  const { label_names: names, threshold } = segmentor.contract;
+  const rule = { multiclass: segmentor.isMulticlass, threshold };
   const started = performance.now();
-  const image = await resizeAntialiased(strips(bitmap), size, segmentor.inputSize);
+  const resizedImage = await resizeAntialiased(strips(bitmap), size, segmentor.inputSize);
   const resized = performance.now();
-  const probabilityMap = await segmentor.segment(image);
+  const probabilityMap = await segmentor.segment(resizedImage);
   const segmented = performance.now();
   const labelMaps = await decideLabelMaps(probabilityMap, size, rule);
   const milliseconds = {

@@ -45,7 +45,7 @@ async function encode(pixels, { width, height }, colorType, extraChunks) {
   return new Blob(parts, { type: "image/png" });
 }
 
-/** Puts PNG's filter number before each row: 0, the row as it is. */
+/** Puts PNG's filter number before each row: 0, unfiltered. */
 function filtered(pixels, width, height) {
   const rows = new Uint8Array(height * (width + 1));
   for (let y = 0; y < height; y += 1) {

@@ -1,19 +1,19 @@
 /**
- * Resizing with the program's own formulas. Canvases smooth differently in
- * every browser, and the segmentor would see another picture in each.
+ * Resizes with the program's own formulas. Canvases interpolate differently in
+ * every browser, and the segmentor would see another image in each.
  */
 
-import { breathe } from "./breath.js";
+import { pause } from "./pause.js";
 
 const CHANNELS = 3;
 
 /**
- * Shrinks or enlarges a picture bilinearly, with antialiasing when it shrinks.
+ * Resizes an image bilinearly, with antialiasing when it shrinks.
  *
- * Each output pixel is the mean of the inputs around it, weighted by a
- * triangle that is as wide as the picture shrinks (tf.image.resize with
- * antialias=True). The rows are used up as they come, so that a photograph is
- * never held a second time.
+ * Each output pixel is the mean of the inputs around it, weighted by a triangle
+ * whose width is the factor by which the image shrinks (tf.image.resize with
+ * antialias=True). Rows are processed as they come, so that no second copy of a
+ * photograph is in memory.
  *
  * @param {Iterable<{rgba: Uint8ClampedArray, rows: number}>} strips
  * @param {{width: number, height: number}} from
@@ -31,13 +31,13 @@ export async function resizeAntialiased(strips, from, to) {
       resizeLine(strip.rgba, row * from.width * 4, columns, line);
       addLine(line, y, rows, resized);
     }
-    await breathe();
+    await pause();
   }
   return resized;
 }
 
 /**
- * Lists, for every output position, the inputs it is made of.
+ * Lists the inputs of every output position, with their weights.
  *
  * @returns {{first: number, weights: Float64Array}[]}
  */
@@ -85,13 +85,13 @@ function addLine(line, y, rows, resized) {
 }
 
 /**
- * Finds, for every output position, the two inputs between which it lies, with
+ * Finds the two inputs to interpolate between for every output position, with
  * half-pixel centers (tf.image.resize without antialiasing).
  *
  * @returns {{low: Int32Array, high: Int32Array, share: Float32Array}} `share`
- *   is how much of `high` a position takes, 0 to 1
+ *   is the weight of `high`, 0 to 1
  */
-export function betweens(inputSize, outputSize) {
+export function neighbors(inputSize, outputSize) {
   const step = inputSize / outputSize;
   const found = {
     low: new Int32Array(outputSize),
@@ -99,11 +99,11 @@ export function betweens(inputSize, outputSize) {
     share: new Float32Array(outputSize),
   };
   for (let position = 0; position < outputSize; position += 1) {
-    const place = (position + 0.5) * step - 0.5;
-    const low = Math.floor(place);
+    const center = (position + 0.5) * step - 0.5;
+    const low = Math.floor(center);
     found.low[position] = Math.max(low, 0);
-    found.high[position] = Math.min(Math.ceil(place), inputSize - 1);
-    found.share[position] = place - low;
+    found.high[position] = Math.min(Math.ceil(center), inputSize - 1);
+    found.share[position] = center - low;
   }
   return found;
 }

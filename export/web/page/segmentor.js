@@ -1,4 +1,4 @@
-/** Loads the model beside this page, and runs it with LiteRT.js. */
+/** Loads the model in this page's folder, and runs it with LiteRT.js. */
 
 import { Tensor, loadAndCompile, loadLiteRt } from "@litertjs/core";
 
@@ -8,7 +8,7 @@ const RUNTIME = new URL("runtime/wasm/", import.meta.url).href;
 /**
  * A model that is ready to run.
  *
- * `isVerified` tells whether its bytes were held against the contract's hash.
+ * `isVerified`: whether its bytes were checked against the contract's hash.
  */
 class Segmentor {
   constructor(contract, compiled, isVerified) {
@@ -17,14 +17,19 @@ class Segmentor {
     this.compiled = compiled;
   }
 
-  /** The size of the picture that the model takes. */
+  /** Whether a pixel has at most one label ("exclusive" in older contracts). */
+  get isMulticlass() {
+    return ["multiclass", "exclusive"].includes(this.contract.label_kind);
+  }
+
+  /** The size of the image that the model takes. */
   get inputSize() {
     const [, height, width] = this.contract.input.shape;
     return { width, height };
   }
 
   /**
-   * Segments a picture of the model's own size.
+   * Segments an image of the model's own size.
    *
    * @param {Float32Array} image [height, width, 3] RGB, 0 to 255
    * @returns {Promise<{data: Float32Array, width: number, height: number,
@@ -69,13 +74,13 @@ export async function loadSegmentor() {
 async function fetched(name) {
   const response = await fetch(name);
   if (!response.ok) {
-    throw new Error(`${name} is missing beside this page; bundle it again.`);
+    throw new Error(`${name} is missing in this page's folder; bundle it again.`);
   }
   return response;
 }
 
 /**
- * Holds the model's bytes against the hash in its contract.
+ * Checks the model's bytes against the hash in its contract.
  *
  * @returns {Promise<boolean>} false where the browser cannot hash: it does so
  *   only for pages that came by https or from this machine itself
@@ -98,11 +103,11 @@ async function verified(content, contract) {
 
 function inDtype(image, dtype) {
   if (dtype === "float32") return image;
-  // Rounded, and kept within 0 and 255, by the array itself.
+  // The array rounds, and clips to 0..255.
   return new Uint8Array(Uint8ClampedArray.from(image).buffer);
 }
 
-/** Turns the model's answer into probabilities. */
+/** Converts the model's output to probabilities. */
 function dequantized(values, { dtype, scale, zero_point: zeroPoint }) {
   if (dtype === "float32") return Float32Array.from(values);
   return Float32Array.from(values, (value) => scale * (value - zeroPoint));

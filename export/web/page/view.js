@@ -1,6 +1,6 @@
-/** What the user sees and handles; knows nothing of models and files. */
+/** The page's elements; knows nothing of models and files. */
 
-import { paintFill, paintOutline, paintPicture } from "./overlay.js";
+import { paintFill, paintOutline, paintImage } from "./overlay.js";
 import { encodeNumbers, encodeTwoValued } from "./png.js";
 
 // Okabe and Ito's palette in the order of segan_tf/labels.py.
@@ -19,20 +19,20 @@ const byId = (id) => document.getElementById(id);
 
 export const fileInputs = [byId("file"), byId("camera")];
 
-let labels = { names: [], colors: [], exclusive: true };
+let labels = { names: [], colors: [], isMulticlass: true };
 
-/** Takes away what is shown while no script runs. */
+/** Removes what is shown while no script runs. */
 export function showStarted() {
   byId("unstarted").remove();
 }
 
-/** Opens the page for pictures. */
-export function showReady({ contract, isVerified, inputSize }) {
+/** Enables the inputs, and describes the model. */
+export function showReady({ contract, isMulticlass, isVerified, inputSize }) {
   const names = contract.label_names;
   labels = {
     names,
     colors: names.map((_, i) => COLORS[i % COLORS.length]),
-    exclusive: contract.label_kind === "exclusive",
+    isMulticlass,
   };
   for (const input of fileInputs) input.disabled = false;
   setState("ready", "Ready");
@@ -49,7 +49,7 @@ export function showReady({ contract, isVerified, inputSize }) {
   applyOverlay();
 }
 
-/** Says why the page cannot work at all. */
+/** Shows why the page cannot work at all. */
 export function showUnusable(reason) {
   setState("failed", "Cannot start");
   byId("problem").textContent = reason;
@@ -60,22 +60,22 @@ export function showDragging(isOver) {
   document.body.classList.toggle("dragging", isOver);
 }
 
-/** Says that a picture is being segmented. */
+/** Shows that an image is being segmented. */
 export function showBusy(name) {
   byId("problem").textContent = "";
   setState("busy", `Segmenting ${name}`);
 }
 
-/** Says why a picture was not taken; the last result stays. */
+/** Shows why an image was not segmented; the last result stays. */
 export function showProblem(sentence) {
   setState("ready", "Ready");
   byId("problem").textContent = sentence;
 }
 
-/** Shows a picture with what was found in it. */
+/** Shows an image and its label maps. */
 export function showResult(result) {
   const { bitmap, shown, size, name } = result;
-  paintPicture(byId("shown-picture"), bitmap, shown.size);
+  paintImage(byId("shown-image"), bitmap, shown.size);
   paintFill(byId("shown-fill"), shown.labelMaps, shown.size, labels.colors);
   paintOutline(
     byId("shown-outline"),
@@ -85,7 +85,7 @@ export function showResult(result) {
   );
   const found = describe(result.shares);
   const took = describeTime(result.milliseconds);
-  byId("shown-picture").setAttribute("aria-label", `${name}. ${found}`);
+  byId("shown-image").setAttribute("aria-label", `${name}. ${found}`);
   byId("caption").textContent = `${name}, ${size.width} x ${size.height} pixels`;
   byId("time").textContent = took;
   byId("legend").replaceChildren(...result.shares.map(legendRow));
@@ -99,9 +99,9 @@ export function showResult(result) {
   byId("announcement").textContent = `${found} ${took}`;
 }
 
-function setState(kind, words) {
+function setState(kind, text) {
   byId("model-state").dataset.kind = kind;
-  byId("model-state").textContent = words;
+  byId("model-state").textContent = text;
 }
 
 function showFacts(facts) {
@@ -120,7 +120,7 @@ function percent(share) {
 function describe(labelShares) {
   if (labelShares.every((share) => share === 0)) return "Nothing was found.";
   const parts = labels.names.map((name, i) => `${name} ${percent(labelShares[i])}`);
-  return `Of the picture: ${parts.join(", ")}.`;
+  return `Of the image: ${parts.join(", ")}.`;
 }
 
 function describeTime({ all, model }) {
@@ -137,7 +137,7 @@ function legendRow(share, i) {
   return row;
 }
 
-/** Makes the button that saves one of the label maps at the picture's size. */
+/** Makes the button that saves a label map at the image's size. */
 function saveButton({ labelMaps, size, name }, i) {
   const isOnly = labelMaps.length === 1;
   const button = element(
@@ -150,7 +150,7 @@ function saveButton({ labelMaps, size, name }, i) {
   const fileName = isOnly
     ? `${stem}_label_map.png`
     : `${stem}_${slug(labels.names[i])}_label_map.png`;
-  const isNumbered = labels.exclusive && labels.names.length > 1;
+  const isNumbered = labels.isMulticlass && labels.names.length > 1;
   button.addEventListener("click", async () => {
     const blob = isNumbered
       ? await encodeNumbers(labelMaps[i], size, labels.colors)

@@ -1,4 +1,4 @@
-"""Bundles pages, serves them, and plays scenarios with them in Chromium."""
+"""Bundles pages, serves them, and runs scenarios with them in Chromium."""
 
 import functools
 import http.server
@@ -11,7 +11,7 @@ import threading
 import pytest
 import running
 
-BROUGHT = running.ROOT / ".browser"
+INSTALLED = running.ROOT / ".browser"
 DRIVER = pathlib.Path(__file__).parent / "drive.mjs"
 
 
@@ -22,8 +22,10 @@ def chromium():
     present = {
         "chromium": path,
         "node": shutil.which("node"),
-        "playwright-core": (BROUGHT / "node_modules/playwright-core").exists(),
-        "LiteRT.js": (BROUGHT / ".litertjs").exists(),
+        "playwright-core": (
+            INSTALLED / "node_modules/playwright-core"
+        ).exists(),
+        "LiteRT.js": (INSTALLED / ".litertjs").exists(),
     }
     missing = [name for name, there in present.items() if not there]
     if missing:
@@ -46,7 +48,7 @@ def site(chromium, tmp_path_factory):
     folder = tmp_path_factory.mktemp("site")
     for name, (quantization, wanted) in web_exports.MODELS.items():
         export_dir = folder / name
-        shutil.copytree(BROUGHT / ".litertjs", export_dir / ".litertjs")
+        shutil.copytree(INSTALLED / ".litertjs", export_dir / ".litertjs")
         web_exports.write_export(str(export_dir), quantization, wanted)
         bundle.bundle_page(str(export_dir))
     handler = functools.partial(_Quiet, directory=folder)
@@ -63,7 +65,7 @@ class _Quiet(http.server.SimpleHTTPRequestHandler):
 
 @functools.cache
 def drive(task):
-    """Plays a scenario once, and returns what it saw."""
+    """Runs a scenario once, and returns what it saw."""
     done = subprocess.run(
         ["node", str(DRIVER), task],
         capture_output=True,
@@ -76,7 +78,7 @@ def drive(task):
 
 @pytest.fixture(scope="session")
 def play(chromium, site):
-    """Returns what plays a scenario with the page of a model."""
+    """Returns a function that runs a scenario with the page of a model."""
 
     def play(scenario, name, *, host="127.0.0.1", **given):
         task = {
@@ -91,7 +93,7 @@ def play(chromium, site):
 
 
 @pytest.fixture(scope="session")
-def picture(tmp_path_factory):
+def image(tmp_path_factory):
     """Returns the path of a drawn lesion."""
     from segan_tf.imaging import images
     from segan_tf.synthetic import lesions

@@ -1,7 +1,7 @@
-// What a user does with the page, and what there is to see then.
+// What a user does with the page, and what the page then shows.
 import { readFileSync } from "node:fs";
 
-/** Opens the page and waits until it takes pictures, or says why not. */
+/** Opens the page and waits until it is ready, or has failed. */
 async function open(page, { url }, seen) {
   await page.addInitScript(() => {
     window.decoded = 0;
@@ -23,7 +23,7 @@ const ways = {
   choose: (page, path) => page.setInputFiles("#file", path),
   photograph: (page, path) => page.setInputFiles("#camera", path),
 
-  /** Drops the file as the system does, from outside of the browser. */
+  /** Drops the file from outside of the browser, as the system does. */
   async drop(page, path) {
     const devtools = await page.context().newCDPSession(page);
     const data = { items: [], files: [path], dragOperationsMask: 1 };
@@ -32,7 +32,7 @@ const ways = {
     }
   },
 
-  /** Puts the picture on the clipboard, and presses Ctrl+V. */
+  /** Puts the image on the clipboard, and presses Ctrl+V. */
   async paste(page, path) {
     await page.context().grantPermissions(["clipboard-read", "clipboard-write"]);
     await page.evaluate(async (base64) => {
@@ -60,11 +60,11 @@ async function saved(page, button) {
 
 const text = (page, selector) => page.locator(selector).innerText();
 
-/** Has one picture segmented, and saves its label maps. */
+/** Segments one image, and saves its label maps. */
 export async function segment(page, task, seen) {
-  if (task.withoutRelaxedSimd) await page.addInitScript(refuseRelaxedSimd);
+  if (task.withoutRelaxedSimd) await page.addInitScript(withoutRelaxedSimd);
   await open(page, task, seen);
-  await give(page, task.way, task.picture);
+  await give(page, task.way, task.image);
   const result = await page.evaluate(() => {
     const { probabilityMap, shares, milliseconds, size } = window.segmented;
     const { data, height, width, count } = probabilityMap;
@@ -94,7 +94,7 @@ export async function segment(page, task, seen) {
   };
 }
 
-function refuseRelaxedSimd() {
+function withoutRelaxedSimd() {
   const instantiate = WebAssembly.instantiate;
   WebAssembly.instantiate = (code, ...rest) =>
     code.byteLength < 100
@@ -102,8 +102,8 @@ function refuseRelaxedSimd() {
       : instantiate.call(WebAssembly, code, ...rest);
 }
 
-/** Gives files that are to be refused; returns what is said of each. */
-export async function refuse(page, task, seen) {
+/** Chooses files that cannot be used; returns the error for each. */
+export async function chooseBad(page, task, seen) {
   await open(page, task, seen);
   const said = [];
   for (const path of task.files) {
@@ -115,7 +115,7 @@ export async function refuse(page, task, seen) {
   return { said, decoded: await page.evaluate(() => window.decoded) };
 }
 
-/** Opens a page that cannot work; returns what it says. */
+/** Opens a page that cannot work; returns its error. */
 export async function fail(page, task, seen) {
   await open(page, task, seen);
   return {
@@ -131,7 +131,7 @@ const focused = (page) =>
     return id || (tagName === "BODY" ? "" : textContent.trim());
   });
 
-/** Does everything with the keyboard alone. */
+/** Uses the page with the keyboard only. */
 export async function keyboard(page, task, seen) {
   await open(page, task, seen);
   await page.keyboard.press("Tab");
@@ -143,7 +143,7 @@ export async function keyboard(page, task, seen) {
     page.waitForEvent("filechooser"),
     page.keyboard.press("Enter"),
   ]);
-  await chooser.setFiles(task.picture);
+  await chooser.setFiles(task.image);
   await page.waitForFunction(() => window.segmented);
 
   const press = async (...keys) => {
@@ -168,7 +168,7 @@ export async function keyboard(page, task, seen) {
   };
 }
 
-/** Measures the page, empty and with a result, and takes its picture. */
+/** Measures the page, empty and with a result, and takes screenshots. */
 export async function measure(page, task, seen) {
   await open(page, task, seen);
   const widths = () =>
@@ -181,7 +181,7 @@ export async function measure(page, task, seen) {
   await shoot("empty");
   const empty = await widths();
   const sources = await page.locator(".sources label:visible").allInnerTexts();
-  await give(page, "photograph", task.picture);
+  await give(page, "photograph", task.image);
   await shoot("result");
   const heights = await page
     .locator("button:visible, .button:visible, .switches label")
@@ -190,7 +190,7 @@ export async function measure(page, task, seen) {
     empty,
     withResult: await widths(),
     sources,
-    pictureWidth: (await page.locator("#shown-picture").boundingBox()).width,
+    imageWidth: (await page.locator("#shown-image").boundingBox()).width,
     leastHeight: Math.min(...heights),
   };
 }

@@ -33,14 +33,14 @@ def main(page: str, target: str) -> None:
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
     with server, tempfile.TemporaryDirectory() as folder:
         threading.Thread(target=server.serve_forever, daemon=True).start()
-        picture = f"{folder}/drawn lesion.png"
+        image_path = f"{folder}/drawn lesion.png"
         drawing = lesions.draw_lesion(_INDEX, _SEED, size=(600, 800))
-        images.write_png(picture, drawing.image)
+        images.write_png(image_path, drawing.image)
         task = {
             "scenario": "measure",
             "url": f"http://127.0.0.1:{server.server_port}/",
             "chromium": shutil.which("chromium"),
-            "image": picture,
+            "image": image_path,
             "shots": f"{folder}/shot",
             "context": {"viewport": _SIZE},
         }

@@ -1,8 +1,9 @@
-"""Tests that the page finds what ai-edge-litert finds, in real Chromium."""
+"""Tests that the page in Chromium predicts what ai-edge-litert predicts."""
 
 import base64
 import io
 import os
+import shutil
 
 import numpy as np
 import pytest
@@ -85,11 +86,11 @@ def dice(one, other):
 
 
 @pytest.mark.parametrize("name", web_exports.MODELS)
-def test_result_is_that_of_litert(play, site, picture, name):
-    saw = play("segment", name, way="choose", picture=picture)
+def test_result_is_that_of_litert(play, site, image, name):
+    saw = play("segment", name, way="choose", image=image)
 
     quantization, wanted = web_exports.MODELS[name]
-    expected, label_maps = segment_with_litert(site, name, picture)
+    expected, label_maps = segment_with_litert(site, name, image)
     probabilities = np.reshape(saw["probabilities"], [1, *saw["shape"]])
     limit = STEP * 1.01 if quantization == "int8" else 1e-3
     assert np.abs(probabilities - expected).max() <= limit
@@ -106,8 +107,8 @@ def test_result_is_that_of_litert(play, site, picture, name):
     assert saw["complaints"] == []
 
 
-def test_overlapping_labels_are_saved_one_by_one(play, picture):
-    saw = play("segment", "float_overlapping", way="choose", picture=picture)
+def test_multilabel_labels_are_saved_one_by_one(play, image):
+    saw = play("segment", "float_multilabel", way="choose", image=image)
 
     assert [file["name"] for file in saw["files"]] == [
         "a lesion_dark_spot_label_map.png",
@@ -115,41 +116,57 @@ def test_overlapping_labels_are_saved_one_by_one(play, picture):
     ]
 
 
-@pytest.mark.parametrize("way", ["drop", "paste", "photograph"])
-def test_picture_comes_in_every_way(play, site, picture, way):
-    saw = play("segment", "float_one", way=way, picture=picture)
+def test_contract_with_the_old_word_for_multiclass_is_read(play, site, image):
+    page = site[0] / "old_word" / "web"
+    shutil.copytree(site[0] / "float_three" / "web", page)
+    contract = (page / "model.json").read_text()
+    assert '"multiclass"' in contract
+    (page / "model.json").write_text(
+        contract.replace('"multiclass"', '"exclusive"')
+    )
 
-    _, label_maps = segment_with_litert(site, "float_one", picture)
+    saw = play("segment", "old_word", way="choose", image=image)
+
+    expected = play("segment", "float_three", way="choose", image=image)
+    assert saw["shares"] == expected["shares"]
+    assert saw["files"] == expected["files"]
+
+
+@pytest.mark.parametrize("way", ["drop", "paste", "photograph"])
+def test_image_can_be_dropped_pasted_or_photographed(play, site, image, way):
+    saw = play("segment", "float_one", way=way, image=image)
+
+    _, label_maps = segment_with_litert(site, "float_one", image)
     assert dice(read_saved(saw["files"], labels.Labels()), label_maps) >= 0.999
     (file,) = saw["files"]
     name = "image" if way == "paste" else "a lesion"
     assert file["name"] == f"{name}_label_map.png"
 
 
-def test_browser_without_relaxed_simd_gets_the_same(play, site, picture):
+def test_browser_without_relaxed_simd_gets_the_same(play, site, image):
     saw = play(
         "segment",
         "float_one",
         way="choose",
-        picture=picture,
+        image=image,
         withoutRelaxedSimd=True,
     )
 
     loaded = [os.path.basename(address) for address in saw["requests"]]
     assert "litert_wasm_compat_internal.wasm" in loaded
     assert "litert_wasm_internal.wasm" not in loaded
-    expected, _ = segment_with_litert(site, "float_one", picture)
+    expected, _ = segment_with_litert(site, "float_one", image)
     probabilities = np.reshape(saw["probabilities"], expected.shape)
     np.testing.assert_allclose(probabilities, expected, atol=1e-3)
 
 
 @pytest.mark.parametrize("size", [(40, 31), (900, 64), (700, 1100)])
-def test_pictures_are_resized_as_by_the_program(play, site, tmp_path, size):
+def test_images_are_resized_as_by_the_program(play, site, tmp_path, size):
     path = str(tmp_path / "noise.png")
     noise = np.random.default_rng(0).integers(0, 256, (*size, 3), np.uint8)
     images.write_png(path, noise)
 
-    saw = play("segment", "float_one", way="choose", picture=path)
+    saw = play("segment", "float_one", way="choose", image=path)
 
     expected, _ = segment_with_litert(site, "float_one", path)
     probabilities = np.reshape(saw["probabilities"], expected.shape)
@@ -157,16 +174,16 @@ def test_pictures_are_resized_as_by_the_program(play, site, tmp_path, size):
 
 
 @pytest.mark.parametrize("orientation", [3, 6, 7])
-def test_camera_pictures_stand_upright(
-    play, site, picture, tmp_path, orientation
+def test_camera_images_are_turned_upright(
+    play, site, image, tmp_path, orientation
 ):
     path = str(tmp_path / "camera.jpg")
-    with Image.open(picture) as image:
+    with Image.open(image) as opened:
         exif = Image.Exif()
         exif[0x0112] = orientation
-        image.save(path, quality=95, exif=exif)
+        opened.save(path, quality=95, exif=exif)
 
-    saw = play("segment", "float_one", way="choose", picture=path)
+    saw = play("segment", "float_one", way="choose", image=path)
 
     _, label_maps = segment_with_litert(site, "float_one", path)
     saved = read_saved(saw["files"], labels.Labels())
@@ -175,13 +192,13 @@ def test_camera_pictures_stand_upright(
     assert dice(saved, label_maps) >= 0.99
 
 
-def test_transparent_pictures_lie_over_white(play, site, picture, tmp_path):
+def test_transparent_images_are_over_white(play, site, image, tmp_path):
     path = str(tmp_path / "transparent.png")
-    with Image.open(picture) as image:
-        image.putalpha(Image.linear_gradient("L").resize(image.size))
-        image.save(path)
+    with Image.open(image) as opened:
+        opened.putalpha(Image.linear_gradient("L").resize(opened.size))
+        opened.save(path)
 
-    saw = play("segment", "float_one", way="choose", picture=path)
+    saw = play("segment", "float_one", way="choose", image=path)
 
     expected, _ = segment_with_litert(site, "float_one", path)
     probabilities = np.reshape(saw["probabilities"], expected.shape)

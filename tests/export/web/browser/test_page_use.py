@@ -1,4 +1,4 @@
-"""Tests of handling the page: what it refuses, keyboard, privacy, size."""
+"""Tests of using the page: bad files, keyboard, privacy, size."""
 
 import json
 import shutil
@@ -10,13 +10,13 @@ import pytest
 pytestmark = pytest.mark.browser
 
 
-def test_nothing_is_requested_after_loading(play, site, picture):
-    saw = play("segment", "float_one", way="choose", picture=picture)
+def test_nothing_is_requested_after_loading(play, site, image):
+    saw = play("segment", "float_one", way="choose", image=image)
 
     own = f"http://127.0.0.1:{site[1]}/float_one/web/"
     assert all(address.startswith(own) for address in saw["requests"])
     assert saw["requests"][saw["requestsWhenReady"] :] == []
-    assert saw["fetched"] == "refused"  # by the browser, on the page's order
+    assert saw["fetched"] == "refused"  # by the browser, as the page told it
 
 
 def png_header(width, height):
@@ -41,7 +41,7 @@ def bmp_header(width, height):
     )
 
 
-NO_PICTURE = (
+NO_IMAGE = (
     "{name} is not a JPEG, PNG or BMP image, or its beginning is damaged; "
     "choose another file."
 )
@@ -49,7 +49,7 @@ TOO_LARGE = (
     "{name} is 20000 x 20000 pixels; at most 100,000,000 pixels are read. "
     "Make it smaller first."
 )
-REFUSED = {
+BAD_FILES = {
     "large.png": (png_header(20000, 20000), TOO_LARGE),
     "large.jpg": (jpeg_header(20000, 20000), TOO_LARGE),
     "large.bmp": (bmp_header(20000, -20000), TOO_LARGE),
@@ -58,47 +58,47 @@ REFUSED = {
         "{name} is 15 x 400 pixels; at least 16 a side are needed. Choose a "
         "larger one.",
     ),
-    "notes.txt": (b"These are notes, and no image at all.\n", NO_PICTURE),
-    "notes.png": (b"These are notes, whatever the name says.\n", NO_PICTURE),
-    "short.png": (png_header(200, 200)[:20], NO_PICTURE),
-    "flat.png": (png_header(0, 200), NO_PICTURE),
+    "notes.txt": (b"These are notes, and no image at all.\n", NO_IMAGE),
+    "notes.png": (b"These are notes, whatever the name says.\n", NO_IMAGE),
+    "short.png": (png_header(200, 200)[:20], NO_IMAGE),
+    "flat.png": (png_header(0, 200), NO_IMAGE),
     "empty.jpg": (b"", "{name} is empty; choose another image."),
-    "no frame.jpg": (b"\xff\xd8" + b"\xff" * 5000, NO_PICTURE),
-    "scan.jpg": (b"\xff\xd8\xff\xda" + bytes(50), NO_PICTURE),
+    "no frame.jpg": (b"\xff\xd8" + b"\xff" * 5000, NO_IMAGE),
+    "scan.jpg": (b"\xff\xd8\xff\xda" + bytes(50), NO_IMAGE),
 }
 
 
-def test_bad_files_are_refused_before_decoding(play, tmp_path):
-    for name, (content, _) in REFUSED.items():
+def test_bad_files_are_errors_before_decoding(play, tmp_path):
+    for name, (content, _) in BAD_FILES.items():
         (tmp_path / name).write_bytes(content)
     heavy = tmp_path / "heavy.jpg"
     with open(heavy, "wb") as file:
         file.truncate(200_600_000)
 
-    paths = [str(tmp_path / name) for name in (*REFUSED, "heavy.jpg")]
-    saw = play("refuse", "float_one", files=paths)
+    paths = [str(tmp_path / name) for name in (*BAD_FILES, "heavy.jpg")]
+    saw = play("chooseBad", "float_one", files=paths)
 
     assert saw["said"] == [
-        *(said.format(name=name) for name, (_, said) in REFUSED.items()),
+        *(said.format(name=name) for name, (_, said) in BAD_FILES.items()),
         "heavy.jpg has 201 MB; at most 200 MB are read. Save it smaller, as "
         "JPEG.",
     ]
     assert saw["decoded"] == 0
 
 
-def test_damaged_picture_is_refused(play, tmp_path):
+def test_damaged_image_is_an_error(play, tmp_path):
     path = tmp_path / "cut.png"
     path.write_bytes(png_header(200, 200) + b"and then nothing of an image")
 
-    saw = play("refuse", "float_one", files=[str(path)])
+    saw = play("chooseBad", "float_one", files=[str(path)])
 
     (said,) = saw["said"]
     assert said == "cut.png is damaged or cut off; choose another image."
     assert saw["decoded"] == 1
 
 
-def test_keyboard_alone_is_enough(play, picture):
-    saw = play("keyboard", "float_one", picture=picture)
+def test_page_can_be_used_with_the_keyboard_only(play, image):
+    saw = play("keyboard", "float_one", image=image)
 
     order = ["file", "outline", "fill", "opacity", "Save label map"]
     assert saw["order"] == order
@@ -109,32 +109,32 @@ def test_keyboard_alone_is_enough(play, picture):
     assert saw["announcement"].startswith("Of the image: lesion ")
 
 
-def test_small_screen_scrolls_in_one_direction(play, picture):
+def test_small_screen_scrolls_in_one_direction(play, image):
     phone = {
         "viewport": {"width": 360, "height": 740},
         "hasTouch": True,
         "isMobile": True,
     }
-    saw = play("measure", "float_three", picture=picture, context=phone)
+    saw = play("measure", "float_three", image=image, context=phone)
 
     for widths in (saw["empty"], saw["withResult"]):
         assert widths == {"shown": 360, "needed": 360}
     assert saw["sources"] == ["Choose an image", "Take a photo"]
-    assert 200 < saw["pictureWidth"] <= 360
+    assert 200 < saw["imageWidth"] <= 360
     assert saw["leastHeight"] >= 36
 
 
-def test_without_a_touch_screen_no_camera_is_offered(play, picture):
-    saw = play("measure", "float_one", picture=picture)
+def test_without_a_touch_screen_no_camera_is_offered(play, image):
+    saw = play("measure", "float_one", image=image)
 
     assert saw["sources"] == ["Choose an image"]
 
 
-def test_hash_is_checked_and_told(play, site, picture):
-    saw = play("segment", "float_one", way="choose", picture=picture)
+def test_hash_is_checked_and_shown(play, site, image):
+    saw = play("segment", "float_one", way="choose", image=image)
     # A server's name without https is no secure origin: nothing hashes there.
     plain = play(
-        "segment", "float_one", way="choose", picture=picture, host="plain.test"
+        "segment", "float_one", way="choose", image=image, host="plain.test"
     )
 
     contract = json.loads((site[0] / "float_one/segan_none.json").read_text())
@@ -154,7 +154,7 @@ def broken(site, request):
     shutil.rmtree(path)
 
 
-def test_altered_model_is_refused(play, broken):
+def test_altered_model_is_an_error(play, broken):
     path, name = broken
     content = bytearray((path / "segan_none.tflite").read_bytes())
     content[-1] ^= 1
@@ -176,5 +176,7 @@ def test_missing_model_is_named(play, broken):
 
     saw = play("fail", name)
 
-    words = "segan_none.tflite is missing beside this page; bundle it again."
+    words = (
+        "segan_none.tflite is missing in this page's folder; bundle it again."
+    )
     assert saw["problem"] == words

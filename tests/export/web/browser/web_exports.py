@@ -19,23 +19,23 @@ SIZE = 64
 VERSION = 7
 ONE = labels.Labels()
 THREE = labels.Labels(("core", "rim", "halo"))
-TWO_OVERLAPPING = labels.Labels(("dark spot", "shade"), multiclass=False)
+TWO_MULTILABEL = labels.Labels(("dark spot", "shade"), multiclass=False)
 # name: (quantization, labels)
 MODELS = {
     "float_one": ("none", ONE),
     "uint8_one": ("int8", ONE),
     "float_three": ("none", THREE),
     "uint8_three": ("int8", THREE),
-    "float_overlapping": ("none", TWO_OVERLAPPING),
+    "float_multilabel": ("none", TWO_MULTILABEL),
 }
-# How strongly darkness speaks for each channel, and what it starts from: the
-# background (of multiclass labels) comes first, the darkest label last.
-_SLOPES = {ONE: [6], TWO_OVERLAPPING: [6, 6], THREE: [0, 6, 12, 16]}
-_STARTS = {ONE: [0], TWO_OVERLAPPING: [-2, 2], THREE: [0, 1, 0.5, -0.5]}
+# Slope and intercept of each channel over darkness: the background (of
+# multiclass labels) comes first, the darkest label last.
+_SLOPES = {ONE: [6], TWO_MULTILABEL: [6, 6], THREE: [0, 6, 12, 16]}
+_STARTS = {ONE: [0], TWO_MULTILABEL: [-2, 2], THREE: [0, 1, 0.5, -0.5]}
 
 
 def build_segmentor(wanted: labels.Labels) -> keras.Model:
-    """Builds a segmentor that takes what is dark for its labels."""
+    """Builds a segmentor whose labels are where an image is dark."""
     slopes = np.reshape(_SLOPES[wanted], (1, 1, 1, -1))
     blur = keras.layers.Conv2D(1, 4, strides=2, padding="same", name="blur")
     mix = keras.layers.Conv2D(slopes.size, 1, name="mix")
@@ -63,7 +63,7 @@ def write_export(export_dir: str, quantization: str, wanted: labels.Labels):
 
 
 def write_contract(path: str, wanted: labels.Labels) -> None:
-    """Writes what a phone or a browser has to know about a TFLite file."""
+    """Writes what a phone or a browser must know about a TFLite file."""
     from ai_edge_litert import interpreter as litert
 
     with open(path, "rb") as file:

@@ -1,9 +1,6 @@
-/**
- * What a picture's first bytes tell, so that a file that claims too much is
- * refused before anything of it is decoded.
- */
+/** Checks a file by its first bytes, before any of it is decoded. */
 
-// The limits of the program itself, which has reasons for them.
+// The limits of segan_tf/imaging/images.py, which gives the reasons.
 const MAX_PIXELS = 100_000_000;
 const MIN_SIDE = 16;
 // A JPEG of that many pixels has about 50 MB, a PNG rarely more than 200.
@@ -14,50 +11,50 @@ const BMP_SIGNATURE = [0x42, 0x4d];
 const JPEG_SIGNATURE = [0xff, 0xd8];
 // The header of BMP's first version has 16-bit sides.
 const BMP_OLD_HEADER_BYTES = 12;
-// Cameras write about ten segments; a file of fill bytes would go on for ever.
+// Cameras write about ten segments; a file of fill bytes would never end.
 const MAX_JPEG_SEGMENTS = 500;
 const JPEG_START_OF_SCAN = 0xda;
 
-/** A picture that cannot be used; the message is one sentence for the user. */
-export class PictureError extends Error {}
+/** An image that cannot be used; the message is one sentence for the user. */
+export class ImageError extends Error {}
 
 /**
- * Refuses a file that is no picture, or one too small or too large to segment.
+ * Checks that a file is an image, and neither too small nor too large.
  *
  * @param {File} file
  * @returns {Promise<void>}
- * @throws {PictureError}
+ * @throws {ImageError}
  */
-export async function refuseUnusable(file) {
+export async function checkFile(file) {
   if (file.size === 0) {
-    throw new PictureError(`${file.name} is empty; choose another picture.`);
+    throw new ImageError(`${file.name} is empty; choose another image.`);
   }
   if (file.size > MAX_BYTES) {
-    throw new PictureError(
+    throw new ImageError(
       `${file.name} has ${megabytes(file.size)} MB; at most ` +
         `${megabytes(MAX_BYTES)} MB are read. Save it smaller, as JPEG.`,
     );
   }
   const size = await statedSize(file);
   if (!size || !(size.width > 0 && size.height > 0)) {
-    throw new PictureError(
-      `${file.name} is not a JPEG, PNG or BMP picture, or its beginning is ` +
+    throw new ImageError(
+      `${file.name} is not a JPEG, PNG or BMP image, or its beginning is ` +
         "damaged; choose another file.",
     );
   }
-  refuseSize(file.name, size);
+  checkSize(file.name, size);
 }
 
-function refuseSize(name, { width, height }) {
+function checkSize(name, { width, height }) {
   const stated = `${name} is ${width} x ${height} pixels`;
   if (width * height > MAX_PIXELS) {
-    throw new PictureError(
+    throw new ImageError(
       `${stated}; at most ${MAX_PIXELS.toLocaleString("en")} pixels are ` +
         "read. Make it smaller first.",
     );
   }
   if (Math.min(width, height) < MIN_SIDE) {
-    throw new PictureError(
+    throw new ImageError(
       `${stated}; at least ${MIN_SIDE} a side are needed. Choose a larger one.`,
     );
   }

@@ -1,38 +1,38 @@
-/** Decodes pictures as the program does, and hands their pixels out. */
+/** Decodes images as the program does, and yields their pixels. */
 
-import { PictureError, refuseUnusable } from "./picture_header.js";
+import { ImageError, checkFile } from "./image_header.js";
 
-// Pixels read from a canvas at once: phones refuse a canvas of a whole
+// Pixels read from a canvas at once: phones do not allow a canvas of a whole
 // photograph, and its copy would double the memory.
 const STRIP_PIXELS = 1 << 20;
 const PROBE_SIDE = 16;
 
 /**
- * Opens a picture, upright as its camera held it.
+ * Opens an image, turned upright by its EXIF orientation.
  *
- * Color profiles are left aside, as in training, where they are not read.
+ * Color profiles are ignored, as in training.
  *
  * @param {File} file
- * @returns {Promise<ImageBitmap>} to be closed when it is done with
- * @throws {PictureError} it is no picture, damaged, too small or too large
+ * @returns {Promise<ImageBitmap>} to be closed by the caller
+ * @throws {ImageError} it is no image, damaged, too small or too large
  */
-export async function openPicture(file) {
-  await refuseUnusable(file);
+export async function openImage(file) {
+  await checkFile(file);
   try {
     return await createImageBitmap(file, {
       imageOrientation: "from-image",
       colorSpaceConversion: "none",
     });
   } catch {
-    throw new PictureError(
-      `${file.name} is damaged or cut off; choose another picture.`,
+    throw new ImageError(
+      `${file.name} is damaged or cut off; choose another image.`,
     );
   }
 }
 
 /**
- * Yields a picture's pixels from top to bottom, a few rows at a time. What is
- * transparent lies over white.
+ * Yields an image's pixels from top to bottom, a few rows at a time, over white
+ * where it is transparent.
  *
  * @param {ImageBitmap} bitmap
  * @yields {{rgba: Uint8ClampedArray, rows: number}}
@@ -51,12 +51,12 @@ export function* strips(bitmap) {
 }
 
 /**
- * Refuses a browser that gives pages altered pixels, as protection against
- * fingerprinting does: the outline would be wrong without a word.
+ * Checks that the browser gives pages exact pixels. Protection against
+ * fingerprinting alters them, and the outline would be silently wrong.
  *
  * @throws {Error}
  */
-export function refuseAlteredPixels() {
+export function requireExactPixels() {
   const context = readableContext(PROBE_SIDE, PROBE_SIDE);
   const drawn = context.createImageData(PROBE_SIDE, PROBE_SIDE);
   drawn.data.forEach((_, i) => {
