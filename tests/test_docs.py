@@ -58,16 +58,28 @@ def test_every_file_of_the_project_that_a_page_names_exists(page):
             assert (ROOT / name).exists(), name
 
 
-def test_python_of_the_contributing_guide_compiles():
-    text = (ROOT / "CONTRIBUTING.md").read_text()
-    snippets = re.findall(r"^( *)```python\n(.*?)^\1```", text, re.M | re.S)
-    assert len(snippets) >= 5
-    for _, snippet in snippets:
+def python_snippets(page):
+    """Lists the blocks of Python on a page."""
+    fenced = r"^( *)```python\n(.*?)^\1```"
+    return [
+        code for _, code in re.findall(fenced, page.read_text(), re.M | re.S)
+    ]
+
+
+def test_every_example_of_the_contributing_guide_has_code():
+    page = ROOT / "CONTRIBUTING.md"
+    examples = re.findall(r"^### Add ", page.read_text(), re.M)
+    assert len(python_snippets(page)) >= len(examples) == 5
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_python_on_a_page_compiles(page):
+    for snippet in python_snippets(page):
         snippet = textwrap.dedent(snippet)
         # A row of a table is the inside of a dictionary.
         if re.match(r'"\w+":', snippet):
             snippet = f"{{{snippet}}}"
-        compile(snippet, "CONTRIBUTING.md", "exec")
+        compile(snippet, page.name, "exec")
 
 
 def test_results_of_the_table_are_committed_with_their_command():
