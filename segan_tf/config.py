@@ -81,9 +81,9 @@ class DataConfig:
 
     data_dir: str = setting(
         "",
-        "Folder of pairs: ISIC 2016, 2017 or 2018 as downloaded, PH2, or "
-        "images/ with label_maps/ (or masks/). Without any folder, lesions are "
-        "drawn.",
+        "Folder of pairs in a known layout, such as ISIC 2016, 2017 or 2018 or "
+        "PH2 as downloaded, or images/ with label_maps/ (or masks/). Without "
+        "any folder, lesions are drawn.",
         modes=_DATA_MODES,
         fixes="source",
     )
