@@ -103,6 +103,9 @@ def test_the_site_builds_without_a_warning(tmp_path):
         text=True,
     )
     assert built.returncode == 0, built.stderr
+    losses = (tmp_path / "reference" / "losses.html").read_text()
+    assert "&gt;&gt;&gt; SoftDice()" in re.sub("<[^>]+>", "", losses)
+    assert "<blockquote>" not in losses
     settings = (tmp_path / "reference" / "settings.html").read_text()
     for names in flags.GROUPS.values():
         for name in set(names) - {"mode"}:
