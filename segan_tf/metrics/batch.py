@@ -41,6 +41,23 @@ def hard_dice(label_map: tf.Tensor, true_label_map: tf.Tensor) -> tf.Tensor:
     return tf.where(each > 0, 2 * both / tf.maximum(each, 1), 1.0)
 
 
+def hard_iou(label_map: tf.Tensor, true_label_map: tf.Tensor) -> tf.Tensor:
+    """Computes |X Y| / |X u Y| of two label maps, 1 if both are empty.
+
+    Example: [1, 1, 0, 0] and [1, 0, 1, 0] give 1 / (2 + 2 - 1) = 0.333.
+
+    Args:
+      label_map: float32 [batch, height, width, labels] in {0, 1}.
+      true_label_map: the same shape, in {0, 1}.
+
+    Returns:
+      float32 [batch, labels].
+    """
+    both = tf.reduce_sum(label_map * true_label_map, axis=(1, 2))
+    either = tf.reduce_sum(tf.maximum(label_map, true_label_map), axis=(1, 2))
+    return tf.where(either > 0, both / tf.maximum(either, 1), 1.0)
+
+
 def confusion_matrix(
     label_map: tf.Tensor, true_label_map: tf.Tensor
 ) -> tf.Tensor:

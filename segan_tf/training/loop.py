@@ -9,7 +9,7 @@ import time
 import numpy as np
 import tensorflow as tf
 
-from segan_tf import compat, console, run_dir
+from segan_tf import compat, console, metrics, run_dir
 from segan_tf import labels as labels_lib
 from segan_tf.config import PRETRAINED, Config
 from segan_tf.imaging import preprocessing
@@ -228,30 +228,23 @@ class Trainer:
         )
 
     def _validate(self) -> np.ndarray:
-        """Computes each label's mean Dice of validation at image_size.
-
-        A label counts in the images that have it or where it is predicted:
-        counted as right wherever it is absent, a rare label would choose the
-        checkpoint that never predicts it.
-        """
-        dices, counted, confusion = [], [], 0
-        counts_pixels = self._labels.count > 1 and self._labels.multiclass
+        """Computes each label's mean validation Dice at image_size."""
+        config = self._config
+        confusion = tf.zeros((), tf.int32)
+        dice = metrics.Dice(config.num_labels, config.multiclass)
+        counts_pixels = config.num_labels > 1 and config.multiclass
         dataset = pipeline.make_evaluation_dataset(
             self._validation,
-            batch_size=self._config.batch_size,
-            image_size=self._config.image_size,
+            batch_size=config.batch_size,
+            image_size=config.image_size,
         )
-        for image, true_label_map in dataset:
+        for number, (image, true_label_map) in enumerate(dataset):
             predicted, decided = self._segment(image)
-            if not dices:
+            if number == 0:
                 self._panels.write_images(
                     image, true_label_map, predicted, step=self.step
                 )
-            dices.extend(
-                batch_metrics.hard_dice(decided, true_label_map).numpy()
-            )
-            either = tf.maximum(decided, true_label_map)
-            counted.extend(tf.reduce_max(either, axis=(1, 2)).numpy())
+            dice.update_state(true_label_map, predicted)
             if counts_pixels:
                 confusion += batch_metrics.confusion_matrix(
                     decided, true_label_map
@@ -260,9 +253,7 @@ class Trainer:
             self._panels.write_confusion(
                 confusion.numpy(), self._labels, step=self.step
             )
-        count = np.sum(counted, axis=0)
-        total = np.sum(np.multiply(dices, counted), axis=0)
-        return np.where(count > 0, total / np.maximum(count, 1), 1.0)
+        return dice.per_label().numpy()
 
     def _make_distributed_step(self):
         def replica_step(image, true_label_map):
