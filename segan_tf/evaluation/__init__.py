@@ -1,1 +1,1 @@
-"""Metrics, the evaluator, the report and prediction on images."""
+"""Evaluation: scores, bootstrap intervals and the report."""

@@ -12,7 +12,7 @@ from scipy import stats
 # with 10,000 the ends for 500 images' Dice move by under 0.0005 between seeds.
 RESAMPLES = 10_000
 
-# The interval papers in this field report.
+# The interval that papers in this field report.
 LEVEL = 0.95
 
 # 8 MB of indices, whatever the number of images.
@@ -29,7 +29,7 @@ def bootstrap_interval(
     """Estimates a percentile bootstrap interval of the mean.
 
     Draws as many values as there are, with replacement, `resamples` times;
-    the interval runs between the (1 - level) / 2 and (1 + level) / 2
+    the interval is bounded by the (1 - level) / 2 and (1 + level) / 2
     quantiles of the means. Undefined values (NaN) are left out first.
 
     Args:
@@ -39,7 +39,7 @@ def bootstrap_interval(
       level: the share of means inside, in (0, 1).
 
     Returns:
-      The low and the high end; NaN twice when no value is defined.
+      The low and the high end; both NaN when no value is defined.
     """
     defined = _defined(values)
     if not defined.size:
@@ -69,9 +69,9 @@ def paired_bootstrap(
 ) -> tuple[float, float, float]:
     """Compares two models on the same images by a paired bootstrap.
 
-    Draws images, not values, so what makes an image hard for both cancels.
-    An interval without 0 says that the models differ at this level. Images
-    where either value is undefined (NaN) are left out.
+    Draws images, not values, so that what makes an image hard for both models
+    cancels out. If the interval excludes 0, the models differ at this level.
+    Images where either value is undefined (NaN) are left out.
 
     Args:
       a: one number per image, of the first model.
@@ -112,7 +112,7 @@ def summarize(
 
     Args:
       rows: one mapping per image from a metric's name to its value; what
-        is not a number in the first row, such as an id, is passed over.
+        is not a number in the first row, such as an id, is ignored.
       seed: of the bootstrap.
       resamples: of the bootstrap.
       level: of the interval.

@@ -1,4 +1,4 @@
-"""Scores a model on a split, at the images' own size."""
+"""Evaluates a model on a split, at the size of the images."""
 
 import dataclasses
 import datetime
@@ -13,7 +13,7 @@ from segan_tf import console, environment, run_dir, startup
 from segan_tf import labels as labels_lib
 from segan_tf.config import DATA_FIELDS, RESPLIT_FIELDS, Config, UserError
 from segan_tf.datasets import label_maps, loading, pairs, splits
-from segan_tf.evaluation import report, scores
+from segan_tf.evaluation import report, scores, table
 
 if TYPE_CHECKING:
     from segan_tf.inference.predictor import Predictor
@@ -21,11 +21,11 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True)
 class Evaluation:
-    """What an evaluation found, and where its files are.
+    """The results of an evaluation, and its files.
 
     Attributes:
-      results: what results.json holds, see `report.build_results`.
-      report_dir: holds results.json, per_image.csv and gallery.png.
+      results: the content of results.json, see `results.build_results`.
+      report_dir: the folder of results.json, per_image.csv and gallery.png.
     """
 
     results: dict[str, Any]
@@ -34,29 +34,29 @@ class Evaluation:
     def summary(self) -> str:
         """Formats the results as a table for the terminal."""
         return (
-            f"{report.format_table(self.results)}\nresults, per_image.csv and "
+            f"{table.format_table(self.results)}\nresults, per_image.csv and "
             f"gallery.png are in {self.report_dir}"
         )
 
 
 def evaluate(config: Config, *, command: Sequence[str] = ()) -> Evaluation:
-    """Scores a model on a split and writes results.json, CSV and gallery.
+    """Evaluates a model on a split; writes results.json, a CSV and a gallery.
 
     The model is ``model``, else the run in ``model_dir``; the report goes to
     ``<model_dir>/evaluation_<split>``. The pairs are those that the run
     recorded, unless the configuration gives others.
 
     Args:
-      config: the settings that are given replace those of the run.
+      config: settings that were passed to it replace those of the run.
       command: recorded in results.json.
 
     Raises:
       UserError: there is no model, no pair to score, or a pair is unreadable
         and ``skip_bad_pairs`` is not set.
     """
-    alone = config.model and not run_dir.has_flags(config.model_dir)
-    split_again = alone or run_dir.gives(config, RESPLIT_FIELDS)
-    if not alone:
+    without_run = config.model and not run_dir.has_flags(config.model_dir)
+    split_again = without_run or run_dir.gives(config, RESPLIT_FIELDS)
+    if not without_run:
         config = run_dir.merge(run_dir.read_flags(config.model_dir), config)
     labels = loading.load_labels(config)
     divided = loading.load_run_splits(config, labels, split_again=split_again)
@@ -67,7 +67,7 @@ def evaluate(config: Config, *, command: Sequence[str] = ()) -> Evaluation:
     from segan_tf.inference.predictor import Predictor
 
     predictor = Predictor(config.model or config.model_dir, tta=config.tta)
-    _check_other_labels(config, labels, predictor.labels)
+    _check_same_labels(config, labels, predictor.labels)
     began = time.monotonic()
     scored, unreadable = _score_all(config, predictor, labels, chosen)
     metadata = {
@@ -121,7 +121,7 @@ def _score_all(
     labels: labels_lib.Labels,
     chosen: Sequence[pairs.Pair],
 ) -> tuple[list[scores.Score], list[str]]:
-    """Scores every pair; one that cannot be read does not hide the others."""
+    """Scores every pair; reports all that cannot be read together."""
     scored: list[scores.Score] = []
     problems: dict[str, str] = {}
     for pair in console.bar(chosen, desc="evaluating", unit="image"):
@@ -139,10 +139,10 @@ def score_pair(
     pair: pairs.Pair,
     labels: labels_lib.Labels,
 ) -> scores.Score:
-    """Measures one pair by every metric, at the image's own size.
+    """Computes every metric of one pair, at the image's own size.
 
     Args:
-      predictor: what predicts its label map.
+      predictor: predicts the label map.
       pair: the image and its true label map.
       labels: how the true label map marks the labels.
 
@@ -154,12 +154,12 @@ def score_pair(
     return scores.score_image(pair.id, predicted, true, predictor.labels)
 
 
-def _check_other_labels(
+def _check_same_labels(
     config: Config,
     of_data: labels_lib.Labels,
     of_model: labels_lib.Labels,
 ) -> None:
-    """Refuses to score a model by label maps of other labels.
+    """Checks that a model and the true label maps have the same labels.
 
     Raises:
       UserError: their names differ, or their number or kind.
@@ -167,7 +167,7 @@ def _check_other_labels(
     default = labels_lib.default_names(of_data.count)
     named_alike = of_data.names in (of_model.names, default)
     counts_differ = of_data.count != of_model.count
-    # The kind is moot for one label.
+    # The kind makes no difference for one label.
     kinds_differ = of_data.multiclass != of_model.multiclass
     if counts_differ or not named_alike or (of_data.count > 1 and kinds_differ):
         raise UserError(
@@ -180,7 +180,7 @@ def _check_other_labels(
 
 def _warn_of_trained_ids(config: Config, chosen: list[pairs.Pair]) -> None:
     if not os.path.exists(os.path.join(config.model_dir, splits.FILE_NAME)):
-        return  # a model_dir that was handed on without its splits
+        return  # a copy of a run without its splits
     trained = set(splits.read_split_ids(config.model_dir).get("train", ()))
     count = sum(pair.id in trained for pair in chosen)
     if count:

@@ -1,4 +1,4 @@
-"""What is measured on one image, of one label or of several."""
+"""The metrics of one image, with one label or several."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -14,11 +14,11 @@ Row = Mapping[str, Any]
 
 @dataclasses.dataclass(frozen=True)
 class Score:
-    """What was measured on one image.
+    """The metrics of one image.
 
     Attributes:
       row: its id, the metrics of `per_image.NAMES` (means over the labels),
-        of several labels each metric of each, as <metric>_<label>, and
+        with several labels also each metric of each as <metric>_<label>, and
         <label>_fraction_true and <label>_fraction_predicted.
       confusions: one for each label.
       confusion_matrix: of multiclass labels, see `per_image.confusion_matrix`;
@@ -36,13 +36,13 @@ def score_image(
     true: np.ndarray,
     labels: labels_lib.Labels,
 ) -> Score:
-    """Measures one image by every metric.
+    """Computes every metric of one image.
 
     Args:
       name: the image's id.
       predicted: uint8 [h, w, labels], 0 or 1.
       true: uint8 [h, w, labels], 0 or 1, of the same size.
-      labels: their names, and whether they are multiclass.
+      labels: of the channels.
 
     Raises:
       ValueError: the sizes differ, or a value is neither 0 nor 1.
@@ -56,11 +56,11 @@ def score_image(
     for label, slug in enumerate(labels.slugs):
         row[f"{slug}_fraction_true"] = float(true[..., label].mean())
         row[f"{slug}_fraction_predicted"] = float(predicted[..., label].mean())
-    confusions = [
+    confusions = tuple(
         per_image.confusion(predicted[..., label], true[..., label])
         for label in range(labels.count)
-    ]
+    )
     matrix = None
     if labels.multiclass:
         matrix = per_image.confusion_matrix(predicted, true)
-    return Score(row, tuple(confusions), matrix)
+    return Score(row, confusions, matrix)

@@ -1,1 +1,1 @@
-"""Prediction with a Keras model, a SavedModel or a TFLite model."""
+"""Prediction with Keras models, SavedModels and TFLite models."""

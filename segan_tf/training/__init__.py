@@ -1,1 +1,1 @@
-"""Losses, the train step, the loop, checkpoints and the strategy."""
+"""Training: the step, the loop, checkpoints, reports, the strategy."""

@@ -1,4 +1,4 @@
-"""Checkpoints of a run: the last one to go on from, the best one to use."""
+"""Checkpoints of a run: the last one to resume from, the best one to use."""
 
 import glob
 import os
@@ -14,32 +14,36 @@ _KEPT = 2  # the newest and the one before it, should a disk fail
 
 
 class Checkpoints:
-    """Saves and restores S, C, both optimizers and where the run stands.
+    """Saves and restores S, C, both optimizers and the step.
 
-    The order of the data follows from the seed and the step, so the step is
-    all that has to be kept of it. TensorFlow writes a checkpoint beside the
-    old ones and then renames; a process killed while saving loses nothing.
+    The order of the data follows from the seed and the step, so only the step
+    is saved. TensorFlow writes a checkpoint under a temporary name and then
+    renames it: a process that is killed while saving loses nothing.
     """
 
     def __init__(self, model_dir: str, state: TrainState) -> None:
-        """Finds the checkpoints that are there.
+        """Finds the checkpoints of the run.
+
+        Args:
+          model_dir: the run's folder.
+          state: what is saved and restored.
 
         Raises:
-          UserError: their list is damaged.
+          UserError: the list of checkpoints is damaged.
         """
         self.step = tf.Variable(0, dtype=tf.int64, trainable=False)
         self.best_dice = tf.Variable(-1.0, trainable=False)
-        players = {
+        tracked = {
             "segmentor": state.segmentor,
             "segmentor_optimizer": state.segmentor_optimizer,
         }
         if state.critic is not None:
-            players["critic"] = state.critic
-            players["critic_optimizer"] = state.critic_optimizer
+            tracked["critic"] = state.critic
+            tracked["critic_optimizer"] = state.critic_optimizer
         if state.ema_model is not None:
-            players["averaged"] = state.ema_model
+            tracked["averaged"] = state.ema_model
         checkpoint = tf.train.Checkpoint(
-            step=self.step, best_dice=self.best_dice, **players
+            step=self.step, best_dice=self.best_dice, **tracked
         )
         best = tf.train.Checkpoint(
             step=self.step,
@@ -56,18 +60,18 @@ class Checkpoints:
         )
 
     def restore(self) -> int:
-        """Takes up the last checkpoint, if there is one.
+        """Restores the last checkpoint, if there is one.
 
         Returns:
-          The step to go on with, 0 for a new run.
+          The step to resume at, 0 for a new run.
 
         Raises:
           UserError: the checkpoint is damaged, of another configuration or
             of the other edition.
         """
         listed = {*self._last.checkpoints, self._last.latest_checkpoint}
-        there = filter(_is_there, listed - {None})
-        path = max(there, key=_step_of, default=None)
+        existing = filter(_exists, listed - {None})
+        path = max(existing, key=_step_of, default=None)
         if path is None:
             return 0
         restore.check_edition(self._model_dir)
@@ -75,15 +79,22 @@ class Checkpoints:
         return int(self.step.numpy())
 
     def save_last(self, step: int) -> None:
-        """Saves everything that going on needs.
+        """Saves everything that resuming needs.
 
         Raises:
-          UserError: it cannot be written; the checkpoints before it stay.
+          UserError: it cannot be written; earlier checkpoints are kept.
         """
         self._save(self._last, step)
 
     def save_best(self, step: int, dice: float) -> bool:
-        """Saves the segmentor if its validation Dice is the best so far."""
+        """Saves the segmentor if its validation Dice is the best so far.
+
+        Returns:
+          Whether it is.
+
+        Raises:
+          UserError: it cannot be written.
+        """
         if dice <= float(self.best_dice.numpy()):
             return False
         self.best_dice.assign(dice)
@@ -96,19 +107,19 @@ class Checkpoints:
             manager.save(checkpoint_number=step)
         except (tf.errors.OpError, OSError) as error:
             kept = self._last.latest_checkpoint
-            goes_on = f"step {_step_of(kept) if kept else 0}"
             raise UserError(
                 f"--model_dir ({self._folder}): the checkpoint of step {step} "
-                f"cannot be written ({restore.reason_of(error)}); make room and start "
-                f"again, the run goes on from {goes_on}."
+                f"cannot be written ({restore.reason_of(error)}); make room "
+                "and start again, the run resumes from step "
+                f"{_step_of(kept) if kept else 0}."
             ) from error
 
 
 def clear(model_dir: str) -> None:
-    """Removes the checkpoints of a run that is started anew.
+    """Removes the checkpoints of a run that starts over.
 
-    They would be taken for the new run's if that was stopped before its own
-    first one.
+    Otherwise the new run would resume from them if it was stopped before its
+    own first one.
     """
     shutil.rmtree(os.path.join(model_dir, restore.FOLDER), ignore_errors=True)
 
@@ -117,13 +128,13 @@ def _make_manager(
     checkpoint: tf.train.Checkpoint, folder: str, *, kept: int
 ) -> tf.train.CheckpointManager:
     restore.check_list(folder)
-    # What a killed process was writing: each as large as a checkpoint.
+    # Left by a process that was killed while saving; as large as a checkpoint.
     for leftover in glob.glob(os.path.join(glob.escape(folder), "*_temp")):
         shutil.rmtree(leftover, ignore_errors=True)
     return tf.train.CheckpointManager(checkpoint, folder, max_to_keep=kept)
 
 
-def _is_there(path: str) -> bool:
+def _exists(path: str) -> bool:
     return os.path.exists(f"{path}.index")
 
 

@@ -9,7 +9,7 @@ from segan_tf.errors import UserError
 def create_strategy(
     *, num_replicas: int = 0, virtual_devices: int = 0
 ) -> tf.distribute.Strategy:
-    """Creates MirroredStrategy over the GPUs, or takes the one device.
+    """Creates a MirroredStrategy over the GPUs, or the default strategy.
 
     Args:
       num_replicas: GPUs to use; 0 uses all that are visible.
@@ -17,7 +17,7 @@ def create_strategy(
 
     Raises:
       UserError: more GPUs are asked for than are visible, or TensorFlow has
-        already started and the CPU cannot be split any more.
+        already started, so that the CPU can no longer be split.
     """
     if virtual_devices > 1:
         return tf.distribute.MirroredStrategy(_split_cpu(virtual_devices))
@@ -49,10 +49,10 @@ def _split_cpu(count: int) -> list[str]:
 
 
 def check_batch_size(batch_size: int, num_replicas: int) -> None:
-    """Refuses a global batch that the replicas cannot share evenly.
+    """Checks that the replicas can share a global batch evenly.
 
     Raises:
-      UserError: names the nearest batch sizes that divide.
+      UserError: they cannot; names the nearest batch sizes that divide.
     """
     if batch_size % num_replicas:
         below = batch_size // num_replicas * num_replicas
@@ -64,10 +64,10 @@ def check_batch_size(batch_size: int, num_replicas: int) -> None:
 
 
 def check_xla(xla: bool, num_replicas: int) -> None:
-    """Refuses to compile the step of several replicas.
+    """Checks that XLA is used with one replica only.
 
-    XLA compiles it for one device, and the step writes to the variables of
-    all.
+    XLA compiles for one device, and the step of several replicas writes to
+    the variables of all.
 
     Raises:
       UserError: there is more than one replica.

@@ -1,4 +1,4 @@
-"""Watches the adversarial game: what goes wrong in it is said in words."""
+"""Detects critic saturation, collapse and non-finite losses."""
 
 import dataclasses
 
@@ -8,10 +8,10 @@ import numpy as np
 from segan_tf import config
 from segan_tf.models import weights
 
-# then 4/5 of the image a side: still most of it, as in testing; ours
-EMPTY_SHARE = 1e-4  # of all pixels: below it a loop's maps are empty; ours
-BLIND_DISTANCE = 1e-5  # multi-scale L1 below it: the critic is blind; ours
-SATURATED_SHARE = 0.8  # of the critic's weights at the bound; ours
+# None of these is the paper's.
+EMPTY_SHARE = 1e-4  # of all pixels: below it, predicted label maps are empty
+BLIND_DISTANCE = 1e-5  # multi-scale L1: below it, the critic is blind
+SATURATED_SHARE = 0.8  # of the critic's weights that are at the bound
 
 _REMEDY = (
     "the last good checkpoint is kept. Start another --model_dir with a lower "
@@ -20,11 +20,11 @@ _REMEDY = (
 
 
 class Diverged(config.UserError):
-    """A loss is no longer a finite number."""
+    """A loss or a weight is not finite."""
 
 
 def check_not_finite(first_step: int, logs: dict[str, np.ndarray]) -> None:
-    """Stops the run at the first loss that is not a finite number.
+    """Checks that every loss is finite.
 
     Args:
       first_step: step of the first row.
@@ -44,7 +44,7 @@ def check_not_finite(first_step: int, logs: dict[str, np.ndarray]) -> None:
 
 
 def check_not_finite_weights(step: int, model: keras.Model) -> None:
-    """Stops the run before weights that are no finite numbers are saved.
+    """Checks that every weight is finite, before weights are saved.
 
     Raises:
       Diverged: names the step, the weights and what to do.
@@ -53,12 +53,12 @@ def check_not_finite_weights(step: int, model: keras.Model) -> None:
         if not np.all(np.isfinite(variable.numpy())):
             raise Diverged(
                 f"step {step}: {name} of the {model.name} is not "
-                f"finite any more; {_REMEDY}"
+                f"finite; {_REMEDY}"
             )
 
 
 def clipped_share(critic: keras.Model, clip: float) -> float:
-    """Measures which share of the critic's trained weights is at the bound."""
+    """Returns the share of the critic's trained weights that are clipped."""
     if not clip:
         return 0.0
     values = np.concatenate(
@@ -69,32 +69,38 @@ def clipped_share(critic: keras.Model, clip: float) -> float:
 
 @dataclasses.dataclass
 class TrainingMonitor:
-    """Warns when the critic saturates or S collapses, once an episode."""
+    """Warns when the critic saturates or S collapses.
+
+    Each warning is given once, and again only after it no longer applied.
+
+    Attributes:
+      critic_clip: the bound of the critic's weights.
+    """
 
     critic_clip: float
-    _told: set[str] = dataclasses.field(default_factory=set)
+    _given: set[str] = dataclasses.field(default_factory=set)
 
     def observe(self, logs: dict[str, float]) -> list[str]:
-        """Looks at the means of a loop.
+        """Checks the means over a loop.
 
         Args:
           logs: ``predicted_share`` and, with a critic, ``multi_scale_l1`` and
             ``clipped_share``.
 
         Returns:
-          New warnings, a line each.
+          New warnings, one line each.
         """
         found = {}
         share = logs["predicted_share"]
         if share < EMPTY_SHARE:
             found["empty"] = (
                 f"the segmentor predicts empty label maps (share {share:.5f})."
-                " If it goes on, lower --learning_rate or set --dice_weight=1."
+                " If it persists, lower --learning_rate or set --dice_weight=1."
             )
         if share > 1 - EMPTY_SHARE:
             found["full"] = (
                 f"the segmentor predicts full label maps (share {share:.5f})."
-                " If it goes on, lower --learning_rate or set --dice_weight=1."
+                " If it persists, lower --learning_rate or set --dice_weight=1."
             )
         distance = logs.get("multi_scale_l1")
         if distance is not None and distance < BLIND_DISTANCE:
@@ -109,6 +115,6 @@ class TrainingMonitor:
                 f"are at the bound {self.critic_clip}. Raise --critic_clip or "
                 "lower --learning_rate."
             )
-        new = [text for name, text in found.items() if name not in self._told]
-        self._told = set(found)
+        new = [text for name, text in found.items() if name not in self._given]
+        self._given = set(found)
         return new

@@ -1,50 +1,58 @@
-"""The optimizers of S and C, and how their learning rate falls."""
+"""The optimizers of S and C, and their learning-rate schedule."""
 
 import keras
 
 from segan_tf import compat
 from segan_tf.config import Config
 
-ADAM_BETA_1 = 0.5  # reference, Training
-ADAM_BETA_2 = 0.999  # reference, Training
+ADAM_BETA_1 = 0.5  # the paper, Training
+ADAM_BETA_2 = 0.999  # the paper, Training
 LAMB_EPSILON = 1e-6  # tensorflow-addons' default
-WARMUP_EPOCHS = 1  # --schedule=cosine rises over so many; ours
+WARMUP_EPOCHS = 1  # of --schedule=cosine; ours
 
 
 def build_optimizer(
     config: Config, steps_per_epoch: int, model: keras.Model
 ) -> keras.optimizers.Optimizer:
-    """Builds the run's optimizer for all trained weights of the model.
+    """Builds the optimizer of all trained weights of a model.
 
-    Its own variables are made at once, so that a checkpoint can be restored
+    Its own variables are created too, so that a checkpoint can be restored
     before the first step.
 
+    Args:
+      config: all settings of the run.
+      steps_per_epoch: for the learning-rate schedule.
+      model: what it trains.
+
     Raises:
-      UserError: it needs tensorflow-addons, which are missing.
+      UserError: it needs tensorflow-addons, which is missing.
     """
     build = {"adam": _build_adam, "lamb": _build_lamb}[config.optimizer]
-    return build(
-        _build_schedule(config, steps_per_epoch), model.trainable_variables
-    )
+    return build(_build_schedule(config, steps_per_epoch), model)
 
 
-def _build_adam(rate, variables) -> keras.optimizers.Optimizer:
+def _build_adam(
+    rate: keras.optimizers.schedules.LearningRateSchedule,
+    model: keras.Model,
+) -> keras.optimizers.Optimizer:
     optimizer = keras.optimizers.Adam(
         rate, beta_1=ADAM_BETA_1, beta_2=ADAM_BETA_2
     )
-    optimizer.build(variables)
+    optimizer.build(model.trainable_variables)
     return optimizer
 
 
-def _build_lamb(rate, variables) -> keras.optimizers.Optimizer:
-    """Builds LAMB: Adam's step u, as long as the weights of its tensor w.
+def _build_lamb(
+    rate: keras.optimizers.schedules.LearningRateSchedule,
+    model: keras.Model,
+) -> keras.optimizers.Optimizer:
+    """Builds LAMB: Adam's step u, scaled to the length of its tensor w.
 
         w <- w - rate |w| / |u| u,   u = m / (sqrt(v) + epsilon)
 
-    with m and v as in Adam, corrected for their start at 0; where |w| or |u|
-    is 0 the step is rate u. A tensor then moves by the same share of its
-    length however large the batch. Source: arXiv:1904.00962, algorithm 2,
-    without weight decay.
+    with m and v as in Adam, bias-corrected; where |w| or |u| is 0 the step is
+    rate u. A tensor then moves by the same share of its length however large
+    the batch is. Source: arXiv:1904.00962, algorithm 2, without weight decay.
     """
     numbers = {
         "beta_1": ADAM_BETA_1,
@@ -54,18 +62,18 @@ def _build_lamb(rate, variables) -> keras.optimizers.Optimizer:
     addons = compat.find_addons()
     if addons is None:
         optimizer = keras.optimizers.Lamb(rate, **numbers)
-        optimizer.build(variables)
+        optimizer.build(model.trainable_variables)
         return optimizer
     optimizer = addons.optimizers.LAMB(rate, **numbers)
-    # What `build` is called in the older optimizers that it derives from.
-    optimizer._create_all_weights(variables)
+    # The name of `build` in the older optimizers that it derives from.
+    optimizer._create_all_weights(model.trainable_variables)
     return optimizer
 
 
 def _build_schedule(
     config: Config, steps_per_epoch: int
 ) -> keras.optimizers.schedules.LearningRateSchedule:
-    """Builds the reference's staircase, or a cosine down to 0."""
+    """Builds the paper's staircase, or a cosine that decays to 0."""
     if config.schedule == "staircase":
         return keras.optimizers.schedules.ExponentialDecay(
             config.learning_rate,
@@ -73,10 +81,10 @@ def _build_schedule(
             decay_rate=config.decay_rate,
             staircase=True,
         )
-    rising = min(config.epochs - 1, WARMUP_EPOCHS) * steps_per_epoch
+    warmup = min(config.epochs - 1, WARMUP_EPOCHS) * steps_per_epoch
     return keras.optimizers.schedules.CosineDecay(
-        0.0 if rising else config.learning_rate,
-        decay_steps=config.epochs * steps_per_epoch - rising,
-        warmup_target=config.learning_rate if rising else None,
-        warmup_steps=rising,
+        0.0 if warmup else config.learning_rate,
+        decay_steps=config.epochs * steps_per_epoch - warmup,
+        warmup_target=config.learning_rate if warmup else None,
+        warmup_steps=warmup,
     )

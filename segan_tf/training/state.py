@@ -1,28 +1,28 @@
-"""What training changes: both models, their optimizers, the EMA."""
+"""The state of training: both models, their optimizers and the EMA."""
 
 import dataclasses
 
 import keras
 
-from segan_tf import losses
-from segan_tf.config import Config
+from segan_tf import losses, run_dir
+from segan_tf.config import PRETRAINED, Config
 from segan_tf.models import critic as critic_lib
-from segan_tf.models import restore
+from segan_tf.models import pretrained, restore
 from segan_tf.models.segmentors import SEGMENTORS
 from segan_tf.training import optimizers
 
 
 @dataclasses.dataclass(frozen=True)
 class TrainState:
-    """The models and what moves them.
+    """The models and their optimizers.
 
     Attributes:
       config: global batch size, form of the critic, weights of the labels and
         of the loss terms.
       segmentor: S, normalized image -> predicted label map.
-      segmentor_optimizer: moves S.
+      segmentor_optimizer: of S.
       critic: C, masked image -> features of every scale; None trains S alone.
-      critic_optimizer: moves C.
+      critic_optimizer: of C.
       ema_model: S with the exponential moving average of its weights; None if
         the run keeps none.
     """
@@ -52,6 +52,14 @@ def build_train_state(
 
     Batch statistics are taken over all replicas, so that the number of
     replicas does not change what is learned.
+
+    Args:
+      config: all settings of the run.
+      steps_per_epoch: for the learning-rate schedule.
+      num_replicas: of the strategy.
+
+    Raises:
+      UserError: an optimizer or the ImageNet weights are missing.
     """
     keras.utils.set_random_seed(config.seed)
     synchronized = num_replicas > 1
@@ -86,3 +94,20 @@ def build_train_state(
         critic_optimizer=critic_optimizer,
         ema_model=ema_model,
     )
+
+
+def load_start_weights(state: TrainState) -> None:
+    """Gives S and its average the weights of ``start_from``.
+
+    Raises:
+      UserError: they do not fit, or the run cannot be loaded.
+    """
+    config = state.config
+    if config.start_from == PRETRAINED:
+        run_dir.check_same_segmentor(config, pretrained.read_config())
+        start = pretrained.load()
+    else:
+        run_dir.check_start_from(config)
+        start, _ = restore.load_segmentor(run_dir.read_flags(config.start_from))
+    for model in filter(None, (state.segmentor, state.ema_model)):
+        model.set_weights(start.get_weights())

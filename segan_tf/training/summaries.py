@@ -1,4 +1,4 @@
-"""TensorBoard: the curves of a run, and what its label maps look like."""
+"""TensorBoard summaries: curves, label maps and confusion of labels."""
 
 import os
 
@@ -10,14 +10,14 @@ from segan_tf import labels as labels_lib
 from segan_tf.imaging import preprocessing
 from segan_tf.models import restore
 
-_PICTURES = 4  # shown per panel
+_IMAGES = 4  # shown per panel
 
 
 class SummaryWriter:
     """Writes scalars and images below <model_dir>/tensorboard."""
 
     def __init__(self, model_dir: str) -> None:
-        """Opens the file of events.
+        """Creates the event file.
 
         Raises:
           UserError: it cannot be written.
@@ -48,17 +48,17 @@ class SummaryWriter:
         *,
         step: int,
     ) -> None:
-        """Shows image, true and predicted label map side by side.
+        """Writes images with their true and predicted label maps.
 
         Args:
           image: float32 [batch, height, width, 3], normalized.
           true_label_map: float32 [batch, height, width, labels].
           predicted_label_map: the same shape, in [0, 1].
-          step: the step the prediction is of.
+          step: the step of the prediction.
         """
-        image = preprocessing.denormalize(image[:_PICTURES]) / 255
+        image = preprocessing.denormalize(image[:_IMAGES]) / 255
         maps = [
-            _color(label_map[:_PICTURES])
+            _color(label_map[:_IMAGES])
             for label_map in (true_label_map, predicted_label_map)
         ]
         panel = tf.concat([image, *maps], axis=2)
@@ -67,20 +67,20 @@ class SummaryWriter:
                 "image, true, predicted",
                 tf.clip_by_value(panel, 0, 1),
                 step=step,
-                max_outputs=_PICTURES,
+                max_outputs=_IMAGES,
             )
         self._writer.flush()
 
     def write_confusion(
         self, confusion: np.ndarray, labels: labels_lib.Labels, *, step: int
     ) -> None:
-        """Shows which share of each true label was taken for which.
+        """Writes which share of each true label was predicted as which.
 
         Args:
           confusion: int [labels + 1, labels + 1], rows true, see
-            `steps.confusion_matrix`.
-          labels: whose names head rows and columns.
-          step: the step the prediction is of.
+            `metrics.batch.confusion_matrix`.
+          labels: their names are the titles of rows and columns.
+          step: the step of the prediction.
         """
         names = ("background", *labels.names)
         lines = ["| true / predicted | " + " | ".join(names) + " |"]
@@ -95,7 +95,7 @@ class SummaryWriter:
 
 
 def _color(label_map: tf.Tensor) -> tf.Tensor:
-    """Paints labels in their colors, a single one white.
+    """Paints labels in their colors; a single one is white.
 
     Args:
       label_map: float32 [batch, height, width, labels] in [0, 1].

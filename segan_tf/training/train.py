@@ -1,4 +1,4 @@
-"""Trains a run from a configuration, or resumes it."""
+"""Trains a run from its settings, or resumes it."""
 
 import os
 from collections.abc import Sequence
@@ -36,13 +36,13 @@ def train(config: Config, *, command: Sequence[str] = ()) -> dict[str, Any]:
         run_dir.check_resumable(config)
     run_dir.check_start_from(config)
     if config.starts_from_imagenet and not resumes:
-        imagenet_weights.find_file()  # before the data are read
+        imagenet_weights.find_file()  # fails before the data are read
     labels = loading.load_labels(config)
     divided = loading.load_splits(
         config, labels, progress=console.bar, say=console.say
     )
     if resumes:
-        _check_other_pairs(config, divided)
+        _check_same_pairs(config, divided)
     console.say(
         f"{len(divided.train)} pairs for training, {len(divided.validation)} "
         f"for validation, {len(divided.test)} for testing; "
@@ -50,8 +50,8 @@ def train(config: Config, *, command: Sequence[str] = ()) -> dict[str, Any]:
         f"{', '.join(labels.names)}"
     )
     trainer = _make_trainer(config, divided, labels)
-    # Not before everything is accepted: a refused command must neither change
-    # what a trained model is read by nor block the next command.
+    # After all checks: a command that fails must neither change how a trained
+    # model is read nor block the next command.
     splits.write_splits(divided, config.model_dir)
     run_dir.write_labels(labels, config.model_dir)
     run_dir.write_flags(config, command)
@@ -101,11 +101,11 @@ def _create_model_dir(config: Config) -> None:
         )
 
 
-def _check_other_pairs(config: Config, divided: splits.Splits) -> None:
-    """Refuses to resume with pairs that were divided differently before.
+def _check_same_pairs(config: Config, divided: splits.Splits) -> None:
+    """Checks that a resumed run has the splits that it was trained with.
 
-    With another number of pairs the draw is another one: what was trained on
-    would be tested on.
+    With another number of pairs the splits are drawn differently, and training
+    pairs would be tested on.
     """
     if divided.ids() != splits.read_split_ids(config.model_dir):
         raise UserError(

@@ -1,5 +1,7 @@
 """One train step: the critic climbs the multi-scale L1 loss, S descends it."""
 
+from collections.abc import Callable, Sequence
+
 import tensorflow as tf
 
 from segan_tf import losses
@@ -7,6 +9,45 @@ from segan_tf.imaging import preprocessing
 from segan_tf.metrics import batch as batch_metrics
 from segan_tf.models import critic as critic_lib
 from segan_tf.training.state import TrainState
+
+# From image and true label map to the logged values.
+Step = Callable[[tf.Tensor, tf.Tensor], dict[str, tf.Tensor]]
+
+
+def make_distributed_step(
+    state: TrainState, strategy: tf.distribute.Strategy
+) -> Step:
+    """Makes the graph of one step on all replicas.
+
+    Args:
+      state: built in the strategy's scope.
+      strategy: from `distribution.create_strategy`.
+
+    Returns:
+      A function of a global batch, see `train_step`. It returns the logged
+      values of that batch.
+    """
+
+    def replica_step(
+        image: tf.Tensor, true_label_map: tf.Tensor
+    ) -> dict[str, tf.Tensor]:
+        return train_step(state, image, true_label_map)
+
+    if state.config.xla:
+        replica_step = tf.function(replica_step, jit_compile=True)
+
+    @tf.function
+    def distributed_step(
+        image: tf.Tensor, true_label_map: tf.Tensor
+    ) -> dict[str, tf.Tensor]:
+        logs = strategy.run(replica_step, args=(image, true_label_map))
+        update_ema(state)
+        return {
+            name: strategy.reduce("SUM", value, axis=None)
+            for name, value in logs.items()
+        }
+
+    return distributed_step
 
 
 def train_step(
@@ -31,18 +72,16 @@ def train_step(
     """
     with tf.GradientTape() as tape:
         predicted = state.segmentor(image, training=True)
-    logs, label_subset = {}, None
-    if state.critic is not None:
-        label_subset = _draw_labels(state)
-        logs = critic_step(
-            state, image, predicted, true_label_map, label_subset=label_subset
-        )
-    more_logs, pull = _segmentor_gradient(
+    label_subset = _draw_labels(state)
+    logs = critic_step(
+        state, image, predicted, true_label_map, label_subset=label_subset
+    )
+    more_logs, gradient = _segmentor_gradient(
         state, image, predicted, true_label_map, label_subset=label_subset
     )
     logs.update(more_logs)
     variables = state.segmentor.trainable_variables
-    gradients = tape.gradient(predicted, variables, output_gradients=pull)
+    gradients = tape.gradient(predicted, variables, output_gradients=gradient)
     state.segmentor_optimizer.apply_gradients(
         zip(gradients, variables, strict=True)
     )
@@ -51,14 +90,17 @@ def train_step(
 
 
 def update_ema(state: TrainState) -> None:
-    """Moves the running mean of S's weights after a step.
+    """Moves the exponential moving average of S's weights after a step.
 
         mean <- d mean + (1 - d) weight,   d = min(ema, (1 + t) / (10 + t))
 
     with t the steps made: in the first ones the mean follows more closely,
-    since it still holds what S began with. Batch statistics are averaged too,
-    so that they belong to the averaged weights. Call it outside the replicas.
+    since it still holds the initial weights. Batch statistics are averaged
+    too, so that they belong to the averaged weights. Call it outside the
+    replicas. Does nothing if the run keeps no average.
     """
+    if state.ema_model is None:
+        return
     made = tf.cast(state.segmentor_optimizer.iterations, tf.float32)
     decay = tf.minimum(state.config.ema, (1 + made) / (10 + made))
     for mean, weight in zip(
@@ -77,6 +119,8 @@ def critic_step(
 ) -> dict[str, tf.Tensor]:
     """Moves C up the loss: max_C mean_n l_mae(f_C(x o S(x)), f_C(x o y)).
 
+    Does nothing if S is trained alone.
+
     Args:
       state: both models and their optimizers.
       image: float32 [batch, height, width, 3], normalized.
@@ -86,8 +130,10 @@ def critic_step(
         this step; None for all.
 
     Returns:
-      ``critic_loss``, this replica's share.
+      ``critic_loss``, this replica's share; empty without a critic.
     """
+    if state.critic is None or state.critic_optimizer is None:
+        return {}
     with tf.GradientTape() as tape:
         _, distance = _distances(
             state,
@@ -113,7 +159,11 @@ def _segmentor_gradient(
     *,
     label_subset: tf.Tensor | None,
 ) -> tuple[dict[str, tf.Tensor], tf.Tensor]:
-    """Computes the gradient of S's loss by S(x), with C fixed."""
+    """Computes the gradient of S's loss with respect to S(x), with C fixed.
+
+    Returns:
+      The logged values of the loss, and float32 of the shape of S(x).
+    """
     logs, weights = {}, state.config.loss_weights
     with tf.GradientTape(watch_accessed_variables=False) as tape:
         tape.watch(predicted)
@@ -147,8 +197,8 @@ def _segmentor_gradient(
 def _draw_labels(state: TrainState) -> tf.Tensor | None:
     """Draws the labels that C sees in this step; None if it sees all.
 
-    The draw follows from the seed and the step alone, so that a run that was
-    stopped goes on with the same ones, and all replicas draw alike.
+    The draw depends only on the seed and the step, so that a resumed run draws
+    the same ones, and so do all replicas.
     """
     count, drawn = state.config.num_labels, state.config.critic_labels_per_step
     if not 0 < drawn < count:
@@ -176,7 +226,7 @@ def _distances(
       float32 [batch, views, scales], and their mean float32 [batch].
     """
     form, weights = state.config.critic_form, state.label_weights
-    maps = (predicted_label_map, true_label_map)
+    maps: Sequence[tf.Tensor] = (predicted_label_map, true_label_map)
     if label_subset is not None:
         # A product with a one-hot matrix rather than tf.gather: its gradient
         # is a product too, and not a scatter over every pixel.

@@ -235,6 +235,6 @@ def test_a_model_of_other_labels_is_refused(run_copy, labels, monkeypatch):
 def test_a_label_map_of_another_size_is_refused(half_and_quarter):
     images.write_png(half_and_quarter.image_path, np.zeros((64, 32), np.uint8))
     with pytest.raises(
-        config.UserError, match="a_mask.png .* must be of one size"
+        config.UserError, match="a_mask.png .* must have the same size"
     ):
         score(fake_models.make_predictor(nothing), half_and_quarter)

@@ -272,7 +272,7 @@ def test_full_disk_keeps_the_checkpoints_that_are_there(copied_run, state):
             with pytest.raises(
                 UserError,
                 match=r"the checkpoint of step 12 cannot be written \(.*File "
-                r"too large\); make room and start again, the run goes on from "
+                r"too large\); make room and start again, the run resumes from "
                 r"step 8\.$",
             ):
                 save(12)
@@ -309,7 +309,7 @@ def test_no_room_for_the_first_checkpoint_is_one_error(
 
     monkeypatch.setattr(saver._last, "save", fail)
     with pytest.raises(
-        UserError, match=f"{reason}.*the run goes on from step 0"
+        UserError, match=f"{reason}.*the run resumes from step 0"
     ):
         saver.save_last(4)
 

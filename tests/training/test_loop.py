@@ -290,7 +290,7 @@ def test_signal_stops_after_the_step_and_saves(tmp_path, capsys, number):
     assert stopped.value.code == 143
     assert saved_steps(tmp_path, "last") == [4, 6]
     assert capsys.readouterr().out.splitlines()[-1] == (
-        "stopped and saved at step 6; the same command goes on from there."
+        "stopped and saved at step 6; the same command resumes from there."
     )
     assert signal.getsignal(number) is before
     assert run_dir.read_training(str(tmp_path)) == {}
@@ -383,7 +383,7 @@ def test_collapse_is_told_once_with_its_step(tmp_path, capsys):
     trainer.train()
     assert capsys.readouterr().out.splitlines() == [
         "warning: step 4: the segmentor predicts empty label maps (share "
-        "0.00000). If it goes on, lower --learning_rate or set "
+        "0.00000). If it persists, lower --learning_rate or set "
         "--dice_weight=1.",
         "epoch 1/2",
         "epoch 2/2",
@@ -430,7 +430,7 @@ def test_full_disk_ends_the_run_with_one_error(tmp_path, monkeypatch):
     with pytest.raises(
         UserError,
         match=r"the checkpoint of step 8 cannot be written \(\[Errno 28\] No "
-        r"space left on device\); make room and start again, the run goes on "
+        r"space left on device\); make room and start again, the run resumes "
         r"from step 4\.",
     ):
         trainer.train()

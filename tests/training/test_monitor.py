@@ -55,7 +55,7 @@ def test_weights_that_are_not_finite_are_named_with_their_step():
     monitor.check_not_finite_weights(4, build_dense([[1.0, 2.0]]))
     with pytest.raises(
         monitor.Diverged,
-        match="^step 4: .*only/kernel of the segmentor is not finite any more; "
+        match="^step 4: .*only/kernel of the segmentor is not finite; "
         "the last good checkpoint is kept",
     ):
         monitor.check_not_finite_weights(4, build_dense([[1.0, np.nan]]))

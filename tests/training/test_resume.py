@@ -122,7 +122,7 @@ def test_a_run_told_to_stop_says_that_it_is_saved(runs):
     _, (_, out, _), (_, out_after, _) = runs[1]
     stopped = out.splitlines()[-1]
     assert stopped.startswith("stopped and saved at step ")
-    assert stopped.endswith("; the same command goes on from there.")
+    assert stopped.endswith("; the same command resumes from there.")
     step = int(stopped.split()[5].rstrip(";"))
     assert 100 <= step < LAST
     assert f"resuming at step {step} of {LAST}" in out_after.splitlines()

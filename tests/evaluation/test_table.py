@@ -1,0 +1,67 @@
+"""Tests of the table of results for the terminal."""
+
+import json
+import math
+
+import pytest
+import scored_images
+
+from segan_tf import files
+from segan_tf.evaluation import results as results_lib
+from segan_tf.evaluation import table
+from segan_tf.metrics import per_image
+
+
+def test_each_metric_has_mean_interval_and_median():
+    results = scored_images.squares_results([20, 10], split="test")
+    dice = results["metrics"]["dice"]
+    lines = table.format_table(results).splitlines()
+    assert lines[0].split() == [
+        "metric",
+        "mean",
+        "95",
+        "%",
+        "interval",
+        "median",
+    ]
+    # Two images of Dice 1 and 0.4.
+    assert (dice["low"], dice["high"]) == (pytest.approx(0.4), 1.0)
+    assert lines[1].split() == [
+        "dice",
+        "0.7000",
+        "0.4000",
+        "to",
+        "1.0000",
+        "0.7000",
+    ]
+    assert [line.split()[0] for line in lines[1:9]] == list(per_image.NAMES)
+    assert lines[9] == "over 2 images of the test split"
+    assert lines[10].endswith("dice 0.7692, iou 0.6250")  # 1000/1300, 500/800
+    assert max(len(line) for line in lines) <= 80
+
+
+def test_undefined_metrics_are_counted():
+    text = table.format_table(scored_images.squares_results([20, 0, 0]))
+    assert "being empty: hausdorff95_px 2, assd_px 2" in text
+
+
+def test_results_read_from_json_give_the_same_table(tmp_path):
+    results = scored_images.squares_results([0])
+    assert math.isnan(results["metrics"]["assd_px"]["mean"])
+    files.write_json(tmp_path / "results.json", results)
+    read = json.loads((tmp_path / "results.json").read_text())
+    assert table.format_table(read) == table.format_table(results)
+    assert "undefined to undefined" in table.format_table(read)
+    assert "over 1 image" in table.format_table(read)
+
+
+def test_each_of_several_labels_has_a_line():
+    labels = scored_images.TWO_LABELS
+    results = results_lib.build_results(
+        scored_images.score_bars(), labels=labels, metadata={}
+    )
+    lines = table.format_table(results).splitlines()
+    at = lines.index("above are the means over the labels; each label:")
+    assert lines[at + 2].split()[:3] == ["left", "part", "0.9333"]
+    assert lines[at + 3].endswith("dice 0.8333 in 2 images")
+    assert max(len(line) for line in lines) <= 80
