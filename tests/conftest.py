@@ -55,6 +55,15 @@ def export_dir(exported):
 
 
 @pytest.fixture
+def unmeasured(monkeypatch):
+    """Leaves out time and memory of exports, which take half their seconds."""
+    from export.parity import benchmark
+
+    measured = {"latency_ms": 1.0, "peak_memory_mb": 1.0}
+    monkeypatch.setattr(benchmark, "measure", lambda *_, **__: measured)
+
+
+@pytest.fixture
 def seen(monkeypatch):
     """Replaces every mode; returns the list of configurations it was given."""
     import main

@@ -1,4 +1,4 @@
-"""Tests that bad input gets one clear line and that nothing is lost."""
+"""Tests that bad input gives one clear error and that nothing is lost."""
 
 import json
 import os
@@ -39,8 +39,8 @@ def add_pair(folder, name, image):
     label_map.save(folder / "masks" / f"{os.path.splitext(name)[0]}.png")
 
 
-def add_unusual_pictures(folder):
-    """Adds what cameras and editors write besides plain RGB."""
+def add_unusual_images(folder):
+    """Adds CMYK, palette, alpha and 16-bit images."""
     gray = Image.linear_gradient("L").resize((48, 32))
     rgb = Image.merge("RGB", (gray, gray, gray))
     add_pair(folder, "cmyk.jpg", rgb.convert("CMYK"))
@@ -59,72 +59,72 @@ def read_json(*path):
 
 @pytest.fixture
 def run_copy(model_dir, tmp_path):
-    """Returns a copy of the trained run that may be damaged."""
+    """Returns a copy of the trained run, for a test to damage."""
     return shutil.copytree(model_dir, tmp_path / "run")
 
 
 @pytest.fixture
-def picture(tmp_path):
-    """Returns one good image."""
+def image_path(tmp_path):
+    """Returns the path of a good image."""
     path = tmp_path / "image.png"
     images.write_png(path, np.full((20, 30, 3), 128, np.uint8))
     return path
 
 
 @pytest.mark.parametrize("mode", ["check", "train"])
-def test_a_missing_empty_or_strange_folder_of_data_is_named(mode, tmp_path):
+def test_missing_empty_or_unknown_data_folder_is_named(mode, tmp_path):
     given = f"--mode={mode}", f"--model_dir={tmp_path}/run"
     missing, empty = tmp_path / "missing", tmp_path / "empty"
     strange = tmp_path / "strange"
     empty.mkdir()
     (strange / "letters").mkdir(parents=True)
-    for folder, said in (
+    for folder, message in (
         (missing, "does not exist; check the path."),
         (empty, "is empty; known layouts are ISIC 2016"),
         (strange, "has no known layout; known layouts are"),
     ):
         error = running.error_of(*given, f"--data_dir={folder}")
-        assert f"--data_dir ({folder}) {said}" in error
+        assert f"--data_dir ({folder}) {message}" in error
     error = running.error_of(
         *given, f"--image_dir={missing}", f"--label_map_dir={empty}"
     )
     assert f"--image_dir ({missing}) does not exist" in error
 
 
-def test_a_missing_empty_or_pictureless_input_is_named(tmp_path):
+def test_input_without_images_is_named(tmp_path):
     (tmp_path / "notes.txt").write_text("no image")
-    for source, said in (
+    for source, message in (
         (tmp_path / "missing", "is neither an image nor a folder; give one."),
         (tmp_path, "holds no JPEG, PNG or BMP image; give another folder."),
     ):
         error = running.error_of("--mode=predict", f"--input={source}")
-        assert error == f"error: --input ({source}) {said}"
+        assert error == f"error: --input ({source}) {message}"
 
 
-def test_a_folder_without_a_run_is_no_model(picture, tmp_path):
+def test_folder_without_a_run_is_no_model(image_path, tmp_path):
     for mode in ("evaluate", "export"):
         error = running.error_of(f"--mode={mode}", f"--model_dir={tmp_path}/x")
         assert f"--model_dir ({tmp_path}/x) holds no trained model" in error
         assert error.endswith(f"--mode=train --model_dir={tmp_path}/x.")
     error = running.error_of(
-        "--mode=predict", f"--input={picture}", f"--model={tmp_path}"
+        "--mode=predict", f"--input={image_path}", f"--model={tmp_path}"
     )
     assert f"--model ({tmp_path}) is neither a model_dir with" in error
 
 
-def test_a_run_without_a_checkpoint_yet_is_no_model(run_copy, picture):
+def test_run_without_a_checkpoint_is_no_model(run_copy, image_path):
     shutil.rmtree(run_copy / "checkpoints")
     for mode in ("evaluate", "export", "predict"):
         given = [f"--mode={mode}", f"--model_dir={run_copy}"]
         if mode == "predict":
-            given.append(f"--input={picture}")
+            given.append(f"--input={image_path}")
         error = running.error_of(*given)
         assert f"--model_dir ({run_copy}) holds no checkpoint" in error
 
 
-def test_all_bad_pairs_are_named_and_can_be_left_out(tmp_path):
+def test_all_bad_pairs_are_named_and_can_be_skipped(tmp_path):
     folder = draw_pairs(tmp_path / "data")
-    add_unusual_pictures(folder)
+    add_unusual_images(folder)
     shutil.copy(folder / "masks/good_0.png", folder / "masks/lonely.png")
     (folder / "images" / "good_1.jpg").write_bytes(b"")
     Image.new("RGB", (1, 1)).save(folder / "images" / "good_2.jpg")
@@ -134,28 +134,28 @@ def test_all_bad_pairs_are_named_and_can_be_left_out(tmp_path):
 
     report = running.run("--mode=check", *given)
     assert report.status == 1
-    refused = running.run("--mode=train", *given, "--num_test=0", *TINY)
-    assert refused.status == 1
-    for text in (report.out, refused.err):
+    rejected = running.run("--mode=train", *given, "--num_test=0", *TINY)
+    assert rejected.status == 1
+    for text in (report.out, rejected.err):
         assert (
             f"label map without image, not used: {folder}/masks/lonely" in text
         )
         assert f"{folder}/images/good_1.jpg is empty (zero bytes)" in text
         assert f"{folder}/images/good_2.jpg is 1x1 pixels" in text
     assert f"{cut} is damaged or truncated" in report.out
-    assert str(cut) not in refused.err
+    assert str(cut) not in rejected.err
     assert "training would end with an error" in report.out
-    # Its header is sound: seen when it is decoded, and then named alike.
+    # Its header is valid, so the damage is found when it is decoded.
     for name in ("images/good_1.jpg", "images/good_2.jpg", "masks/lonely.png"):
         os.remove(folder / name)
     for name in ("good_1.png", "good_2.png"):
         os.remove(folder / "masks" / name)
-    refused = running.run(
+    rejected = running.run(
         "--mode=train", *given, "--num_test=0", "--num_validation=0", *TINY
     )
-    assert refused.status == 1
-    assert f"{cut} is damaged or truncated" in refused.err
-    assert "--skip_bad_pairs" in refused.err
+    assert rejected.status == 1
+    assert f"{cut} is damaged or truncated" in rejected.err
+    assert "--skip_bad_pairs" in rejected.err
     assert not (tmp_path / "run" / "flags.json").exists()
 
     accepted = running.run(
@@ -164,20 +164,20 @@ def test_all_bad_pairs_are_named_and_can_be_left_out(tmp_path):
         "--num_test=0",
         "--num_validation=0",
         "--skip_bad_pairs",
-        "--noadversarial",  # sooner built
+        "--noadversarial",  # faster to build
         *TINY,
     )
     assert accepted.status == 0, accepted.err
     assert "continuing without 1 file:\n" in accepted.out
     assert f"{cut} is damaged or truncated" in accepted.out
-    # The good ones, less three, and CMYK, palette, alpha and 16 bit.
+    # The good ones without three, and CMYK, palette, alpha and 16-bit images.
     steps = (GOOD - 3 + 4) // 4
     assert read_json(tmp_path, "run", "training.json")["last_step"] == steps
 
 
-def test_unusual_pictures_are_predicted(export_dir, tmp_path):
+def test_unusual_images_are_predicted(export_dir, tmp_path):
     folder = draw_pairs(tmp_path / "data", count=0)
-    add_unusual_pictures(folder)
+    add_unusual_images(folder)
     result = running.run(
         "--mode=predict",
         f"--model={export_dir}/segan_none.tflite",
@@ -191,8 +191,8 @@ def test_unusual_pictures_are_predicted(export_dir, tmp_path):
             assert written.size == (48, 32)
 
 
-def test_a_file_in_place_of_a_folder_to_write_is_named(
-    model_dir, export_dir, picture, tmp_path
+def test_file_in_place_of_an_output_folder_is_named(
+    model_dir, export_dir, image_path, tmp_path
 ):
     for name, given in (
         ("model_dir", ("--mode=train",)),
@@ -200,7 +200,7 @@ def test_a_file_in_place_of_a_folder_to_write_is_named(
             "output_dir",
             (
                 "--mode=predict",
-                f"--input={picture}",
+                f"--input={image_path}",
                 f"--model={export_dir}/segan_none.tflite",
             ),
         ),
@@ -222,10 +222,10 @@ def test_a_file_in_place_of_a_folder_to_write_is_named(
         assert in_place.read_text() == "not a folder"
 
 
-def test_a_folder_without_permission_is_refused_before_any_work(
+def test_folder_without_permission_is_rejected_before_any_work(
     tmp_path, monkeypatch
 ):
-    # Root may write anywhere, so the answer is made up.
+    # Root may write anywhere, so the answer is simulated.
     monkeypatch.setattr(os, "access", lambda path, mode: False)
     error = running.error_of(
         "--mode=train", f"--model_dir={tmp_path}", "--data_dir=nowhere"
@@ -237,13 +237,13 @@ def test_a_folder_without_permission_is_refused_before_any_work(
 
 
 @pytest.mark.parametrize("mode", ["evaluate", "predict", "export"])
-def test_checkpoint_of_another_width_is_rejected(mode, run_copy, picture):
+def test_checkpoint_of_another_width_is_rejected(mode, run_copy, image_path):
     record = read_json(run_copy, "flags.json")
     record["flags"]["width"] = 4
     (run_copy / "flags.json").write_text(json.dumps(record))
     written_by = {
         "evaluate": (),
-        "predict": (f"--input={picture}", f"--output_dir={run_copy}/out"),
+        "predict": (f"--input={image_path}", f"--output_dir={run_copy}/out"),
         "export": (f"--export_dir={run_copy}/out",),
     }
     error = running.error_of(
@@ -256,11 +256,11 @@ def test_checkpoint_of_another_width_is_rejected(mode, run_copy, picture):
     assert not (run_copy / "out").exists()
 
 
-def test_a_cut_off_checkpoint_is_refused(run_copy, picture):
+def test_truncated_checkpoint_is_rejected(run_copy, image_path):
     data = run_copy / "checkpoints" / "best" / "ckpt-2.data-00000-of-00001"
     os.truncate(data, 100)
     error = running.error_of(
-        "--mode=predict", f"--input={picture}", f"--model={run_copy}"
+        "--mode=predict", f"--input={image_path}", f"--model={run_copy}"
     )
     assert "ckpt-2 is damaged" in error
 
@@ -286,7 +286,7 @@ def test_unknown_setting_in_a_record_of_flags_is_noted_and_ignored(run_copy):
     )
 
 
-def test_more_pairs_in_a_batch_than_there_are_is_refused(tmp_path):
+def test_batch_larger_than_the_training_split_is_rejected(tmp_path):
     folder = draw_pairs(tmp_path / "data")
     error = running.error_of(
         "--mode=train",
@@ -299,7 +299,7 @@ def test_more_pairs_in_a_batch_than_there_are_is_refused(tmp_path):
     assert "--batch_size (9) is more than the 8 training pairs" in error
 
 
-def test_a_mistake_is_one_line_on_a_terminal(tmp_path):
+def test_mistake_is_one_line_of_the_program(tmp_path):
     result = running.run_program(
         "--mode=train", f"--model_dir={tmp_path}", "--data_dir=nowhere"
     )

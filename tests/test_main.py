@@ -49,10 +49,10 @@ def test_check_reports_on_the_drawn_pairs(tmp_path):
     assert result.out.endswith("training can use these pairs\n")
 
 
-def test_train_says_what_it_did_and_what_comes_next(trained):
+def test_train_reports_the_run_and_the_next_command(trained):
     model_dir, result = trained
     assert result.status == 0, result.err
-    # A slow machine looks at the losses in between, and may then warn.
+    # On a slow machine, the losses are read more often and may cause warnings.
     lines = [
         line
         for line in result.out.splitlines()
@@ -71,7 +71,7 @@ def test_train_says_what_it_did_and_what_comes_next(trained):
     )
 
 
-def test_train_leaves_all_that_repeats_the_run(model_dir):
+def test_train_records_what_repeats_the_run(model_dir):
     record = read_json(model_dir, "flags.json")
     given = {"num_drawn": 16, "image_size": 32, "width": 2, "epochs": 1}
     assert record["flags"] == {
@@ -96,7 +96,7 @@ def test_train_leaves_all_that_repeats_the_run(model_dir):
         assert "ckpt-2.index" in os.listdir(folder)
 
 
-def test_a_finished_run_has_nothing_to_do_again(model_dir):
+def test_finished_run_is_left_as_it_is(model_dir):
     before = contents(os.path.join(model_dir, "checkpoints"))
     result = running.run(
         "--mode=train", f"--model_dir={model_dir}", *running.TINY
@@ -106,7 +106,7 @@ def test_a_finished_run_has_nothing_to_do_again(model_dir):
     assert contents(os.path.join(model_dir, "checkpoints")) == before
 
 
-def test_export_hands_out_what_its_table_shows(exported):
+def test_export_writes_the_models_of_its_table(exported):
     export_dir, result = exported
     assert result.status == 0, result.err
     lines = result.out.splitlines()
@@ -131,7 +131,9 @@ def test_export_hands_out_what_its_table_shows(exported):
     ]
 
 
-def test_export_scores_as_evaluate_does(exported, model_dir, tmp_path):
+def test_export_and_evaluation_give_the_same_scores(
+    exported, model_dir, tmp_path
+):
     record = read_json(exported[0], "parity.json")
     copy = shutil.copytree(model_dir, tmp_path / "run")
     assert running.run("--mode=evaluate", f"--model_dir={copy}").status == 0
@@ -145,7 +147,7 @@ def test_export_scores_as_evaluate_does(exported, model_dir, tmp_path):
         assert served == pytest.approx(mean, abs=1e-3)
 
 
-def test_export_refuses_int8_from_a_handful_of_images(model_dir, tmp_path):
+def test_int8_needs_enough_images_for_calibration(model_dir, tmp_path):
     error = running.error_of(
         "--mode=export",
         f"--model_dir={model_dir}",
@@ -156,8 +158,8 @@ def test_export_refuses_int8_from_a_handful_of_images(model_dir, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
-def test_export_of_all_four_is_calibrated_on_the_training_split(
-    model_dir, tmp_path
+def test_int8_is_calibrated_on_the_training_split(
+    model_dir, tmp_path, unmeasured
 ):
     blobs.write_pairs(str(tmp_path / "data"), 150)
     result = running.run(
@@ -165,7 +167,7 @@ def test_export_of_all_four_is_calibrated_on_the_training_split(
         f"--model_dir={model_dir}",
         f"--data_dir={tmp_path}/data",
         f"--export_dir={tmp_path}/out",
-        # Of a model that has learned nothing yet.
+        # The model has learned nothing yet.
         "--allow_parity_loss",
     )
     assert result.status == 0, result.err
@@ -182,8 +184,8 @@ def test_export_of_all_four_is_calibrated_on_the_training_split(
     assert prediction.status == 0, prediction.err
 
 
-def test_export_without_the_runs_data_says_that_dice_is_unknown(
-    model_dir, tmp_path
+def test_export_without_the_data_of_the_run_reports_no_dice(
+    model_dir, tmp_path, unmeasured
 ):
     copy = shutil.copytree(model_dir, tmp_path / "run")
     record = read_json(copy, "flags.json")
@@ -211,8 +213,8 @@ def test_export_without_the_runs_data_says_that_dice_is_unknown(
     assert row["dice_to_keras"] == pytest.approx(1, abs=1e-3)
 
 
-def test_export_ends_with_1_when_an_artifact_is_refused(
-    model_dir, tmp_path, monkeypatch
+def test_export_with_a_withheld_model_ends_with_status_1(
+    model_dir, tmp_path, monkeypatch, unmeasured
 ):
     strict = dataclasses.replace(
         artifact.ARTIFACTS["float16"], tolerance=artifact.Tolerance(1e-9)
@@ -241,7 +243,7 @@ def test_export_ends_with_1_when_an_artifact_is_refused(
     assert (tmp_path / "all" / "segan_float16.tflite").exists()
 
 
-def test_export_refuses_to_write_over_a_version(model_dir, export_dir):
+def test_export_does_not_overwrite_a_version(model_dir, export_dir):
     before = contents(export_dir)
     error = running.error_of(
         "--mode=export",
@@ -252,7 +254,7 @@ def test_export_refuses_to_write_over_a_version(model_dir, export_dir):
     assert contents(export_dir) == before
 
 
-def test_other_data_take_none_of_the_runs_splits():
+def test_other_data_does_not_use_the_splits_of_the_run():
     saved = config.Config(
         data_dir="old", test_list="list", num_validation=3, skip_bad_pairs=True
     )
@@ -263,7 +265,7 @@ def test_other_data_take_none_of_the_runs_splits():
 @pytest.mark.parametrize(
     "given", [{"num_test": 3}, {"split_seed": 1}, {"skip_bad_pairs": True}]
 )
-def test_other_splits_are_of_the_runs_data(given):
+def test_other_splits_use_the_data_of_the_run(given):
     saved = config.Config(data_dir="old", num_validation=3)
     assert run_dir.merge(saved, config.Config(**given)) == config.Config(
         data_dir="old", num_validation=3, **given
@@ -284,16 +286,16 @@ def test_flag_that_contradicts_the_model_is_rejected(mode, model_dir):
     )
 
 
-def test_a_refused_command_leaves_a_trained_run_as_it_was(model_dir, tmp_path):
+def test_rejected_command_leaves_a_trained_run_as_it_is(model_dir, tmp_path):
     before = contents(model_dir)
     given = "--mode=train", f"--model_dir={model_dir}", *running.TINY
     assert "--seed (1) is not the 0" in running.error_of(*given, "--seed=1")
-    for refused in (f"--data_dir={tmp_path}", "--batch_size=12"):
-        running.error_of(*given, "--noresume", refused)
+    for rejected in (f"--data_dir={tmp_path}", "--batch_size=12"):
+        running.error_of(*given, "--noresume", rejected)
     assert contents(model_dir) == before
 
 
-def test_going_on_with_other_pairs_is_refused(model_dir, tmp_path):
+def test_resuming_with_other_pairs_is_rejected(model_dir, tmp_path):
     copy = tmp_path / "copy"
     shutil.copytree(model_dir, copy)
     splits = read_json(copy, "splits.json")
@@ -312,7 +314,7 @@ def test_going_on_with_other_pairs_is_refused(model_dir, tmp_path):
     assert "was trained with other pairs than are found now" in error
 
 
-def test_a_missing_tensorflow_is_named_with_its_remedy(monkeypatch, tmp_path):
+def test_missing_tensorflow_is_named_with_the_remedy(monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "tensorflow", None)
     error = running.error_of(
         "--mode=predict", f"--input={__file__}", f"--model_dir={tmp_path}"
@@ -320,19 +322,19 @@ def test_a_missing_tensorflow_is_named_with_its_remedy(monkeypatch, tmp_path):
     assert error.endswith("python -m pip install -r requirements.txt")
 
 
-def test_a_mistake_of_the_program_keeps_its_traceback(monkeypatch):
-    def break_down(_):
+def test_mistake_of_the_program_keeps_its_traceback(monkeypatch):
+    def fail(_):
         raise ValueError("not the user's fault")
 
-    monkeypatch.setitem(main.RUN, "check", break_down)
+    monkeypatch.setitem(main.RUN, "check", fail)
     with pytest.raises(ValueError, match="not the user's fault"):
         running.run("--mode=check")
 
 
-def test_only_warnings_of_the_libraries_are_shown():
+def test_only_warnings_of_libraries_are_shown():
     code = (
         "import main, sys; from absl import logging\n"
-        "def log(run): logging.info('a word'); logging.warning('a warning')\n"
+        "def log(run): logging.info('some news'); logging.warning('a warning')\n"
         "main.RUN['check'] = log; main.run()"
     )
     done = subprocess.run(
@@ -342,24 +344,22 @@ def test_only_warnings_of_the_libraries_are_shown():
         text=True,
     )
     assert "a warning" in done.stderr
-    assert "a word" not in done.stderr
+    assert "some news" not in done.stderr
 
 
-def test_on_a_terminal_a_run_prints_its_own_lines_only(
-    model_dir, export_dir, tmp_path
-):
-    pictures = os.path.join(model_dir, "drawn_lesions", "images")
+def test_program_prints_only_its_own_lines(model_dir, export_dir, tmp_path):
+    folder = os.path.join(model_dir, "drawn_lesions", "images")
     result = running.run_program(
         "--mode=predict",
         f"--model={export_dir}/segan_none.tflite",
-        f"--input={pictures}",
+        f"--input={folder}",
         f"--output_dir={tmp_path}/out",
     )
     assert result.out == (
         f"predicting with {export_dir}/segan_none.tflite\n"
         f"16 of 16 images have a label map and an overlay in {tmp_path}/out\n"
     )
-    # The bar alone: nothing of TensorFlow's.
+    # Only the progress bar, and nothing from TensorFlow.
     assert {
         line.split(":")[0]
         for line in result.err.replace("\r", "\n").split("\n")
@@ -367,7 +367,7 @@ def test_on_a_terminal_a_run_prints_its_own_lines_only(
 
 
 @pytest.fixture
-def drawn_picture(tmp_path):
+def drawn_image(tmp_path):
     """Writes a drawn lesion; returns its path and true label map."""
     drawing = lesions.draw_lesion(0, 0)
     path = tmp_path / "photo.png"
@@ -375,21 +375,21 @@ def drawn_picture(tmp_path):
     return path, drawing.label_maps[..., 0]
 
 
-def test_predict_needs_no_training(drawn_picture, tmp_path, monkeypatch):
-    path, true = drawn_picture
-    monkeypatch.chdir(tmp_path)  # where no runs/segan is
+def test_predict_needs_no_training(drawn_image, tmp_path, monkeypatch):
+    path, true = drawn_image
+    monkeypatch.chdir(tmp_path)  # without runs/segan
     result = running.run(
         "--mode=predict", f"--input={path}", "--output_dir=out", "--tta"
     )
     assert result.status == 0, result.err
     assert f"predicting with {pretrained.describe()}" in result.out
-    with Image.open("out/photo_label_map.png") as picture:
-        predicted = np.array(picture) > 0
+    with Image.open("out/photo_label_map.png") as written:
+        predicted = np.array(written) > 0
     assert per_image.dice(per_image.confusion(predicted, true)) > 0.8
 
 
-def test_a_model_dir_that_is_named_is_not_passed_over(drawn_picture, tmp_path):
-    path, _ = drawn_picture
+def test_model_dir_that_is_given_must_hold_a_model(drawn_image, tmp_path):
+    path, _ = drawn_image
     result = running.run(
         "--mode=predict", f"--input={path}", f"--model_dir={tmp_path / 'none'}"
     )
@@ -397,7 +397,7 @@ def test_a_model_dir_that_is_named_is_not_passed_over(drawn_picture, tmp_path):
     assert "none) is neither a model_dir" in result.err
 
 
-def test_the_released_model_is_scored_on_pairs_of_ones_own(tmp_path):
+def test_released_model_is_evaluated_on_other_data(tmp_path):
     blobs.write_pairs(str(tmp_path / "pairs"), 4)
     result = running.run(
         "--mode=evaluate",
@@ -412,7 +412,7 @@ def test_the_released_model_is_scored_on_pairs_of_ones_own(tmp_path):
     assert results["image_count"] == 4
 
 
-def test_the_released_model_is_exported_without_a_run(tmp_path):
+def test_released_model_is_exported_without_a_run(tmp_path, unmeasured):
     result = running.run(
         "--mode=export",
         "--model=pretrained",
@@ -425,7 +425,7 @@ def test_the_released_model_is_exported_without_a_run(tmp_path):
     assert not (tmp_path / "none").exists()
 
 
-def test_missing_imagenet_weights_are_told_before_any_work(
+def test_missing_imagenet_weights_are_reported_before_any_work(
     monkeypatch, tmp_path
 ):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)

@@ -304,7 +304,7 @@ def test_the_program_needs_npm_before_it_exports(
 
 
 def test_the_program_bundles_what_it_exported(
-    npm, model_dir, tmp_path, monkeypatch
+    npm, model_dir, tmp_path, monkeypatch, unmeasured
 ):
     def bundle_page(export_dir):
         assert os.path.isfile(os.path.join(export_dir, "segan_none.tflite"))
