@@ -20,7 +20,7 @@ MODE_HELP = (
 
 
 def given() -> config.Config:
-    """Makes a configuration of the flags that the command names.
+    """Makes a configuration from the flags that the command gives.
 
     Raises:
       UserError: a value is impossible.
@@ -62,10 +62,10 @@ def _old_names_of(name: str) -> list[str]:
 
 
 def notes(given: config.Config, used: config.Config) -> list[str]:
-    """Tells the user of old names and of settings that have no effect.
+    """Lists what the user should know: old names, flags without effect.
 
     Args:
-      given: the configuration that the flags make.
+      given: the configuration from the flags.
       used: the same without what has no effect.
     """
     lines = [
@@ -152,7 +152,7 @@ def help_text() -> str:
 
 
 def _modes(name: str) -> str:
-    """Names the modes of a setting that matters in one or two of them."""
+    """Names the modes of a setting that has an effect in one or two."""
     for field in dataclasses.fields(config.Config):
         if field.name == name and field.metadata["modes"] != ("train",):
             modes = field.metadata["modes"]

@@ -54,7 +54,9 @@ def export(config: Config) -> ParityReport:
             f"--model ({config.model}) can only be {PRETRAINED} in "
             "--mode=export; give a run with --model_dir."
         )
-    if not released:
+    if released:
+        run_dir.check_no_model_settings(config, PRETRAINED)
+    else:
         config = run_dir.merge(run_dir.read_flags(config.model_dir), config)
     if config.web:
         from .web import runtime

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
 
-# Name -> the module that has it; a module stands for itself.
+# Name -> the module that defines it, or is it.
 _PUBLIC = {
     "Config": "segan_tf.config",
     "UserError": "segan_tf.errors",
@@ -52,7 +52,7 @@ if TYPE_CHECKING:
 def load_pretrained() -> Any:
     """Loads the released segmentor as a Keras model.
 
-    Its input must be normalized as `imaging.preprocessing.normalize` does;
+    Its input must be normalized with `imaging.preprocessing.normalize`;
     `Predictor.from_pretrained` takes images as they are.
 
     Returns:

@@ -1,9 +1,10 @@
 """Every setting, declared once: default, help, bounds, source, and use.
 
 Flags, checks and the lists of names at the end are derived from the
-declarations. "The paper" is SegAN (arXiv:1706.01805) applied to ISIC 2017
-Part 1: 2000 images, 500 of them drawn at random for testing. This file imports
-no TensorFlow, so that flags are checked before anything slow starts.
+declarations. This is one long table, so that no setting is declared in a second
+place. "The paper" is SegAN (arXiv:1706.01805) applied to ISIC 2017 Part 1: 2000
+images, 500 of them drawn at random for testing. TensorFlow is not imported, so
+that flags are checked before anything slow starts.
 """
 
 import dataclasses
@@ -22,7 +23,7 @@ LABEL_KINDS = ("multiclass", "multilabel")
 CRITIC_FORMS = ("stacked", "shared", "per_label")
 PRECISIONS = ("float32", "mixed_bfloat16")
 PRETRAINED = "pretrained"  # --model, --start_from: the released model
-# Different images; int8 ranges calibrated on fewer are too narrow.
+# Number of different images; int8 ranges of fewer are too narrow.
 MIN_CALIBRATION_IMAGES = 100
 
 # Old names keep working, as flags and in files: old -> new.
@@ -48,16 +49,17 @@ def setting(
     """Declares a setting.
 
     Args:
-      default: its value where none is given.
-      help_text: for --help and the reference.
-      modes: in which it matters; elsewhere its flag is an error.
-      minimum: the least number allowed.
+      default: the value if none is given.
+      help_text: for --help and the documentation.
+      modes: the modes in which it has an effect; in others its flag is an
+        error.
+      minimum: the smallest number allowed.
       choices: the values allowed.
-      fixes: what changing it would change: "source" (which pairs there are),
-        "split" (how they are divided), "labels" (how they are read), "model"
-        (what the trained weights fit) or "weights" (their values). A resumed
-        run needs the same values of all of these.
-      needs: values that other settings must have for it to matter.
+      fixes: what it determines: "source" (which pairs there are), "split" (how
+        they are split), "labels" (how they are read), "model" (which weights
+        fit) or "weights" (their values). A resumed run needs the same values
+        of all of these.
+      needs: the values of other settings with which it has an effect.
     """
     metadata = {
         "help": help_text,
@@ -77,7 +79,7 @@ _CRITIC = {"adversarial": True}
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class DataConfig:
-    """Where the pairs are from and how they are split and read."""
+    """Where the pairs come from and how they are split and read."""
 
     data_dir: str = setting(
         "",
@@ -138,8 +140,8 @@ class DataConfig:
     )
     groups: str = setting(
         "",
-        "CSV file with the columns id and group, such as a patient: no group "
-        "is divided between splits.",
+        "CSV file with the columns id and group, such as a patient: a group "
+        "is never divided between splits.",
         modes=_DATA_MODES,
         fixes="split",
     )
@@ -167,7 +169,7 @@ class DataConfig:
     )
     cache: str = setting(
         "memory",
-        "Where decoded pairs are kept; none decodes in every epoch.",
+        "Where decoded pairs are kept; none: decode them in every epoch.",
         choices=("memory", "disk", "none"),
     )
 
@@ -208,7 +210,7 @@ class ModelConfig:
     )
     label_kind: str = setting(
         "multiclass",
-        "multiclass: at most one label at a pixel (exclusive labels); "
+        "multiclass: at most one label per pixel (exclusive labels); "
         "multilabel: any number (overlapping labels).",
         modes=MODES,
         choices=LABEL_KINDS,
@@ -245,7 +247,7 @@ class ModelConfig:
 
     @property
     def multiclass(self) -> bool:
-        """Whether at most one label holds at a pixel."""
+        """Whether a pixel has at most one label."""
         return self.label_kind == "multiclass"
 
 
@@ -303,7 +305,7 @@ class TrainingConfig:
     )
     decay_rate: float = setting(
         0.5,  # SegAN's 2018 code; the paper does not say
-        "What the learning rate is multiplied by then.",
+        "Factor of the learning rate after each --decay_epochs.",
         fixes="weights",
         needs=_STAIRCASE,
     )
@@ -345,7 +347,7 @@ class TrainingConfig:
     critic_labels_per_step: int = setting(
         0,
         "Labels that the shared critic sees in a step, drawn at random; 0: "
-        "all of them.",
+        "all.",
         minimum=0,
         fixes="weights",
         needs=_CRITIC,
@@ -354,7 +356,7 @@ class TrainingConfig:
         (),
         "Weight of each label in the losses, separated by commas; they are "
         "scaled to a mean of 1. The stacked critic sees the labels together: "
-        "there they weigh the other terms alone. Default: all 1.",
+        "there they only weigh the other terms. Default: all 1.",
         fixes="weights",
     )
     adversarial: bool = setting(
@@ -393,8 +395,8 @@ class PredictionConfig:
     model: str = setting(
         "",
         "A model_dir, SavedModel or TFLite file, or pretrained, the released "
-        "model. Default: --model_dir, and to predict the released model. "
-        "export takes pretrained alone.",
+        "model. Default: --model_dir, and the released model to predict "
+        "without a run. export takes only pretrained.",
         modes=("evaluate", "predict", "export"),
     )
     split: str = setting(
@@ -467,7 +469,7 @@ class Config(
 
     Attributes:
       given: names of the settings that were passed rather than left at their
-        defaults. Where a run is loaded, these replace what it recorded.
+        defaults. If a run is loaded, these replace the recorded ones.
 
     Raises:
       UserError: a value is impossible; the message names the flag.
@@ -495,7 +497,7 @@ class Config(
         return self.with_given(self.given | set(changes), **changes)
 
     def with_given(self, given: Collection[str], **changes: Any) -> "Config":
-        """Returns a copy with changes, of which these settings are given."""
+        """Returns a copy with changes and with this set of given settings."""
         copy = dataclasses.replace(self, **changes)
         object.__setattr__(copy, "given", frozenset(given))
         return copy
@@ -513,7 +515,7 @@ class Config(
 
     @property
     def starts_from_imagenet(self) -> bool:
-        """Whether a new run's encoder takes ImageNet weights."""
+        """Whether the encoder of a new run starts from ImageNet weights."""
         return (
             bool(SEGMENTORS[self.segmentor].pretrained_encoder)
             and not self.start_from
@@ -522,7 +524,7 @@ class Config(
 
 
 def names_that_fix(*kinds: str) -> tuple[str, ...]:
-    """Lists the settings that fix any of these; see `setting`."""
+    """Lists the settings with one of these values of `fixes`; see `setting`."""
     return tuple(
         field.name
         for field in dataclasses.fields(Config)
@@ -531,17 +533,18 @@ def names_that_fix(*kinds: str) -> tuple[str, ...]:
 
 
 SOURCE_FIELDS = names_that_fix("source")
-# Given for a trained run, they select its pairs again; else its record does.
+# If one is given for a trained run, its pairs are split again; otherwise the
+# recorded split is used.
 RESPLIT_FIELDS = names_that_fix("source", "split")
 DATA_FIELDS = names_that_fix("source", "split", "labels")
-# The settings that a trained model cannot change any more.
+# Settings that a trained model fixes.
 MODEL_FIELDS = names_that_fix("model")
-# The settings that decide a run's weights: resuming needs the same values.
+# Settings that determine the weights of a run: resuming needs the same values.
 RUN_FIELDS = names_that_fix("source", "split", "labels", "model", "weights")
 
 
 def renamed(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Gives settings of an older version their present names and values."""
+    """Gives settings of an older version their current names and values."""
     now = {}
     for name, value in dict(settings).items():
         name = RENAMED_SETTINGS.get(name, name)

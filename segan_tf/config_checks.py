@@ -13,14 +13,14 @@ if TYPE_CHECKING:
     from segan_tf.config import Config
 
 QUANTIZATIONS = tuple(quantizations.QUANTIZATIONS)
-MAX_LABELS = 255  # label maps hold the labels' numbers in one byte a pixel
+MAX_LABELS = 255  # label maps have one byte per pixel
 
 
 def check(config: "Config") -> None:
-    """Checks every value, alone and with the others.
+    """Checks every value, alone and together with the others.
 
     Raises:
-      UserError: a value is impossible; names the flag and what is possible.
+      UserError: a value is impossible; names the flag and the possible values.
     """
     for field in dataclasses.fields(config):
         _check_field(field, getattr(config, field.name))
@@ -65,7 +65,7 @@ def idle_settings(config: "Config", mode: str) -> dict[str, str]:
     idle = {}
     for field in dataclasses.fields(config):
         if field.name in config.given:
-            reason = _idle_in_mode(field, mode) or _idle_beside(
+            reason = _idle_in_mode(field, mode) or _idle_with_others(
                 config, field, mode
             )
             if reason:
@@ -80,10 +80,12 @@ def _idle_in_mode(field: dataclasses.Field, mode: str) -> str:
     return f"with --mode={mode}, only with {' or '.join(modes)}; leave it out."
 
 
-def _idle_beside(config: "Config", field: dataclasses.Field, mode: str) -> str:
-    """Tells why a setting has no effect with the values of the others."""
+def _idle_with_others(
+    config: "Config", field: dataclasses.Field, mode: str
+) -> str:
+    """Explains why a setting has no effect with the values of the others."""
     for other, value in field.metadata["needs"].items():
-        # What is not given may still come from the run that is used.
+        # Otherwise a value that is not given may come from the run.
         known = mode in ("check", "train") or other in config.given
         if known and getattr(config, other) != value:
             return f"with {_shown(config, other)}; leave one out."
@@ -245,5 +247,5 @@ def _check_folders(config: "Config") -> None:
 
 
 def nearest(below: int, step: int) -> str:
-    """Names the multiples of ``step`` around a value that is none."""
+    """Names the multiples of ``step`` around a value between them."""
     return f"{below} or {below + step}" if below else str(step)

@@ -1,7 +1,6 @@
 """The errors that the command line prints as one line."""
 
-# The names under which our own code is imported: one of them missing is a
-# mistake of ours.
+# If one of these is missing, the program is broken, not the installation.
 _OWN_PACKAGES = ("flags", "segan_tf", "export")
 
 

@@ -169,6 +169,27 @@ def check_same_model(saved: Config, config: Config) -> None:
             )
 
 
+def check_no_model_settings(
+    config: Config, model: str, *, names: Collection[str] = MODEL_FIELDS
+) -> None:
+    """Checks that no given setting is one that a model without a run fixes.
+
+    Args:
+      config: the settings.
+      model: a SavedModel, a TFLite file or the released model.
+      names: the settings that have no effect on it.
+
+    Raises:
+      UserError: one is given; names it.
+    """
+    for name in names:
+        if name in config.given:
+            raise UserError(
+                f"--{name} has no effect on --model={model}, which is not a "
+                "run; leave it out."
+            )
+
+
 def merge(saved: Config, config: Config) -> Config:
     """Returns the settings of a run, replaced by those that are given.
 

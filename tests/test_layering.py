@@ -1,4 +1,4 @@
-"""Tests that every file imports only what lies on its floor or below."""
+"""Tests that every file imports only from its own floor or below."""
 
 import ast
 import graphlib
@@ -9,7 +9,7 @@ import sys
 import pytest
 
 ROOT = pathlib.Path(__file__).parent.parent
-# From bottom to top; the longest name that fits decides.
+# From bottom to top; the longest matching name decides.
 FLOORS = {
     "segan_tf": 8,  # offers the public names
     "segan_tf.environment": 0,
@@ -40,7 +40,7 @@ FLOORS = {
     "main": 9,
     "segan_tf.command": 10,  # starts main
 }
-# Equal wings: what they share lies below them.
+# Equal wings: what they share is below them.
 WINGS = ("segan_tf.training", "segan_tf.evaluation", "export")
 FLAGS_MAY_IMPORT = (*sys.stdlib_module_names, "absl", "segan_tf.config")
 
@@ -75,7 +75,7 @@ def imported_modules(name, source):
 
 
 def without_type_checking(source):
-    """Removes what only type checkers import: it closes no circle."""
+    """Removes imports for type checkers, which cause no cycle."""
     tree = ast.parse(source)
     tree.body = [
         node
@@ -88,23 +88,23 @@ def without_type_checking(source):
 
 
 def is_within(name, packages):
-    """Tells whether a module is one of these, or inside one."""
+    """Returns whether a module is one of these packages or inside one."""
     return any(name == p or name.startswith(f"{p}.") for p in packages)
 
 
 def floor_of(name):
-    """Finds a module's floor; None for what is not of this project."""
+    """Finds the floor of a module; None outside this project."""
     fitting = [known for known in FLOORS if is_within(name, [known])]
     return FLOORS[max(fitting, key=len)] if fitting else None
 
 
 def wing_of(name):
-    """Finds the wing that a module is in; None for the floors below."""
+    """Finds the wing of a module; None on the floors below."""
     return next((wing for wing in WINGS if is_within(name, [wing])), None)
 
 
 def breaches(name, source):
-    """Says of each import that is not allowed what is wrong with it."""
+    """Describes each import that is not allowed."""
     for other in sorted(imported_modules(name, source)):
         floor = floor_of(other)
         if floor is not None and floor > floor_of(name):
@@ -128,12 +128,12 @@ def test_every_package_has_its_floor():
 
 
 @pytest.mark.parametrize("name", sorted(MODULES))
-def test_a_module_imports_nothing_from_above(name):
+def test_module_imports_nothing_from_above(name):
     source = MODULES[name].read_text(encoding="utf-8")
     assert not list(breaches(name, source))
 
 
-def test_no_modules_import_each_other_in_a_circle():
+def test_imports_have_no_cycle():
     graph = {
         name: imported_modules(
             name, without_type_checking(path.read_text(encoding="utf-8"))
@@ -145,7 +145,7 @@ def test_no_modules_import_each_other_in_a_circle():
 
 
 @pytest.mark.parametrize(
-    ("name", "source", "said"),
+    ("name", "source", "message"),
     [
         (
             "segan_tf.datasets.pairs",
@@ -168,12 +168,12 @@ def test_no_modules_import_each_other_in_a_circle():
         ("flags", "import tensorflow as tf", "not for flags"),
     ],
 )
-def test_a_breach_is_seen(name, source, said):
+def test_breach_is_found(name, source, message):
     (line,) = breaches(name, source)
-    assert said in line
+    assert message in line
 
 
-def test_relative_and_allowed_imports_are_no_breach():
+def test_allowed_and_relative_imports_are_no_breach():
     source = (
         "from .. import staging\nfrom segan_tf.imaging import preprocessing"
     )

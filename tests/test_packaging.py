@@ -20,14 +20,14 @@ ROOT = pathlib.Path(__file__).parent.parent
 
 
 @pytest.fixture(scope="module")
-def said_to_setup():
+def setup_arguments():
     """Returns the arguments that setup.py gives to setuptools.setup."""
-    said = {}
+    arguments = {}
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(ROOT)
-        patch.setattr(setuptools, "setup", lambda **values: said.update(values))
+        patch.setattr(setuptools, "setup", arguments.update)
         runpy.run_path(str(ROOT / "setup.py"))
-    return said
+    return arguments
 
 
 @pytest.fixture(scope="module")
@@ -80,15 +80,15 @@ def run(command, *, cwd=None, path=""):
     return done.stdout
 
 
-def test_every_folder_of_code_is_a_package_of_the_wheel(said_to_setup):
+def test_every_folder_of_code_is_a_package_of_the_wheel(setup_arguments):
     names = set()
     for top, name in (("segan_tf", "segan_tf"), ("export", EXPORTING)):
         for path in (ROOT / top).rglob("*.py"):
             inner = path.parent.relative_to(ROOT / top).parts
             names.add(".".join((name, *inner)))
             assert (path.parent / "__init__.py").exists()
-    assert sorted(said_to_setup["packages"]) == sorted(names)
-    assert said_to_setup["package_dir"] == {
+    assert sorted(setup_arguments["packages"]) == sorted(names)
+    assert setup_arguments["package_dir"] == {
         name: name.replace(EXPORTING, "export").replace(".", "/")
         for name in names
         if name.startswith(EXPORTING)
@@ -140,7 +140,7 @@ def test_source_distribution_holds_the_whole_project(sdist):
     assert missing == []
 
 
-def test_released_model_is_small(said_to_setup):
+def test_released_model_is_small(setup_arguments):
     folder = ROOT / "segan_tf" / "models" / "pretrained"
     assert sum(path.stat().st_size for path in folder.iterdir()) < 15e6
 
@@ -200,8 +200,8 @@ def test_command_of_a_checkout_runs_its_main(tmp_path):
     assert text.endswith("training can use these pairs\n")
 
 
-def test_setup_and_library_have_the_same_version(said_to_setup):
-    assert said_to_setup["version"] == segan_tf.__version__
+def test_setup_and_library_have_the_same_version(setup_arguments):
+    assert setup_arguments["version"] == segan_tf.__version__
 
 
 @pytest.mark.parametrize(
@@ -209,7 +209,7 @@ def test_setup_and_library_have_the_same_version(said_to_setup):
     [("requirements.txt", "cpu"), ("requirements-addons.txt", "addons")],
 )
 def test_requirements_are_pinned_within_their_ranges(
-    said_to_setup, file, extra
+    setup_arguments, file, extra
 ):
     pinned = {}
     for line in (ROOT / file).read_text().splitlines():
@@ -217,8 +217,8 @@ def test_requirements_are_pinned_within_their_ranges(
             name, version = line.split("==")
             pinned[name] = version
     required = [
-        *said_to_setup["install_requires"],
-        *said_to_setup["extras_require"][extra],
+        *setup_arguments["install_requires"],
+        *setup_arguments["extras_require"][extra],
     ]
     for wanted in map(requirements.Requirement, required):
         # tensorflow-cpu is tensorflow without the GPU code.
@@ -226,8 +226,8 @@ def test_requirements_are_pinned_within_their_ranges(
         assert pinned[name] in wanted.specifier, wanted
 
 
-def test_addons_extra_takes_keras_2(said_to_setup):
-    extra = said_to_setup["extras_require"]["addons"]
+def test_addons_extra_takes_keras_2(setup_arguments):
+    extra = setup_arguments["extras_require"]["addons"]
     wanted = {w.name: w for w in map(requirements.Requirement, extra)}
     assert "2.15.0" in wanted["keras"].specifier
     assert "3.0.0" not in wanted["keras"].specifier

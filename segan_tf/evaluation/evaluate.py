@@ -56,7 +56,9 @@ def evaluate(config: Config, *, command: Sequence[str] = ()) -> Evaluation:
     """
     without_run = config.model and not run_dir.has_flags(config.model_dir)
     split_again = without_run or run_dir.gives(config, RESPLIT_FIELDS)
-    if not without_run:
+    if without_run:
+        _check_model_settings(config)
+    else:
         config = run_dir.merge(run_dir.read_flags(config.model_dir), config)
     labels = loading.load_labels(config)
     divided = loading.load_run_splits(config, labels, split_again=split_again)
@@ -82,6 +84,15 @@ def evaluate(config: Config, *, command: Sequence[str] = ()) -> Evaluation:
         "training": run_dir.read_training(config.model_dir),
     }
     return _write_report(config, predictor, labels, chosen, scored, metadata)
+
+
+def _check_model_settings(config: Config) -> None:
+    if run_dir.has_flags(config.model):
+        run_dir.check_same_model(run_dir.read_flags(config.model), config)
+    else:
+        # num_labels and label_kind tell how label maps are read.
+        names = ("segmentor", "image_size", "width")
+        run_dir.check_no_model_settings(config, config.model, names=names)
 
 
 def _write_report(

@@ -49,6 +49,8 @@ def predict(config: Config) -> PredictionSummary:
     model = choose_model(config)
     if run_dir.has_flags(model):
         run_dir.check_same_model(run_dir.read_flags(model), config)
+    else:
+        run_dir.check_no_model_settings(config, model)
     return predict_images(
         paths, model=model, output_dir=config.output_dir, tta=config.tta
     )

@@ -1,4 +1,4 @@
-"""Runs the program inside the tests' process, or in one of its own."""
+"""Runs the program in the process of the tests or in a new one."""
 
 import contextlib
 import dataclasses
@@ -14,7 +14,7 @@ from absl.testing import flagsaver
 import main
 
 ROOT = pathlib.Path(main.__file__).parent
-# Small enough for a second of training, once the graphs are traced.
+# Trains in a second, once the graphs are traced.
 TINY = (
     "--num_drawn=16",
     "--image_size=32",
@@ -26,7 +26,7 @@ TINY = (
 
 @dataclasses.dataclass(frozen=True)
 class Result:
-    """How a run ended and what it printed."""
+    """The exit status of a run and what it printed."""
 
     status: int
     out: str
@@ -51,7 +51,7 @@ def run(*args: object) -> Result:
 
 
 def run_program(*args: object, python_path: str = "") -> Result:
-    """Runs main.py with these flags in a process of its own."""
+    """Runs main.py with these flags in a new process."""
     done = subprocess.run(
         [sys.executable, str(ROOT / "main.py"), *map(str, args)],
         env={**os.environ, "PYTHONPATH": python_path},
@@ -62,9 +62,9 @@ def run_program(*args: object, python_path: str = "") -> Result:
 
 
 def error_of(*args: object) -> str:
-    """Runs main.py, which is to end with one error, and returns that."""
+    """Runs main.py, expects one error, and returns it."""
     result = run(*args)
     error = result.err.splitlines()[-1] if result.err else ""
     if result.status != 1 or not error.startswith("error: "):
-        raise AssertionError(f"no error but {result}")
+        raise AssertionError(f"expected one error, not {result}")
     return error
