@@ -4,6 +4,8 @@ Decoding, rotation, resizing, normalization, the decision and encoding are all
 in the graph, so that a client cannot get them wrong.
 """
 
+from collections.abc import Sequence
+
 import keras
 import tensorflow as tf
 
@@ -43,42 +45,13 @@ def segment_image_bytes(
     Raises:
       InvalidArgumentError: when it runs: an image cannot be decoded.
     """
-    _, height, width, _ = segmentor.input_shape
-
-    def read(
-        position_and_bytes: tuple[tf.Tensor, tf.Tensor],
-    ) -> tuple[tf.Tensor, tf.Tensor]:
-        position, content = position_and_bytes
-        image = image_decoding.read_image(
-            content, position, name=signatures.IMAGE_BYTES
-        )
-        resized = preprocessing.resize_image(image, height, width)
-        return resized, tf.shape(image)[:2]
-
-    # A batch of large images would otherwise need memory for all of them.
-    images, sizes = tf.map_fn(
-        read,
-        (tf.range(tf.size(image_bytes)), image_bytes),
-        parallel_iterations=DECODED_AT_ONCE,
-        fn_output_signature=(
-            tf.TensorSpec((height, width, 3), tf.float32),
-            tf.TensorSpec((2,), tf.int32),
-        ),
-    )
+    _, *size, _ = segmentor.input_shape
+    images, sizes = _decode_images(image_bytes, size)
     probability_maps = segmentor(
         preprocessing.normalize(images), training=False
     )
-    label_maps, fractions, means = tf.map_fn(
-        lambda map_and_size: _describe(
-            map_and_size[0], map_and_size[1], labels=labels
-        ),
-        (probability_maps, sizes),
-        parallel_iterations=DECODED_AT_ONCE,
-        fn_output_signature=(
-            tf.TensorSpec((), tf.string),
-            tf.TensorSpec((labels.count,), tf.float32),
-            tf.TensorSpec((labels.count,), tf.float32),
-        ),
+    label_maps, fractions, means = _describe_all(
+        probability_maps, sizes, labels=labels
     )
     answer = {
         signatures.LABEL_MAP_BYTES: label_maps,
@@ -140,6 +113,61 @@ def gray_weights(labels: labels.Labels) -> list[int]:
             "as multiclass ones, or as two models."
         )
     return [1 << i for i in range(labels.count)]
+
+
+def _decode_images(
+    image_bytes: tf.Tensor, size: Sequence[int]
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Decodes and resizes images, few at once.
+
+    All at once, a batch of large images would need memory for all of them.
+
+    Returns:
+      float32 [batch, *size, 3] in 0..255, and int32 [batch, 2], the images'
+      own heights and widths.
+    """
+
+    def read(
+        position_and_bytes: tuple[tf.Tensor, tf.Tensor],
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        position, content = position_and_bytes
+        image = image_decoding.read_image(
+            content, position, name=signatures.IMAGE_BYTES
+        )
+        return preprocessing.resize_image(image, *size), tf.shape(image)[:2]
+
+    return tf.map_fn(
+        read,
+        (tf.range(tf.size(image_bytes)), image_bytes),
+        parallel_iterations=DECODED_AT_ONCE,
+        fn_output_signature=(
+            tf.TensorSpec((*size, 3), tf.float32),
+            tf.TensorSpec((2,), tf.int32),
+        ),
+    )
+
+
+def _describe_all(
+    probability_maps: tf.Tensor, sizes: tf.Tensor, *, labels: labels.Labels
+) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    """Decides label maps at the images' own sizes, few at once.
+
+    Returns:
+      PNG files, string [batch], and the fraction and the mean probability of
+      each label, float32 [batch, labels].
+    """
+    return tf.map_fn(
+        lambda map_and_size: _describe(
+            map_and_size[0], map_and_size[1], labels=labels
+        ),
+        (probability_maps, sizes),
+        parallel_iterations=DECODED_AT_ONCE,
+        fn_output_signature=(
+            tf.TensorSpec((), tf.string),
+            tf.TensorSpec((labels.count,), tf.float32),
+            tf.TensorSpec((labels.count,), tf.float32),
+        ),
+    )
 
 
 def _describe(

@@ -57,11 +57,40 @@ def read_image(
         tf.reduce_all(head[: len(start)] == tuple(start))
         for start in (_JPEG, _PNG, _BMP)
     )
+    image_bytes = _check_header(
+        image_bytes, head, where, is_jpeg=is_jpeg, is_png=is_png, is_bmp=is_bmp
+    )
+    decoded = _or_else(
+        lambda content: _decode(content, is_jpeg),
+        image_bytes,
+        fallback=tf.zeros((0, 0, 0), tf.uint8),
+    )
+    decoded = _checked(
+        decoded, where, [(tf.size(decoded) == 0, "is damaged or truncated")]
+    )
+    orientation = tf.cond(
+        is_jpeg, lambda: exif.jpeg_orientation(image_bytes), lambda: 1
+    )
+    rgb = _to_rgb(decoded, has_alpha=~is_bmp)
+    return exif.turn_upright(rgb, orientation)
+
+
+def _check_header(
+    image_bytes: tf.Tensor,
+    head: tf.Tensor,
+    where: tf.Tensor,
+    *,
+    is_jpeg: tf.Tensor,
+    is_png: tf.Tensor,
+    is_bmp: tf.Tensor,
+) -> tf.Tensor:
+    """Checks a file by its first bytes; returns the file."""
     height, width = _stored_size(
         image_bytes, head, is_jpeg=is_jpeg, is_png=is_png
     )
     bits = _number(head, (_BMP_PIXEL_BITS + 1, _BMP_PIXEL_BITS))
-    image_bytes = _require_none(
+    return _checked(
+        image_bytes,
         where,
         [
             (tf.strings.length(image_bytes) == 0, "is empty"),
@@ -78,38 +107,21 @@ def read_image(
                 _join("is too large (", width, "x", height, _SIZE_REMEDY),
             ),
         ],
-        before=image_bytes,
     )
-    decoded = _or_else(
-        lambda content: _decode(content, is_jpeg),
-        image_bytes,
-        fallback=tf.zeros((0, 0, 0), tf.uint8),
-    )
-    decoded = _require_none(
-        where,
-        [(tf.size(decoded) == 0, "is damaged or truncated")],
-        before=decoded,
-    )
-    orientation = tf.cond(
-        is_jpeg, lambda: exif.jpeg_orientation(image_bytes), lambda: 1
-    )
-    rgb = _to_rgb(decoded, has_alpha=~is_bmp)
-    return exif.turn_upright(rgb, orientation)
 
 
-def _require_none(
+def _checked(
+    tensor: tf.Tensor,
     where: tf.Tensor,
-    reasons: Sequence[tuple[tf.Tensor, tf.Tensor | str]],
-    *,
-    before: tf.Tensor,
+    problems: Sequence[tuple[tf.Tensor, tf.Tensor | str]],
 ) -> tf.Tensor:
-    """Passes a tensor on unless a reason holds; the first that does stops."""
-    reason = ""
-    for condition, message in reversed(reasons):
-        reason = tf.where(condition, message, reason)
-    check = tf.debugging.Assert(reason == "", [where + reason])
+    """Returns the tensor, or raises with the first problem that holds."""
+    problem = ""
+    for condition, message in reversed(problems):
+        problem = tf.where(condition, message, problem)
+    check = tf.debugging.Assert(problem == "", [where + problem])
     with tf.control_dependencies([check]):
-        return tf.identity(before)
+        return tf.identity(tensor)
 
 
 def _join(*parts: tf.Tensor | str) -> tf.Tensor:

@@ -27,7 +27,7 @@ def path(tmp_path_factory):
     )
 
 
-def test_labels_and_size_are_read_from_the_file_alone(path, tmp_path):
+def test_labels_and_size_are_read_from_the_file_itself(path, tmp_path):
     alone = shutil.copy(path, tmp_path / "renamed.tflite")
 
     model = tflite_model.TFLiteModel(alone)
@@ -37,7 +37,7 @@ def test_labels_and_size_are_read_from_the_file_alone(path, tmp_path):
     assert model.contract["version"] == 7
 
 
-def test_pixels_between_two_values_are_rounded_not_cut(path):
+def test_pixels_between_two_values_are_rounded(path):
     model = tflite_model.TFLiteModel(path)
     (image,) = small_models.draw_images((32, 32))
     image = np.clip(image, 1, 254)[None]
@@ -48,7 +48,7 @@ def test_pixels_between_two_values_are_rounded_not_cut(path):
         np.testing.assert_array_equal(given, expected)
 
 
-def test_pixels_out_of_range_are_clipped_not_wrapped(path):
+def test_pixels_out_of_range_are_clipped(path):
     model = tflite_model.TFLiteModel(path)
     white = np.full((1, 32, 32, 3), 255, np.uint8)
 
@@ -58,7 +58,7 @@ def test_pixels_out_of_range_are_clipped_not_wrapped(path):
 
 
 @pytest.mark.parametrize("share", [0.1, 0.9])
-def test_a_file_cut_off_is_named(path, tmp_path, share):
+def test_truncated_file_is_an_error_of_one_line(path, tmp_path, share):
     with open(path, "rb") as file:
         content = file.read()
     cut = tmp_path / "cut.tflite"
@@ -70,7 +70,7 @@ def test_a_file_cut_off_is_named(path, tmp_path, share):
     assert "\n" not in str(caught.value)
 
 
-def test_a_model_of_another_program_is_named(path, tmp_path):
+def test_model_of_another_program_is_an_error(path, tmp_path):
     with open(path, "rb") as file:
         content = file.read()
     bare = tmp_path / "bare.tflite"
@@ -80,14 +80,14 @@ def test_a_model_of_another_program_is_named(path, tmp_path):
         tflite_model.TFLiteModel(bare)
 
 
-def test_a_contract_without_labels_is_named(path, monkeypatch):
+def test_contract_without_labels_is_an_error(path, monkeypatch):
     monkeypatch.setattr(json, "loads", lambda _: {"label_names": ["lesion"]})
 
     with pytest.raises(ValueError, match="contract.json names no labels"):
         tflite_model.TFLiteModel(path)
 
 
-def test_a_device_without_tensorflow_can_run_it(path):
+def test_model_runs_without_tensorflow(path):
     code = (
         "import sys, numpy as np\n"
         "from segan_tf.inference import tflite_model\n"

@@ -53,7 +53,7 @@ class CSessionError(RuntimeError):
 
     Attributes:
       code: TensorFlow's name of it, such as "NOT_FOUND".
-      message: TensorFlow's words.
+      message: TensorFlow's.
     """
 
     def __init__(self, code: str, message: str) -> None:
@@ -120,7 +120,7 @@ _FUNCTIONS = {
             _OUTPUTS,  # fetched: where, what (filled), how many
             _POINTERS,
             _INT,
-            _POINTERS,  # operations to run besides
+            _POINTERS,  # operations to run without output
             _INT,
             ctypes.POINTER(Buffer),  # run metadata
             _POINTER,  # status

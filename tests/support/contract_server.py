@@ -2,8 +2,8 @@
 
 It speaks gRPC with TF Serving's own stubs, and REST as TF Serving documents
 it, over a SavedModel in TensorFlow's C++ session, which TF Serving runs too.
-So a client is tested against the official messages, names and error codes. It
-proves nothing about TF Serving's batching, polling, metrics or speed.
+It tests clients against the official messages, names and error codes, and says
+nothing about TF Serving's batching, polling, metrics or speed.
 """
 
 import collections
@@ -71,7 +71,7 @@ class Servable:
         self._signatures = saved.meta_graphs[0].signature_def
 
     def find(self, name: str, version: int | None) -> None:
-        """Refuses another model or version."""
+        """Checks the model's name and version."""
         if name != self.name or version not in (None, self.version):
             asked = f"Specific({name}, {version})" if version else name
             raise c_loader.CSessionError(

@@ -69,7 +69,7 @@ def session(saved_model_dir):
         yield session
 
 
-def test_signatures_tell_names_and_dtypes(session):
+def test_signatures_hold_names_and_dtypes(session):
     signature = session.signatures["join"]
 
     assert {k: v.dtype for k, v in signature.inputs.items()} == {
@@ -84,13 +84,13 @@ def test_signatures_tell_names_and_dtypes(session):
     assert signature.inputs["a"].tensor_name == "join_a:0"
 
 
-def test_signatures_tell_shapes_and_what_is_open(session):
+def test_signatures_hold_shapes_with_none_where_open(session):
     assert session.signatures["scale"].inputs["x"].shape == (None,)
     assert session.signatures["scale"].outputs["sum"].shape == ()
     assert session.signatures["negate"].inputs["x"].shape is None
 
 
-def test_signatures_leave_out_the_loaders_own(session):
+def test_signatures_of_the_loader_are_left_out(session):
     assert sorted(session.signatures) == [
         "add_int32",
         "add_int64",
@@ -102,7 +102,7 @@ def test_signatures_leave_out_the_loaders_own(session):
     ]
 
 
-def test_variables_come_from_the_file(session):
+def test_variables_are_read_from_the_file(session):
     outputs = session.run("scale", {"x": np.float32([1, 2])})
 
     np.testing.assert_array_equal(outputs["scaled"], [3 * 1, 3 * 2])
@@ -129,7 +129,7 @@ def test_integers_keep_dtype_and_shape(session, name, dtype, shape):
     np.testing.assert_array_equal(answer, np.full(shape, 41 + 1))
 
 
-def test_bools_go_through(session):
+def test_bools_keep_dtype_and_shape(session):
     answer = session.run("negate", {"x": np.array([[True], [False]])})["y"]
 
     assert answer.dtype == np.bool_
@@ -144,7 +144,7 @@ def test_transposed_arrays_are_read_in_their_own_order(session):
     np.testing.assert_array_equal(answer, [[1, 4], [2, 5], [3, 6]])
 
 
-def test_strings_keep_every_byte_both_ways(session):
+def test_strings_keep_every_byte_in_both_directions(session):
     # Short strings live inside TF_TString, long ones outside; zero bytes at
     # the end are what NumPy's bytes dtype would cut off.
     texts = [b"", b"short\0", b"long" * 100 + b"\0\0", b"\xff\x00\xfe"]
@@ -155,7 +155,7 @@ def test_strings_keep_every_byte_both_ways(session):
     np.testing.assert_array_equal(outputs["length"], [0, 5 + 1, 4 * 100 + 2, 3])
 
 
-def test_png_bytes_go_in_and_out(session):
+def test_png_bytes_are_inputs_and_outputs(session):
     image = np.uint8([[[0, 1, 2], [250, 251, 252]]])
     png = tf.io.encode_png(image).numpy()
 
@@ -177,14 +177,14 @@ def test_png_bytes_go_in_and_out(session):
         ("negate", {"x": np.zeros(1, [("a", "f4")])}, "TensorFlow DType"),
     ],
 )
-def test_wrong_inputs_are_refused_in_words(session, name, inputs, words):
+def test_wrong_inputs_are_errors(session, name, inputs, words):
     with pytest.raises(c_loader.CSessionError, match=words) as caught:
         session.run(name, inputs)
 
     assert caught.value.code == "INVALID_ARGUMENT"
 
 
-def test_a_session_survives_a_refused_input(session):
+def test_session_works_after_an_error(session):
     with pytest.raises(c_loader.CSessionError, match="PNG"):
         session.run("invert_png", {"png": b"no image"})
 
@@ -221,7 +221,7 @@ def test_missing_weights_are_an_error(saved_model_dir, tmp_path):
         session.run("scale", {"x": np.float32([1])})
 
 
-def test_closed_session_refuses_to_run(saved_model_dir):
+def test_closed_session_cannot_run(saved_model_dir):
     session = c_loader.CSession(saved_model_dir)
     session.close()
     session.close()

@@ -1,4 +1,4 @@
-"""Tests that what starts TF Serving is well formed and agrees with itself."""
+"""Tests that the configuration of TF Serving is valid and consistent."""
 
 import pathlib
 import re
@@ -124,7 +124,7 @@ def test_the_model_has_the_name_that_warm_up_and_clients_use():
     assert model.model_version_policy.latest.num_versions == 2
 
 
-def test_batch_sizes_rise_to_the_largest():
+def test_batch_sizes_increase_to_the_largest():
     batching = _parse_left_out("batching.config", "BatchingParameters")
 
     sizes = list(batching.allowed_batch_sizes)
@@ -137,7 +137,7 @@ def test_batch_sizes_rise_to_the_largest():
     assert batching.max_enqueued_batches.value > 0
 
 
-def test_a_batch_thread_stands_for_each_core(container, compose):
+def test_there_is_a_batch_thread_for_each_core(container, compose):
     batching = _parse_left_out("batching.config", "BatchingParameters")
 
     cores = container["resources"]["limits"]["cpu"]
@@ -147,7 +147,7 @@ def test_a_batch_thread_stands_for_each_core(container, compose):
     assert str(compose["cpus"]) == cores
 
 
-def test_metrics_are_on_where_they_are_looked_for(pod):
+def test_metrics_are_served_where_prometheus_looks(pod):
     monitoring = _parse_left_out("monitoring.config", "MonitoringConfig")
 
     assert monitoring.prometheus_config.enable
@@ -180,11 +180,11 @@ def test_ports_agree(container, compose):
         ("livenessProbe", STATUS_PATH),
     ],
 )
-def test_probes_ask_what_tf_serving_answers(container, probe, path):
+def test_probes_use_urls_of_tf_serving(container, probe, path):
     assert container[probe]["httpGet"] == {"path": path, "port": "rest"}
 
 
-def test_a_server_is_given_time_to_load_and_to_be_busy(container):
+def test_probes_allow_time_to_load_and_to_be_busy(container):
     startup, live = container["startupProbe"], container["livenessProbe"]
 
     assert startup["periodSeconds"] * startup["failureThreshold"] >= 120
@@ -199,7 +199,7 @@ def test_both_ways_start_the_same_server(container, compose):
     assert compose["mem_limit"] == memory.lower().removesuffix("i")
 
 
-def test_every_file_that_the_server_is_told_of_is_mounted(container, pod):
+def test_every_file_in_the_arguments_is_mounted(container, pod):
     named = {
         pathlib.PurePath(path).name
         for path in re.findall(
@@ -239,7 +239,7 @@ def test_service_and_autoscaler_find_the_servers(pod):
     assert 2 <= scaler["spec"]["minReplicas"] < scaler["spec"]["maxReplicas"]
 
 
-def test_the_autoscaler_acts_before_the_limit(container):
+def test_autoscaler_acts_before_the_limit(container):
     scaler = _read_yaml("kubernetes/autoscaler.yaml")
     resources = container["resources"]
 

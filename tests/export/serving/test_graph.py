@@ -21,8 +21,8 @@ _SIZE = 16
 _MEAN = np.float32([0.485, 0.456, 0.406])
 _STD = np.float32([0.229, 0.224, 0.225])
 _ONE = labels.Labels()
-_EXCLUSIVE = labels.Labels(("vein", "artery", "optic disc"))
-_OVERLAPPING = labels.Labels(("globules", "streaks"), multiclass=False)
+_MULTICLASS = labels.Labels(("vein", "artery", "optic disc"))
+_MULTILABEL = labels.Labels(("globules", "streaks"), multiclass=False)
 
 
 def _build_segmentor(num_labels):
@@ -42,7 +42,7 @@ def _export(folder, named):
     )
 
 
-@pytest.fixture(scope="module", params=[_ONE, _EXCLUSIVE, _OVERLAPPING])
+@pytest.fixture(scope="module", params=[_ONE, _MULTICLASS, _MULTILABEL])
 def served(request, tmp_path_factory):
     """Returns the labels, the version's folder and a session of it."""
     path = _export(tmp_path_factory.mktemp("export"), request.param)
@@ -58,15 +58,15 @@ def lesion_session(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def exclusive_session(tmp_path_factory):
-    path = _export(tmp_path_factory.mktemp("export"), _EXCLUSIVE)
+def multiclass_session(tmp_path_factory):
+    path = _export(tmp_path_factory.mktemp("export"), _MULTICLASS)
     with c_loader.CSession(path) as session:
         yield session
 
 
 @pytest.fixture(scope="module")
-def overlapping_session(tmp_path_factory):
-    path = _export(tmp_path_factory.mktemp("export"), _OVERLAPPING)
+def multilabel_session(tmp_path_factory):
+    path = _export(tmp_path_factory.mktemp("export"), _MULTILABEL)
     with c_loader.CSession(path) as session:
         yield session
 
@@ -92,17 +92,17 @@ def _quarters(*colors):
 
 
 def _decode(content):
-    picture = Image.open(io.BytesIO(content))
-    assert (picture.format, picture.mode) == ("PNG", "L")
-    return np.array(picture)
+    image = Image.open(io.BytesIO(content))
+    assert (image.format, image.mode) == ("PNG", "L")
+    return np.array(image)
 
 
 def _ask(session, *images):
-    pictures = np.array([_png(image) for image in images], dtype=object)
-    return session.run("serving_default", {"image_bytes": pictures})
+    encoded = np.array([_png(image) for image in images], dtype=object)
+    return session.run("serving_default", {"image_bytes": encoded})
 
 
-def test_a_lesion_is_255_with_its_share_and_mean(lesion_session):
+def test_lesion_is_255_with_its_fraction_and_mean(lesion_session):
     image = _quarters((204, 0, 0), (0, 0, 0), (153, 0, 0), (102, 0, 0))
 
     answer = _ask(lesion_session, image)
@@ -119,7 +119,7 @@ def test_a_lesion_is_255_with_its_share_and_mean(lesion_session):
     assert answer["label_names"].tolist() == [[b"lesion"]]
 
 
-def test_no_lesion_has_the_mean_0(lesion_session):
+def test_mean_without_a_lesion_is_0(lesion_session):
     answer = _ask(lesion_session, _plain((127, 255, 255)))  # 0.498
 
     assert not _decode(answer["label_map_bytes"][0]).any()
@@ -127,12 +127,12 @@ def test_no_lesion_has_the_mean_0(lesion_session):
     assert answer["mean_probability"].tolist() == [0]
 
 
-def test_exclusive_labels_are_their_numbers(exclusive_session):
+def test_multiclass_labels_are_their_numbers(multiclass_session):
     # In the third the background, 0.4, is likelier than 0.35 and 0.25; in the
     # fourth the third label, 0.4, than the background's 0.3.
     image = _quarters((204, 0, 0), (51, 153, 0), (89, 64, 0), (76.5, 0, 102))
 
-    answer = _ask(exclusive_session, image)
+    answer = _ask(multiclass_session, image)
 
     np.testing.assert_array_equal(
         _decode(answer["label_map_bytes"][0]),
@@ -148,10 +148,10 @@ def test_exclusive_labels_are_their_numbers(exclusive_session):
     assert "lesion_fraction" not in answer
 
 
-def test_overlapping_labels_are_bits(overlapping_session):
+def test_multilabel_labels_are_bits(multilabel_session):
     image = _quarters((204, 0, 0), (0, 153, 0), (255, 204, 0), (0, 0, 255))
 
-    answer = _ask(overlapping_session, image)
+    answer = _ask(multilabel_session, image)
 
     np.testing.assert_array_equal(
         _decode(answer["label_map_bytes"][0]),
@@ -165,16 +165,16 @@ def test_overlapping_labels_are_bits(overlapping_session):
     )
 
 
-def test_a_batch_holds_pictures_of_any_sizes_and_formats(lesion_session):
+def test_batch_holds_images_of_any_sizes_and_formats(lesion_session):
     images = [
         _plain((255, 0, 0), 20, 50),
         _plain((0, 0, 0), 7, 9),
         _plain((255, 255, 255), 33, 16),
     ]
-    pictures = [_png(image) for image in images]
-    pictures[2] = tf.io.encode_jpeg(images[2]).numpy()
+    encoded = [_png(image) for image in images]
+    encoded[2] = tf.io.encode_jpeg(images[2]).numpy()
 
-    answer = lesion_session.run("serving_default", {"image_bytes": pictures})
+    answer = lesion_session.run("serving_default", {"image_bytes": encoded})
 
     for i, (image, gray) in enumerate(zip(images, (255, 0, 255), strict=True)):
         label_map = _decode(answer["label_map_bytes"][i])
@@ -182,7 +182,7 @@ def test_a_batch_holds_pictures_of_any_sizes_and_formats(lesion_session):
     np.testing.assert_allclose(answer["mean_probability"], [1, 0, 1])
 
 
-def test_a_large_picture_is_shrunk_with_antialiasing(lesion_session):
+def test_large_image_is_shrunk_with_antialiasing(lesion_session):
     # One column in three is red: 1/3 everywhere, and no lesion, unless single
     # columns are picked.
     image = np.zeros((48, 3 * _SIZE, 3), np.uint8)
@@ -191,20 +191,20 @@ def test_a_large_picture_is_shrunk_with_antialiasing(lesion_session):
     assert _ask(lesion_session, image)["lesion_fraction"].tolist() == [0]
 
 
-def test_a_picture_that_fails_names_its_place_among_the_others(
+def test_error_names_the_position_of_the_image(
     lesion_session,
 ):
-    pictures = [_png(_plain((0, 0, 0)))] * 3
-    pictures[1] = b"no image"
+    encoded = [_png(_plain((0, 0, 0)))] * 3
+    encoded[1] = b"no image"
 
     words = r"image_bytes\[1\] is not a JPEG, PNG or BMP image"
     with pytest.raises(c_loader.CSessionError, match=words) as caught:
-        lesion_session.run("serving_default", {"image_bytes": pictures})
+        lesion_session.run("serving_default", {"image_bytes": encoded})
 
     assert caught.value.code == "INVALID_ARGUMENT"
 
 
-def test_probabilities_have_the_names_beside_them(served):
+def test_probabilities_come_with_label_names(served):
     named, _, session = served
     images = np.stack([_plain((51, 102, 0), 8, 40)] * 2)
 
@@ -220,7 +220,7 @@ def test_probabilities_have_the_names_beside_them(served):
     assert answer["label_names"].tolist() == [names] * 2
 
 
-def test_signatures_are_open_where_servers_batch(served):
+def test_signatures_have_open_batch_dimensions(served):
     named, _, session = served
     count = named.count
 
@@ -252,7 +252,7 @@ def test_signatures_are_open_where_servers_batch(served):
     assert shapes["serving_default"] == expected
 
 
-def test_labels_lie_beside_the_model(served):
+def test_labels_are_in_the_folder_of_the_model(served):
     named, path, _ = served
 
     with open(f"{path}/assets.extra/labels.json", encoding="utf-8") as file:
@@ -264,7 +264,7 @@ def test_labels_lie_beside_the_model(served):
     }
 
 
-def test_more_overlapping_labels_than_bits_are_refused(tmp_path):
+def test_more_multilabel_labels_than_bits_are_an_error(tmp_path):
     nine = labels.Labels(tuple("abcdefghi"), multiclass=False)
 
     with pytest.raises(config.UserError, match="at most 8 multilabel .* not 9"):
@@ -278,13 +278,13 @@ def test_more_overlapping_labels_than_bits_are_refused(tmp_path):
     ("named", "color"),
     [
         (_ONE, (153, 0, 0)),  # 0.6; and 0.3 is 0.2 below 0.5
-        (_OVERLAPPING, (153, 51, 0)),
+        (_MULTILABEL, (153, 51, 0)),
         # 0.5 of 0.5 + 0.2 + 0.3; the background's 0.6 with 0.2 + 0.2 has to
         # come down by 0.2 and the first 0.2 up by as much.
-        (_EXCLUSIVE, (127.5, 51, 0)),
+        (_MULTICLASS, (127.5, 51, 0)),
     ],
 )
-def test_a_check_tells_how_far_keras_is_from_what_is_served(
+def test_check_measures_how_far_keras_is_from_the_served_decision(
     named, color, tmp_path
 ):
     path = _export(tmp_path, named)
@@ -300,7 +300,7 @@ def test_a_check_tells_how_far_keras_is_from_what_is_served(
     # Only the mean differs: nothing is decided otherwise.
     probability_map[..., 0] += 0.1
     assert measure() == pytest.approx(0.1, abs=1e-5)
-    # The mean is as it was, but the right half is decided otherwise.
+    # The mean is the same again, but the right half is decided otherwise.
     probability_map[:, : _SIZE // 2, 0] += 0.2
     probability_map[:, _SIZE // 2 :, 0] -= 0.4
     assert measure() == pytest.approx(0.2, abs=0.002)

@@ -1,4 +1,4 @@
-"""Tests that a server sees the image that training would have seen."""
+"""Tests that a server decodes images as training does."""
 
 import io
 import struct
@@ -25,21 +25,21 @@ def _read(content):
 
 
 def _draw(mode="RGB"):
-    """Draws a lesion; alpha, where there is some, grows from left to right."""
+    """Draws a lesion; alpha, if any, increases from left to right."""
     drawn = lesions.draw_lesion(0, 0, size=(_HEIGHT, _WIDTH)).image
-    picture = Image.fromarray(drawn)
+    image = Image.fromarray(drawn)
     if mode in ("RGBA", "LA"):
         alpha = np.tile(np.linspace(0, 255, _WIDTH), (_HEIGHT, 1))
-        picture.putalpha(Image.fromarray(np.uint8(alpha)))
+        image.putalpha(Image.fromarray(np.uint8(alpha)))
     if mode == "I;16":
-        gray = np.uint16(picture.convert("L")) * 257
+        gray = np.uint16(image.convert("L")) * 257
         return Image.fromarray(gray)
-    return picture.convert(mode)
+    return image.convert(mode)
 
 
-def _encode(picture, kind, **options):
+def _encode(image, kind, **options):
     stream = io.BytesIO()
-    picture.save(stream, format=kind, **options)
+    image.save(stream, format=kind, **options)
     return stream.getvalue()
 
 
@@ -66,7 +66,7 @@ def _read_as_in_training(content, tmp_path):
         ("JPEG", "CMYK", 1),
     ],
 )
-def test_a_picture_is_read_as_in_training(kind, mode, tolerance, tmp_path):
+def test_image_is_read_as_in_training(kind, mode, tolerance, tmp_path):
     content = _encode(_draw(mode), kind)
 
     image = _read(content)
@@ -80,12 +80,12 @@ def test_a_picture_is_read_as_in_training(kind, mode, tolerance, tmp_path):
     )
 
 
-def test_transparent_palette_numbers_lie_over_white():
-    picture = Image.new("P", (20, 20))
-    picture.putpalette([200, 0, 0, 0, 200, 0])
-    picture.paste(1, (0, 0, 10, 20))
+def test_transparent_palette_indices_are_white():
+    image = Image.new("P", (20, 20))
+    image.putpalette([200, 0, 0, 0, 200, 0])
+    image.paste(1, (0, 0, 10, 20))
 
-    image = _read(_encode(picture, "PNG", transparency=0))
+    image = _read(_encode(image, "PNG", transparency=0))
 
     assert image[0, 0].tolist() == [0, 200, 0]
     assert image[0, 19].tolist() == [255, 255, 255]
@@ -107,7 +107,9 @@ def _exif(orientation, order="<"):
 
 @pytest.mark.parametrize("order", ["<", ">"])
 @pytest.mark.parametrize("orientation", range(1, 9))
-def test_a_lying_picture_is_turned_as_in_training(orientation, order, tmp_path):
+def test_rotated_image_is_turned_upright_as_in_training(
+    orientation, order, tmp_path
+):
     content = _encode(_draw(), "JPEG", exif=_exif(orientation, order))
 
     image = _read(content)
@@ -119,7 +121,7 @@ def test_a_lying_picture_is_turned_as_in_training(orientation, order, tmp_path):
     np.testing.assert_array_equal(image, expected)
 
 
-def test_orientation_is_found_behind_other_segments():
+def test_orientation_is_found_after_other_segments():
     turned = _encode(_draw(), "JPEG", exif=_exif(6))
     comment = b"\xff\xfe" + struct.pack(">H", 2 + 300) + bytes(300)
 
@@ -140,7 +142,7 @@ def test_orientation_is_found_behind_other_segments():
     ],
     ids=range(6),
 )
-def test_an_orientation_without_sense_leaves_the_picture_as_it_is(exif):
+def test_invalid_orientation_is_ignored(exif):
     content = _encode(_draw(), "JPEG")
     segment = b"\xff\xe1" + struct.pack(">H", 2 + len(exif)) + exif
 
@@ -168,7 +170,7 @@ def _bmp_of_size(width, height):
     return bytes(content)
 
 
-_NO_PICTURE = "is not a JPEG, PNG or BMP image"
+_NO_IMAGE = "is not a JPEG, PNG or BMP image"
 _DAMAGED = "is damaged or truncated"
 _TOO_LARGE = r"is too large \(20000x20000\); at most 100,000,000 pixels"
 
@@ -177,10 +179,10 @@ _TOO_LARGE = r"is too large \(20000x20000\); at most 100,000,000 pixels"
     ("content", "words"),
     [
         (b"", "is empty"),
-        (b"B", _NO_PICTURE),
-        (b"\xff\xd8", _NO_PICTURE),
-        (b"plain text that is long enough for any header", _NO_PICTURE),
-        (_encode(_draw(), "GIF"), _NO_PICTURE),
+        (b"B", _NO_IMAGE),
+        (b"\xff\xd8", _NO_IMAGE),
+        (b"plain text that is long enough for any header", _NO_IMAGE),
+        (_encode(_draw(), "GIF"), _NO_IMAGE),
         (_encode(_draw(), "PNG")[:-30], _DAMAGED),
         (_encode(_draw(), "JPEG")[:-200], _DAMAGED),
         (_encode(_draw(), "BMP")[:-200], _DAMAGED),
@@ -198,15 +200,15 @@ _TOO_LARGE = r"is too large \(20000x20000\); at most 100,000,000 pixels"
     ],
     ids=range(19),
 )
-def test_what_cannot_be_decoded_is_named_with_its_position(content, words):
+def test_error_names_the_position_of_a_bad_file(content, words):
     with pytest.raises(
         tf.errors.InvalidArgumentError, match=rf"image_bytes\[2\] {words}"
     ):
         _read(content)
 
 
-def test_no_byte_of_a_header_stops_a_server():
-    """Alters single bytes; whatever they say, the answer comes."""
+def test_altered_header_bytes_never_crash_the_graph():
+    """Alters single bytes; the graph still answers or raises its own error."""
     rng = np.random.default_rng(0)
     whole = [
         _encode(_draw(), "JPEG", exif=_exif(6)),

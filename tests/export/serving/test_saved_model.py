@@ -1,4 +1,4 @@
-"""Tests of the SavedModel: what servers are given."""
+"""Tests of the SavedModel, loaded by the C++ loader of servers."""
 
 import os
 import stat
@@ -101,7 +101,7 @@ def test_saved_model_answers_batches_as_it_answers_their_images(session):
         )
 
 
-def test_existing_version_is_refused(segmentor, export_dir):
+def test_existing_version_is_an_error(segmentor, export_dir):
     path = export_dir / "saved_model" / "7"
 
     words = rf"--export_dir \({export_dir}\): .* {path}; .*another folder"

@@ -69,7 +69,7 @@ def servable(served):
 
 
 @pytest.fixture
-def pictures(tmp_path):
+def image_dir(tmp_path):
     folder = tmp_path / "images"
     folder.mkdir()
     for index, (name, size) in enumerate(SIZES.items()):
@@ -79,14 +79,14 @@ def pictures(tmp_path):
 
 
 @pytest.fixture
-def segment(served, servable, pictures, tmp_path, monkeypatch, capsys):
+def segment(served, servable, image_dir, tmp_path, monkeypatch, capsys):
     """Returns a function that runs the client: status, stdout, stderr."""
     monkeypatch.setattr(serving_client, "FIRST_SECONDS", 0.01)
 
     def run(protocol, *options):
         status = serving_client.main(
             [
-                str(pictures),
+                str(image_dir),
                 str(tmp_path / "out"),
                 f"--protocol={protocol}",
                 f"--server={served[1][protocol]}",
@@ -104,8 +104,8 @@ def _table(folder):
 
 
 @PROTOCOLS
-def test_each_picture_gets_the_label_map_that_the_session_gives(
-    protocol, servable, segment, pictures, tmp_path
+def test_each_image_gets_the_label_map_of_the_session(
+    protocol, servable, segment, image_dir, tmp_path
 ):
     status, out, err = segment(protocol)
 
@@ -114,9 +114,9 @@ def test_each_picture_gets_the_label_map_that_the_session_gives(
     rows = {row["image"]: row for row in _table(tmp_path / "out")}
     assert sorted(rows) == ["high.png", "small.png", "wide.png"]
     for name, (height, width) in SIZES.items():
-        picture = (pictures / f"{name}.png").read_bytes()
+        image = (image_dir / f"{name}.png").read_bytes()
         expected = servable.session.run(
-            "serving_default", {"image_bytes": [picture]}
+            "serving_default", {"image_bytes": [image]}
         )
         written = (tmp_path / "out" / f"{name}_label_map.png").read_bytes()
         assert written == expected["label_map_bytes"][0]
@@ -132,10 +132,10 @@ def test_each_picture_gets_the_label_map_that_the_session_gives(
 
 
 @PROTOCOLS
-def test_a_picture_that_fails_is_named_once_and_the_others_go_on(
-    protocol, servable, segment, pictures, tmp_path
+def test_image_that_fails_is_named_once_and_the_others_continue(
+    protocol, servable, segment, image_dir, tmp_path
 ):
-    (pictures / "bad.jpg").write_bytes(b"no image")
+    (image_dir / "bad.jpg").write_bytes(b"no image")
     before = servable.requests
 
     status, out, err = segment(protocol)
@@ -144,7 +144,7 @@ def test_a_picture_that_fails_is_named_once_and_the_others_go_on(
     assert status == 1
     assert out == "3 of 4 label maps written\n"
     (line,) = err.splitlines()
-    assert line.startswith(f"failed: {pictures}/bad.jpg: {code}: ")
+    assert line.startswith(f"failed: {image_dir}/bad.jpg: {code}: ")
     assert "image_bytes[0] is not a JPEG, PNG or BMP image" in line
     assert not (tmp_path / "out" / "bad_label_map.png").exists()
     assert len(_table(tmp_path / "out")) == 3
@@ -152,7 +152,7 @@ def test_a_picture_that_fails_is_named_once_and_the_others_go_on(
 
 
 @PROTOCOLS
-def test_a_server_that_is_busy_is_asked_again(protocol, servable, segment):
+def test_busy_server_is_retried(protocol, servable, segment):
     servable.failures.extend(["UNAVAILABLE"] * 2)
     before = servable.requests
 
@@ -163,7 +163,9 @@ def test_a_server_that_is_busy_is_asked_again(protocol, servable, segment):
 
 
 @PROTOCOLS
-def test_a_server_that_stays_away_is_given_up(protocol, servable, segment):
+def test_unavailable_server_is_given_up_after_all_attempts(
+    protocol, servable, segment
+):
     servable.failures.extend(["UNAVAILABLE"] * 3)
     before = servable.requests
 
@@ -177,7 +179,7 @@ def test_a_server_that_stays_away_is_given_up(protocol, servable, segment):
 
 
 @PROTOCOLS
-def test_other_errors_are_not_tried_again(protocol, servable, segment):
+def test_other_errors_are_not_retried(protocol, servable, segment):
     servable.failures.append("INTERNAL")
     before = servable.requests
 
@@ -189,9 +191,7 @@ def test_other_errors_are_not_tried_again(protocol, servable, segment):
 
 
 @PROTOCOLS
-def test_an_answer_after_the_deadline_is_asked_for_again(
-    protocol, servable, segment
-):
+def test_answer_after_the_deadline_is_retried(protocol, servable, segment):
     servable.seconds = 1.0
     before = servable.requests
 
@@ -205,14 +205,14 @@ def test_an_answer_after_the_deadline_is_asked_for_again(
 
 
 @PROTOCOLS
-def test_no_server_is_one_line_for_each_picture(
-    protocol, pictures, tmp_path, capsys, monkeypatch
+def test_missing_server_is_one_line_for_each_image(
+    protocol, image_dir, tmp_path, capsys, monkeypatch
 ):
     monkeypatch.setattr(serving_client, "FIRST_SECONDS", 0.01)
 
     status = serving_client.main(
         [
-            str(pictures),
+            str(image_dir),
             str(tmp_path),
             f"--protocol={protocol}",
             "--server=127.0.0.1:9",
@@ -224,11 +224,9 @@ def test_no_server_is_one_line_for_each_picture(
     assert len(capsys.readouterr().err.splitlines()) == 3
 
 
-def test_only_so_many_pictures_are_under_way_at_once(
-    servable, segment, pictures
-):
+def test_concurrency_limits_the_images_in_flight(servable, segment, image_dir):
     for i in range(9):
-        shutil.copy(pictures / "small.png", pictures / f"copy_{i}.png")
+        shutil.copy(image_dir / "small.png", image_dir / f"copy_{i}.png")
     servable.seconds, servable.busiest = 0.1, 0
 
     status, _, _ = segment("rest", "--concurrency=3")
@@ -241,10 +239,10 @@ def test_only_so_many_pictures_are_under_way_at_once(
     ("name", "words"),
     [("wide.jpg", "2 images called wide"), (None, "is not a folder")],
 )
-def test_a_folder_that_cannot_be_sent_is_refused(name, words, pictures):
-    folder = pictures / "none" if name is None else pictures
+def test_folder_that_cannot_be_sent_is_an_error(name, words, image_dir):
+    folder = image_dir / "none" if name is None else image_dir
     if name:
-        shutil.copy(pictures / "wide.png", pictures / name)
+        shutil.copy(image_dir / "wide.png", image_dir / name)
 
     with pytest.raises(SystemExit, match=words):
         serving_client.main([str(folder), "out"])
@@ -272,12 +270,12 @@ def _b64(content):
     return {"b64": base64.b64encode(content).decode()}
 
 
-def test_rest_rows_and_columns_say_the_same(served, pictures):
-    picture = _b64((pictures / "wide.png").read_bytes())
+def test_rest_rows_and_columns_agree(served, image_dir):
+    image = _b64((image_dir / "wide.png").read_bytes())
 
-    status, rows = _post(served, {"instances": [picture] * 2})
-    _, named = _post(served, {"instances": [{"image_bytes": picture}] * 2})
-    _, columns = _post(served, {"inputs": {"image_bytes": [picture] * 2}})
+    status, rows = _post(served, {"instances": [image] * 2})
+    _, named = _post(served, {"instances": [{"image_bytes": image}] * 2})
+    _, columns = _post(served, {"inputs": {"image_bytes": [image] * 2}})
 
     assert status == 200
     assert rows == named
@@ -324,16 +322,14 @@ def test_rest_takes_plain_numbers_for_probabilities(served):
         ("2:predict", {}, 404, "Servable not found for request: segan2"),
     ],
 )
-def test_rest_errors_have_their_status_and_words(
-    served, path, body, status, words
-):
+def test_rest_errors_have_status_and_message(served, path, body, status, words):
     answer = _post(served, body, f"/v1/models/segan{path}")
 
     assert answer[0] == status
     assert words in answer[1]["error"]
 
 
-def test_rest_tells_status_and_metadata(served):
+def test_rest_returns_status_and_metadata(served):
     assert _get(served, "/v1/models/segan") == {
         "model_version_status": [
             {
@@ -384,7 +380,7 @@ def _request(name="segan", signature="", version=None, **inputs):
         (_request(image_bytes=[1.0]), "INVALID_ARGUMENT", "bytes, not float"),
     ],
 )
-def test_grpc_errors_have_their_codes(stub, request_, code, words):
+def test_grpc_errors_have_codes(stub, request_, code, words):
     with pytest.raises(grpc.RpcError) as caught:
         stub.Predict(request_, timeout=30)
 
@@ -392,7 +388,7 @@ def test_grpc_errors_have_their_codes(stub, request_, code, words):
     assert words in caught.value.details()
 
 
-def test_grpc_tells_status_and_metadata(channel, stub):
+def test_grpc_returns_status_and_metadata(channel, stub):
     asked = get_model_metadata_pb2.GetModelMetadataRequest()
     asked.model_spec.name = "segan"
     asked.metadata_field.append("signature_def")
@@ -408,7 +404,7 @@ def test_grpc_tells_status_and_metadata(channel, stub):
     assert (status.version, status.State.Name(status.state)) == (2, "AVAILABLE")
 
 
-def test_warm_up_requests_run_by_the_official_messages(
+def test_warm_up_requests_can_be_read_with_the_official_messages(
     version_dir, served, stub
 ):
     path = f"{version_dir}/assets.extra/tf_serving_warmup_requests"
@@ -467,17 +463,17 @@ def test_saved_model_cli_runs_probabilities(version_dir, servable, tmp_path):
 
 
 def test_saved_model_cli_runs_serving_default(
-    version_dir, servable, pictures, tmp_path
+    version_dir, servable, image_dir, tmp_path
 ):
     # A PNG file does not end in a zero byte, which NumPy would cut off here.
-    picture = np.array([(pictures / "wide.png").read_bytes()])
+    image = np.array([(image_dir / "wide.png").read_bytes()])
 
     answer = _run_cli(
-        version_dir, tmp_path, "serving_default", image_bytes=picture
+        version_dir, tmp_path, "serving_default", image_bytes=image
     )
 
     expected = servable.session.run(
-        "serving_default", {"image_bytes": picture.tolist()}
+        "serving_default", {"image_bytes": image.tolist()}
     )
     assert answer["label_map_bytes"].tolist() == (
         expected["label_map_bytes"].tolist()

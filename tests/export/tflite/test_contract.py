@@ -1,4 +1,4 @@
-"""Tests of the JSON beside a TFLite model."""
+"""Tests of the JSON file of a TFLite model."""
 
 import hashlib
 import json
@@ -13,7 +13,7 @@ from segan_tf.inference import tflite_model
 
 
 def export(folder, *, kind, labels, num_labels):
-    """Exports a model; returns its path and the JSON beside it."""
+    """Exports a model; returns its path and its JSON file."""
     path = folder / f"segan_{kind}.tflite"
     convert.export_tflite(
         small_models.build_segmentor(num_labels=num_labels),
@@ -27,7 +27,7 @@ def export(folder, *, kind, labels, num_labels):
 
 
 @pytest.mark.parametrize("kind", ["none", "int8"])
-def test_contract_says_what_to_feed_and_what_comes_back(tmp_path, kind):
+def test_contract_describes_input_and_output(tmp_path, kind):
     path, found = export(
         tmp_path, kind=kind, labels=labels.Labels(), num_labels=1
     )
@@ -60,7 +60,7 @@ def test_contract_says_what_to_feed_and_what_comes_back(tmp_path, kind):
     }
 
 
-def test_the_file_itself_says_the_same_but_for_its_hash(tmp_path):
+def test_contract_in_the_file_is_the_same_without_its_hash(tmp_path):
     path, found = export(
         tmp_path, kind="none", labels=small_models.TWO_LABELS, num_labels=2
     )

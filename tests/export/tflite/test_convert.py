@@ -1,4 +1,4 @@
-"""Tests of the TFLite models: what phones and browsers are given."""
+"""Tests of converting to TFLite models."""
 
 import os
 import stat
@@ -66,7 +66,7 @@ def test_probabilities_are_those_of_keras(segmentor, folder, kind):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_shapes_are_fixed_and_names_are_as_promised(folder, kind):
+def test_shapes_are_fixed_and_names_are_as_documented(folder, kind):
     interpreter = open_model(folder, kind).interpreter
 
     (taken,) = interpreter.get_input_details()
@@ -82,7 +82,7 @@ def test_shapes_are_fixed_and_names_are_as_promised(folder, kind):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_operators_are_builtin_and_hold_their_weights(folder, kind):
+def test_operators_are_builtin_without_variables(folder, kind):
     content = (folder / f"segan_{kind}.tflite").read_bytes()
 
     names = operators.list_operators(content)
@@ -102,7 +102,7 @@ def test_operators_are_builtin_and_hold_their_weights(folder, kind):
     ]
 
 
-def test_int8_computes_in_integers_alone(folder):
+def test_int8_computes_in_integers_only(folder):
     nodes = open_model(folder, "int8").interpreter._get_ops_details()
     plain = [node for node in nodes if node["op_name"] != "DELEGATE"]
 
@@ -112,7 +112,7 @@ def test_int8_computes_in_integers_alone(folder):
     assert plain[-1]["op_name"] == "DEQUANTIZE"
 
 
-def test_int8_takes_pixels_as_they_are_though_calibrated_in_the_dark(
+def test_int8_takes_plain_pixels_even_if_calibrated_on_dark_images(
     segmentor, tmp_path
 ):
     dark = [x // 4 for x in small_models.draw_calibration_images()]
@@ -130,9 +130,7 @@ def test_int8_takes_pixels_as_they_are_though_calibrated_in_the_dark(
 
 
 @pytest.mark.parametrize(("count", "copies"), [(99, 1), (60, 2), (0, 1)])
-def test_int8_refuses_few_images_however_often_they_come(
-    segmentor, tmp_path, count, copies
-):
+def test_int8_needs_enough_different_images(segmentor, tmp_path, count, copies):
     images = small_models.draw_calibration_images(count) * copies
 
     words = (
@@ -150,7 +148,7 @@ def test_int8_refuses_few_images_however_often_they_come(
     assert os.listdir(tmp_path) == []
 
 
-def test_nothing_but_models_and_contracts_is_left(folder):
+def test_only_models_and_contracts_are_left(folder):
     assert sorted(os.listdir(folder)) == sorted(
         f"segan_{kind}.{ending}"
         for kind in KINDS
@@ -178,7 +176,7 @@ def test_equal_models_are_equal_files(segmentor, folder, tmp_path):
 
 
 def write_with_state(segmentor, path, endpoints):
-    """Stands in for saved_model.write_archive: its model counts its calls."""
+    """Replaces saved_model.write_archive by a model that counts its calls."""
     module = tf.Module()
     module.segmentor = segmentor
     module.calls = tf.Variable(0.0)

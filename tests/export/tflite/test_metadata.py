@@ -1,4 +1,4 @@
-"""Tests of what is put into a TFLite file beside the model."""
+"""Tests of the metadata in a TFLite file."""
 
 import io
 import zipfile
@@ -58,7 +58,7 @@ def test_label_names_are_a_text_file_in_the_model(content):
         assert {i.compress_type for i in archive.infolist()} == {0}
 
 
-def test_every_tensor_is_aligned_for_vectorised_kernels(content):
+def test_every_tensor_is_aligned_for_vectorized_kernels(content):
     model = schema.Model.GetRootAs(content, 0)
     start = np.frombuffer(content, np.uint8).ctypes.data
     buffers = map(model.Buffers, range(model.BuffersLength()))
@@ -72,7 +72,7 @@ def test_every_tensor_is_aligned_for_vectorised_kernels(content):
     assert [place % 16 for place in places] == [0] * len(places)
 
 
-def test_metadata_is_announced_beside_the_converters_own(bare, content):
+def test_metadata_is_added_to_that_of_the_converter(bare, content):
     def names(content):
         model = schema.Model.GetRootAs(content, 0)
         return [model.Metadata(i).Name() for i in range(model.MetadataLength())]

@@ -1,4 +1,4 @@
-"""Tests of telling a TFLite model's operators and who runs them."""
+"""Tests of listing a TFLite model's operators and their delegate."""
 
 import pytest
 
@@ -6,7 +6,7 @@ from export.tflite import operators
 
 
 class Nodes:
-    """Stands in for an interpreter with a chain of so many operators.
+    """A fake interpreter with a chain of so many operators.
 
     Operator i makes tensor i + 1 of tensor i; a delegate takes parts.
     """
@@ -48,11 +48,11 @@ def test_share_counts_the_operators_inside_the_delegates_parts(parts, share):
     assert operators.delegated_share(Nodes(4, *parts)) == share
 
 
-def test_a_runtime_that_does_not_tell_gives_no_share():
+def test_share_is_none_if_the_runtime_does_not_tell():
     assert operators.delegated_share(object()) is None
 
 
-def test_tensorflows_own_operators_are_refused():
+def test_operators_of_tensorflow_itself_are_an_error():
     words = "lack: CUSTOM FlexErf, VAR_HANDLE$"
     with pytest.raises(operators.ConversionError, match=words):
         operators.check_unportable_operators(

@@ -72,7 +72,7 @@ def on_this_machine(folder, kind, images):
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.filterwarnings("ignore")  # of the packages that it brings
-def test_mediapipe_takes_the_file_as_it_is(folder, kind, images):
+def test_mediapipe_can_use_the_file_unchanged(folder, kind, images):
     mediapipe = pytest.importorskip("mediapipe", reason="needs mediapipe")
     from mediapipe.tasks import python as tasks
 
@@ -96,7 +96,7 @@ def test_mediapipe_takes_the_file_as_it_is(folder, kind, images):
             (confidence,) = answer.confidence_masks
             given = confidence.numpy_view().reshape(32, 32, 1)
             np.testing.assert_allclose(given, probability_map, atol=1e-5)
-            # With one channel, 0 stands for the label and 255 for none.
+            # With one channel, 0 is the label and 255 is none.
             category = answer.category_mask.numpy_view().reshape(32, 32, 1)
             np.testing.assert_array_equal(
                 category, np.where(given > 0.5, 0, 255)

@@ -1,4 +1,4 @@
-"""Tests of the bundled page's folder: what is in it and what is refused."""
+"""Tests of bundling the web page."""
 
 import base64
 import dataclasses
@@ -51,7 +51,7 @@ def pack(package):
 
 @pytest.fixture
 def npm(monkeypatch, tmp_path):
-    """Stands in for npm and its registry.
+    """Replaces npm and its registry.
 
     Returns:
       The commands that were run, and what they fetch by a package's name.
@@ -123,7 +123,7 @@ def test_folder_holds_page_runtime_and_model(npm, export_dir):
     ]
 
 
-def test_license_goes_along():
+def test_license_is_included():
     own = (running.ROOT / "LICENSE").read_text()
     assert (PAGE / "LICENSE").read_text() == own
     kept = {s for package in runtime.PACKAGES for s, _ in package.copied}
@@ -199,7 +199,7 @@ def test_only_the_missing_package_is_fetched(npm, export_dir):
 
 
 @pytest.mark.parametrize("where", ["fetched", "cached"])
-def test_package_of_another_hash_is_refused(npm, export_dir, where):
+def test_package_with_another_hash_is_an_error(npm, export_dir, where):
     _, contents = npm
     core = runtime.PACKAGES[0]
     if where == "cached":
@@ -217,10 +217,10 @@ def test_package_of_another_hash_is_refused(npm, export_dir, where):
 def test_missing_npm_is_named_with_the_remedy(npm, export_dir, monkeypatch):
     monkeypatch.setattr(runtime.shutil, "which", lambda name: None)
 
-    with pytest.raises(config.UserError) as refused:
+    with pytest.raises(config.UserError) as caught:
         bundle.bundle_page(str(export_dir))
 
-    assert str(refused.value) == (
+    assert str(caught.value) == (
         "--web needs npm, which comes with Node.js, to fetch the browser's "
         "runtime; install it, or put litertjs-core-2.5.3.tgz and "
         f"litertjs-wasm-utils-2.5.3.tgz into {export_dir}/.litertjs."
@@ -236,10 +236,10 @@ def test_missing_network_is_named_with_npms_reason(
 
     monkeypatch.setattr(runtime.subprocess, "run", fail)
 
-    with pytest.raises(config.UserError) as refused:
+    with pytest.raises(config.UserError) as caught:
         bundle.bundle_page(str(export_dir))
 
-    assert str(refused.value) == (
+    assert str(caught.value) == (
         "--web: npm cannot fetch @litertjs/core@2.5.3 and "
         "@litertjs/wasm-utils@2.5.3 (npm error code ENOTFOUND); check the "
         "network and npm's settings, or put litertjs-core-2.5.3.tgz and "
@@ -247,7 +247,7 @@ def test_missing_network_is_named_with_npms_reason(
     )
 
 
-def test_silent_network_is_not_waited_for_without_end(
+def test_silent_network_is_an_error_after_a_timeout(
     npm, export_dir, monkeypatch
 ):
     def hang(command, *, timeout, **_):
@@ -259,7 +259,7 @@ def test_silent_network_is_not_waited_for_without_end(
         bundle.bundle_page(str(export_dir))
 
 
-def test_folder_without_a_model_is_refused_before_anything_is_fetched(
+def test_folder_without_a_model_is_an_error_before_anything_is_fetched(
     npm, tmp_path
 ):
     (tmp_path / "segan_none.tflite").write_bytes(MODEL)  # without contract
@@ -274,7 +274,7 @@ def test_folder_without_a_model_is_refused_before_anything_is_fetched(
 @pytest.mark.parametrize(
     "changes", [{"sha256": "0" * 64}, {"model": "segan_int8.tflite"}]
 )
-def test_contract_of_another_model_is_refused(npm, tmp_path, changes):
+def test_contract_of_another_model_is_an_error(npm, tmp_path, changes):
     write_model(tmp_path, "none", **changes)
 
     words = "segan_none.json describes another model than .*segan_none.tflite"
@@ -283,7 +283,7 @@ def test_contract_of_another_model_is_refused(npm, tmp_path, changes):
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}"])
-def test_contract_that_says_nothing_is_refused(npm, export_dir, text):
+def test_empty_contract_is_an_error(npm, export_dir, text):
     (export_dir / "segan_none.json").write_text(text)
 
     words = "segan_none.json cannot be understood .*; export the model again"

@@ -86,7 +86,7 @@ def dice(one, other):
 
 
 @pytest.mark.parametrize("name", web_exports.MODELS)
-def test_result_is_that_of_litert(play, site, image, name):
+def test_result_equals_that_of_litert(play, site, image, name):
     saw = play("segment", name, way="choose", image=image)
 
     quantization, wanted = web_exports.MODELS[name]
@@ -143,7 +143,7 @@ def test_image_can_be_dropped_pasted_or_photographed(play, site, image, way):
     assert file["name"] == f"{name}_label_map.png"
 
 
-def test_browser_without_relaxed_simd_gets_the_same(play, site, image):
+def test_browser_without_relaxed_simd_gets_the_same_result(play, site, image):
     saw = play(
         "segment",
         "float_one",

@@ -170,7 +170,7 @@ def test_altered_model_is_an_error(play, broken):
     assert saw["isDisabled"]
 
 
-def test_missing_model_is_named(play, broken):
+def test_missing_model_is_an_error(play, broken):
     path, name = broken
     (path / "segan_none.tflite").unlink()
 
