@@ -55,7 +55,7 @@ class ServerError(Exception):
 Segment = Callable[[bytes], Answer]
 
 
-def make_rest_client(server: str, model: str, timeout: float) -> Segment:
+def make_rest_client(server: str, model: str, *, timeout: float) -> Segment:
     """Makes a function that segments an image by REST."""
     url = f"http://{server}/v1/models/{model}:predict"
 
@@ -89,7 +89,7 @@ def make_rest_client(server: str, model: str, timeout: float) -> Segment:
     return segment
 
 
-def make_grpc_client(server: str, model: str, timeout: float) -> Segment:
+def make_grpc_client(server: str, model: str, *, timeout: float) -> Segment:
     """Makes a function that segments an image by gRPC."""
     import grpc
     import tensorflow as tf
@@ -168,7 +168,7 @@ def with_retries(segment: Segment, image: bytes, *, attempts: int) -> Answer:
 
 
 def segment_folder(
-    segment: Segment, paths: list[pathlib.Path], options: argparse.Namespace
+    segment: Segment, paths: list[pathlib.Path], *, options: argparse.Namespace
 ) -> int:
     """Segments images, a few at a time, and continues after one that fails.
 
@@ -253,8 +253,8 @@ def main(argv: list[str] | None = None) -> int:
     else:
         make, port = make_rest_client, 8501
     server = options.server or f"localhost:{port}"
-    segment = make(server, options.model, options.timeout)
-    num_failed = segment_folder(segment, paths, options)
+    segment = make(server, options.model, timeout=options.timeout)
+    num_failed = segment_folder(segment, paths, options=options)
     print(f"{len(paths) - num_failed} of {len(paths)} label maps written")
     return 1 if num_failed else 0
 

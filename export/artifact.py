@@ -135,7 +135,7 @@ def choose(quantizations: Sequence[str]) -> list[Artifact]:
 
 def _write_saved_model(model: TrainedModel, folder: str) -> str:
     return saved_model.export_saved_model(
-        model.segmentor, folder, model.version, labels=model.labels
+        model.segmentor, folder, version=model.version, labels=model.labels
     )
 
 

@@ -78,7 +78,7 @@ def export_all(
 
 
 def check_tolerance(
-    row: dict[str, Any], tolerance: Tolerance, keras_dice: float | None
+    row: dict[str, Any], tolerance: Tolerance, *, keras_dice: float | None
 ) -> None:
     """Adds to a row by what it is judged, the limit, and the verdict.
 
@@ -120,7 +120,7 @@ def _compare(
         row["largest_difference"] = comparison.largest(
             [*more[kind.name], row["largest_difference"]]
         )
-        check_tolerance(row, kind.tolerance, keras_row["dice"])
+        check_tolerance(row, kind.tolerance, keras_dice=keras_row["dice"])
         row.update(_measure(kind, path, model.segmentor.input_shape[1]))
     return {
         "version": model.version,

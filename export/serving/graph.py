@@ -23,7 +23,7 @@ _FULL = 255
 
 
 def segment_image_bytes(
-    segmentor: keras.Model, image_bytes: tf.Tensor, labels: labels.Labels
+    segmentor: keras.Model, image_bytes: tf.Tensor, *, labels: labels.Labels
 ) -> dict[str, tf.Tensor]:
     """Predicts the label map of every image, at the image's own size.
 
@@ -65,7 +65,7 @@ def segment_image_bytes(
 
 
 def segment_images(
-    segmentor: keras.Model, images: tf.Tensor, labels: labels.Labels
+    segmentor: keras.Model, images: tf.Tensor, *, labels: labels.Labels
 ) -> dict[str, tf.Tensor]:
     """Predicts the probability maps of images of one size, at that size.
 

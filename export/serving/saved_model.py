@@ -27,8 +27,8 @@ Endpoint = tuple[Callable[[tf.Tensor], dict[str, tf.Tensor]], tf.TensorSpec]
 def export_saved_model(
     segmentor: keras.Model,
     export_dir: str,
-    version: int,
     *,
+    version: int,
     labels: labels_lib.Labels,
 ) -> str:
     """Writes `<export_dir>/saved_model/<version>/` as TF Serving expects it.
@@ -58,10 +58,10 @@ def export_saved_model(
     graph.gray_weights(labels)  # raises before any work
 
     def segment_image_bytes(image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
-        return graph.segment_image_bytes(segmentor, image_bytes, labels)
+        return graph.segment_image_bytes(segmentor, image_bytes, labels=labels)
 
     def segment_images(images: tf.Tensor) -> dict[str, tf.Tensor]:
-        return graph.segment_images(segmentor, images, labels)
+        return graph.segment_images(segmentor, images, labels=labels)
 
     endpoints = {
         signatures.DEFAULT: (

@@ -33,7 +33,9 @@ _LABELS = labels.LESION
 def export(folder: str) -> None:
     """Exports a segmentor with fixed weights in every format."""
     segmentor = small_models.build_segmentor()
-    saved_model.export_saved_model(segmentor, folder, _VERSION, labels=_LABELS)
+    saved_model.export_saved_model(
+        segmentor, folder, version=_VERSION, labels=_LABELS
+    )
     for quantization in config.QUANTIZATIONS:
         convert.export_tflite(
             segmentor,

@@ -45,7 +45,7 @@ def test_tflite_model_has_a_latency_and_a_peak_memory(segmentor, tmp_path):
 
 def test_saved_model_has_a_latency_and_a_peak_memory(segmentor, tmp_path):
     path = saved_model.export_saved_model(
-        segmentor, str(tmp_path), 1, labels=labels.LESION
+        segmentor, str(tmp_path), version=1, labels=labels.LESION
     )
 
     found = measure("saved_model", path)

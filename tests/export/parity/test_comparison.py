@@ -30,7 +30,7 @@ def images():
 def served(segmentor, tmp_path_factory):
     folder = str(tmp_path_factory.mktemp("served"))
     return saved_model.export_saved_model(
-        segmentor, folder, 7, labels=labels.LESION
+        segmentor, folder, version=7, labels=labels.LESION
     )
 
 
@@ -121,7 +121,7 @@ def test_batches_of_another_segmentor_differ(segmentor, images, served):
     assert comparison.compare_batches(other, served, images) > 0.01
 
 
-def _without_resizing_back(segmentor, images, _):
+def _without_resizing_back(segmentor, images, **_):
     small = tf.image.resize(images, (32, 32), antialias=True)
     normalized = (small / 255 - small_models.MEAN) / small_models.STD
     return {"probability_map": segmentor(normalized, training=False)}
@@ -132,7 +132,7 @@ def test_one_image_of_the_segmentors_size_also_checks_other_sizes(
 ):
     monkeypatch.setattr(graph, "segment_images", _without_resizing_back)
     path = saved_model.export_saved_model(
-        segmentor, str(tmp_path), 1, labels=labels.LESION
+        segmentor, str(tmp_path), version=1, labels=labels.LESION
     )
 
     words = r"gives float32 \(1, 32, 32"
@@ -156,7 +156,7 @@ def test_saved_model_that_only_python_can_run_is_caught(
 ):
     monkeypatch.setattr(saved_model, "write_archive", write_without_restoring)
     path = saved_model.export_saved_model(
-        segmentor, str(tmp_path), 1, labels=labels.LESION
+        segmentor, str(tmp_path), version=1, labels=labels.LESION
     )
 
     reloaded = tf.saved_model.load(path)
@@ -186,7 +186,7 @@ def test_saved_model_by_tensorflow_itself_is_caught(
 ):
     monkeypatch.setattr(saved_model, "write_archive", save_with_tensorflow)
     path = saved_model.export_saved_model(
-        segmentor, str(tmp_path), 1, labels=labels.LESION
+        segmentor, str(tmp_path), version=1, labels=labels.LESION
     )
 
     with pytest.raises(tf.errors.OpError, match="variable"):

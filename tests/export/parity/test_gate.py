@@ -174,7 +174,7 @@ def summary(difference=0.0, dice=None, dice_to_keras=1.0):
 )
 def test_artifact_is_within_its_limit_or_not(kind, row, keras_dice, within):
     tolerance = artifact.ARTIFACTS[kind].tolerance
-    gate.check_tolerance(row, tolerance, keras_dice)
+    gate.check_tolerance(row, tolerance, keras_dice=keras_dice)
     assert row["within_limit"] is within
 
 
@@ -225,7 +225,7 @@ def test_allowed_artifact_beyond_its_limit_is_marked(
 def test_serving_graph_that_does_not_normalize_is_withheld(
     segmentor, tmp_path, monkeypatch
 ):
-    def without_normalizing(segmentor, images, _):
+    def without_normalizing(segmentor, images, **_):
         small = tf.image.resize(images, (32, 32), antialias=True)
         probability_map = segmentor(small, training=False)
         size = tf.shape(images)[1:3]

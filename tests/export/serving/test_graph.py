@@ -38,7 +38,7 @@ def _build_segmentor(num_labels):
 def _export(folder, named):
     segmentor = _build_segmentor(named.count)
     return saved_model.export_saved_model(
-        segmentor, str(folder), 1, labels=named
+        segmentor, str(folder), version=1, labels=named
     )
 
 
@@ -268,7 +268,9 @@ def test_more_multilabel_labels_than_bits_are_an_error(tmp_path):
     nine = labels.Labels(tuple("abcdefghi"), multiclass=False)
 
     with pytest.raises(config.UserError, match="at most 8 multilabel .* not 9"):
-        saved_model.export_saved_model(None, str(tmp_path), 1, labels=nine)
+        saved_model.export_saved_model(
+            None, str(tmp_path), version=1, labels=nine
+        )
 
     eight = labels.Labels(tuple("abcdefgh"), multiclass=False)
     assert graph.gray_weights(eight) == [1, 2, 4, 8, 16, 32, 64, 128]

@@ -54,7 +54,9 @@ def segmentor():
 @pytest.fixture(scope="module")
 def export_dir(segmentor, tmp_path_factory):
     path = tmp_path_factory.mktemp("export")
-    saved_model.export_saved_model(segmentor, str(path), 7, labels=_LABELS)
+    saved_model.export_saved_model(
+        segmentor, str(path), version=7, labels=_LABELS
+    )
     return path
 
 
@@ -107,7 +109,7 @@ def test_existing_version_is_an_error(segmentor, export_dir):
     words = rf"--export_dir \({export_dir}\): .* {path}; .*another folder"
     with pytest.raises(config.UserError, match=words):
         saved_model.export_saved_model(
-            segmentor, str(export_dir), 7, labels=_LABELS
+            segmentor, str(export_dir), version=7, labels=_LABELS
         )
 
     assert os.listdir(export_dir / "saved_model") == ["7"]

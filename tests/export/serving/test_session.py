@@ -18,7 +18,7 @@ def path(tmp_path_factory):
     return saved_model.export_saved_model(
         small_models.build_segmentor(),
         str(tmp_path_factory.mktemp("served")),
-        1,
+        version=1,
         labels=labels.LESION,
     )
 
