@@ -42,9 +42,10 @@ def setting(
     *,
     modes: Sequence[str] = ("train",),
     minimum: float | None = None,
-    choices: Sequence[str] = (),
+    choices: Collection[str] = (),
     fixes: str = "",
     needs: Mapping[str, Any] | None = None,
+    loss_term: str = "",
 ) -> Any:
     """Declares a setting.
 
@@ -60,14 +61,16 @@ def setting(
         fit) or "weights" (their values). A resumed run needs the same values
         of all of these.
       needs: the values of other settings with which it has an effect.
+      loss_term: the term of the segmentor's loss that it is the weight of.
     """
     metadata = {
         "help": help_text,
         "modes": tuple(modes),
         "minimum": minimum,
-        "choices": tuple(choices),
+        "choices": choices,
         "fixes": fixes,
         "needs": needs or {},
+        "loss_term": loss_term,
     }
     return dataclasses.field(default=default, metadata=metadata)
 
@@ -183,7 +186,7 @@ class ModelConfig:
         "segan: the paper's; efficientnet_lite0: an encoder for phones with a "
         "decoder, more accurate after far less training.",
         modes=_MODEL_MODES,
-        choices=tuple(SEGMENTORS),
+        choices=SEGMENTORS,
         fixes="model",
     )
     image_size: int = setting(
@@ -322,6 +325,7 @@ class TrainingConfig:
         minimum=0,
         fixes="weights",
         needs=_CRITIC,
+        loss_term="multi_scale_l1",
     )
     dice_weight: float | None = setting(
         None,
@@ -329,6 +333,7 @@ class TrainingConfig:
         "the critic, 1 without.",
         minimum=0,
         fixes="weights",
+        loss_term="dice_loss",
     )
     cross_entropy_weight: float | None = setting(
         None,
@@ -336,6 +341,7 @@ class TrainingConfig:
         "with the critic, 1 without.",
         minimum=0,
         fixes="weights",
+        loss_term="cross_entropy",
     )
     critic_clip: float = setting(
         0.01,  # SegAN, section 3
@@ -504,14 +510,19 @@ class Config(
 
     @property
     def loss_weights(self) -> dict[str, float]:
-        """The weight of each term of the segmentor's loss."""
-        alone = 0.0 if self.adversarial else 1.0
-        weights = {
-            "multi_scale_l1": self.l1_weight if self.adversarial else 0.0,
-            "dice_loss": self.dice_weight,
-            "cross_entropy": self.cross_entropy_weight,
-        }
-        return {k: alone if w is None else w for k, w in weights.items()}
+        """The weight of each term of the segmentor's loss, by its name."""
+        weights = {}
+        for field in dataclasses.fields(self):
+            if not field.metadata["loss_term"]:
+                continue
+            weight = getattr(self, field.name)
+            if weight is None:
+                weight = 0.0 if self.adversarial else 1.0
+            needs = field.metadata["needs"].items()
+            if any(getattr(self, other) != value for other, value in needs):
+                weight = 0.0
+            weights[field.metadata["loss_term"]] = weight
+        return weights
 
     @property
     def starts_from_imagenet(self) -> bool:

@@ -173,10 +173,18 @@ def _check_numbers(config: "Config") -> None:
     if not 0 <= config.ema < 1:
         raise UserError(f"--ema ({config.ema}) must be from 0 to below 1.")
     if not any(config.loss_weights.values()):
+        terms = {
+            field.name: field.metadata["loss_term"]
+            for field in dataclasses.fields(config)
+            if field.metadata["loss_term"]
+        }
+        shown = ", ".join(
+            f"--{name} ({config.loss_weights[term]})"
+            for name, term in terms.items()
+        )
         raise UserError(
-            f"--l1_weight ({config.l1_weight}), --dice_weight and "
-            "--cross_entropy_weight leave the segmentor no loss; give one of "
-            "them a number above 0."
+            f"{shown} leave the segmentor no loss; give one of them a number "
+            "above 0."
         )
 
 
