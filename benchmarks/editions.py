@@ -1,8 +1,8 @@
-"""Measures images/s of the train step in both editions, side by side.
+"""Compares images/s of the train step in both editions.
 
-Each edition has a process of its own, and they make a round of steps in turns,
-so that whatever else the machine does meets both; the ratio is the figure to
-quote. `strong` is the data pipeline alone, with --augment=strong.
+Each edition has its own process; they alternate in rounds of steps, so that
+other load on the machine affects both. Quote the ratio. `strong` is the input
+pipeline alone, with --augment=strong.
 
 Usage: python benchmarks/editions.py [--rounds=7]; needs the environments that
 scripts/test and scripts/test --addons make.
@@ -47,7 +47,7 @@ flags.DEFINE_string("worker", "", "Internal: the subject to measure.")
 
 
 def work(subject: str) -> None:
-    """Makes a round at every line of stdin, and prints its images/s."""
+    """Makes a round for every line of stdin and prints its images/s."""
     config = SUBJECTS[subject]
     step = (
         _pipeline(config) if config.augment == "strong" else _train_step(config)
@@ -81,12 +81,12 @@ def _train_step(config: Config):
 def _pipeline(config: Config):
     from segan_tf import console
     from segan_tf.datasets import loading
-    from segan_tf.input import pipeline
+    from segan_tf.input import cached_dataset, pipeline
 
-    pairs = loading.load_splits(config, progress=console.quiet).train
+    pairs = loading.load_splits(config, progress=console.no_bar).train
     batches = iter(
         pipeline.make_training_dataset(
-            loading.open_records(config, pairs, progress=console.quiet),
+            cached_dataset.open_split(config, pairs, progress=console.no_bar),
             batch_size=config.batch_size,
             image_size=config.image_size,
             first_step=0,

@@ -1,9 +1,9 @@
-"""Measures what several labels cost, for each form of the critic.
+"""Measures the cost of several labels, for each form of the critic.
 
-For k labels, the train step of each form and that of one label run in turns
-in one process, so that whatever else the machine does meets both; the ratio
-is the figure to quote. k networks of one label each cost k. Peak memory is
-that of a process which makes the steps of one case alone.
+For k labels, the train step of each form alternates with that of one label in
+one process, so that other load on the machine affects both; quote the ratio.
+k networks of one label each would cost k. Peak memory is that of a process
+which makes the steps of one case only.
 
 Usage: python benchmarks/labels.py [--width=64] [--rounds=5] [--labels=1,2,3]
 """

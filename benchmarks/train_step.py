@@ -1,8 +1,8 @@
-"""Measures images/s of the train step, beside the plain two-pass step.
+"""Compares images/s of the train step with those of a plain two-pass step.
 
 The plain step computes S(x) once for the critic step and again for the
-segmentor step. Both run in turns in this process, so that whatever else the
-machine does meets both; the ratio is the figure to quote.
+segmentor step. The two alternate in this process, so that other load on the
+machine affects both; quote the ratio.
 
 Usage: python benchmarks/train_step.py [--widths=16,64] [--rounds=7]
 """
@@ -33,7 +33,7 @@ flags.DEFINE_enum("precision", "float32", PRECISIONS, "Arithmetic.")
 
 
 def two_pass_step(state: TrainState, image, true_label_map) -> None:
-    """Makes a train step with a forward pass of S for each player."""
+    """Makes a train step with a forward pass of S for each model."""
     predicted = state.segmentor(image, training=True)
     _move(
         state.critic_optimizer,

@@ -1,14 +1,15 @@
-"""Says how a score depends on the lesion's size and on the skin's tone.
+"""Shows how the score depends on the lesion's size and on the skin tone.
 
 Usage: python benchmarks/isic2017/groups.py PER_IMAGE_CSV IMAGES LABEL_MAPS
 Prints the two tables of docs/model_card.md. The tone is estimated as the
 individual typology angle, atan((L - 50) / b) of CIELAB in degrees (Chardon et
-al., 1991), at the median color of the pixels off the lesion that are not a
-black frame: a rough estimate, since it takes light and camera for skin.
+al., 1991), at the median color of the pixels outside the lesion and the black
+frame: a rough estimate, since light and camera change it too.
 """
 
 import csv
 import glob
+import itertools
 import math
 import os
 import sys
@@ -17,7 +18,6 @@ import numpy as np
 from PIL import Image, ImageCms
 
 from segan_tf.evaluation import bootstrap
-import itertools
 
 SHARES = (0, 0.05, 0.1, 0.2, 0.4, 1)
 TONES = (
@@ -27,14 +27,14 @@ TONES = (
     ("tan", 10, 28),
     ("brown or dark", -math.inf, 10),
 )
-FRAME = 30  # a pixel no brighter is taken for a black frame
+FRAME = 30  # pixels up to this brightness count as black frame
 TO_LAB = ImageCms.buildTransform(
     ImageCms.createProfile("sRGB"), ImageCms.createProfile("LAB"), "RGB", "LAB"
 )
 
 
 def typology_angle(image: Image.Image, label_map: Image.Image) -> float:
-    """Estimates the skin's tone around the lesion, in degrees."""
+    """Estimates the skin tone around the lesion, in degrees."""
     colors = np.array(image)
     skin = colors[(np.array(label_map) == 0) & (colors.max(-1) > FRAME)]
     if not skin.size:
@@ -49,6 +49,7 @@ def typology_angle(image: Image.Image, label_map: Image.Image) -> float:
 
 
 def print_table(title: str, groups: dict[str, list[dict]]) -> None:
+    """Prints Dice and IoU of each group of images as a Markdown table."""
     print(f"\n| {title} | images | Dice | 95 % interval | IoU |")
     print("|---|---|---|---|---|")
     for name, rows in groups.items():
@@ -65,6 +66,7 @@ def print_table(title: str, groups: dict[str, list[dict]]) -> None:
 
 
 def main(per_image: str, images: str, label_maps: str) -> None:
+    """Prints the scores by size of the lesion and by skin tone."""
     with open(per_image, encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     by_share = {}

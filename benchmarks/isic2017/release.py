@@ -1,7 +1,7 @@
 """Packs a trained and exported run as the released model.
 
 Usage: python benchmarks/isic2017/release.py MODEL_DIR EXPORT_DIR
-Writes segan_tf/pretrained/: weights, TFLite models and release.json.
+Writes segan_tf/models/pretrained/: weights, TFLite models and release.json.
 """
 
 import os
@@ -24,6 +24,7 @@ def read_history(model_dir: str) -> list[dict]:
 
 
 def main(model_dir: str, export_dir: str) -> None:
+    """Writes the release."""
     run = run_dir.read_flags(model_dir)
     segmentor, step = restore.load_segmentor(run)
     tflite = {}
@@ -33,7 +34,7 @@ def main(model_dir: str, export_dir: str) -> None:
             tflite[quantization] = file.read()
     pretrained.write(
         segmentor,
-        run=run,
+        config=run,
         labels=run_dir.read_labels(run),
         name=NAME,
         tflite=tflite,

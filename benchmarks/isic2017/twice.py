@@ -1,7 +1,7 @@
-"""Says how far two label maps of one lesion agree.
+"""Measures how far two label maps of one lesion agree.
 
-Some lesions stand in ISIC 2017 twice, as near copies of one photograph with a
-label map each. Usage: python benchmarks/isic2017/twice.py DATA
+Some lesions are in ISIC 2017 twice, as near duplicates of one photograph with
+a label map each. Usage: python benchmarks/isic2017/twice.py DATA
 """
 
 import sys
@@ -14,6 +14,7 @@ from segan_tf.metrics import per_image
 
 
 def main(data: str) -> None:
+    """Prints Dice and IoU of each pair of near duplicates, and their means."""
     found = pairs.find_pairs(data, labels.LESION).pairs
     read = [label_maps.read_pair(pair, labels.LESION) for pair in found]
     thumbnails = [near_duplicates.make_thumbnail(image) for image, _ in read]
