@@ -5,6 +5,7 @@ import os
 import pathlib
 import shutil
 
+import c_loader
 import fake_models
 import numpy as np
 import pytest
@@ -12,7 +13,6 @@ import running
 import tensorflow as tf
 from PIL import Image
 
-from export.serving import c_loader
 from segan_tf import config
 from segan_tf import labels as labels_lib
 from segan_tf.datasets import label_maps
