@@ -1,5 +1,6 @@
 """Tests that artifacts are withheld if they differ from Keras."""
 
+import contextlib
 import dataclasses
 import hashlib
 import json
@@ -14,7 +15,7 @@ import small_models
 import tensorflow as tf
 
 from export import artifact
-from export.parity import benchmark, gate, parity_dataset, table
+from export.parity import benchmark, comparison, gate, parity_dataset, table
 from export.serving import graph, saved_model
 from segan_tf import config, labels, records
 from segan_tf.imaging import preprocessing
@@ -220,6 +221,44 @@ def test_allowed_artifact_beyond_its_limit_is_marked(
     row = record["artifacts"]["none"]
     assert (row["within_limit"], row["published"]) == (False, True)
     assert (tmp_path / "segan_none.tflite").exists()
+
+
+def write_keras(model, folder):
+    path = os.path.join(folder, "segan.keras")
+    model.segmentor.save(path)
+    return path
+
+
+@contextlib.contextmanager
+def open_keras(path):
+    model = keras.models.load_model(path)
+    yield comparison.OpenedArtifact(
+        lambda _, resized: model(preprocessing.normalize(resized)).numpy(),
+        own_size=False,
+    )
+
+
+def test_target_is_added_by_its_row_of_the_table(
+    segmentor, tmp_path, monkeypatch
+):
+    target = artifact.Artifact(
+        "keras_file",
+        tolerance=artifact.Tolerance(1e-6),
+        write=write_keras,
+        open=open_keras,
+        runner=artifact.ARTIFACTS["none"].runner,
+    )
+    monkeypatch.setitem(artifact.ARTIFACTS, target.name, target)
+
+    record = export_all(segmentor, tmp_path)
+
+    row = record["artifacts"]["keras_file"]
+    assert row["path"] == "segan.keras"
+    assert (row["judged_by"], row["limit"]) == ("largest_difference", 1e-6)
+    assert row["within_limit"]
+    assert row["latency_ms"]["one_thread"] == MEASURED["latency_ms"]
+    assert (tmp_path / "segan.keras").exists()
+    assert "segan.keras" in table.format_table(record)
 
 
 def test_serving_graph_that_does_not_normalize_is_withheld(
