@@ -39,7 +39,7 @@ def nearly_full_disk():
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
-def test_flags_come_back_as_they_were_written(tmp_path):
+def test_settings_are_read_as_they_were_written(tmp_path):
     run = make_run(
         tmp_path / "new" / "run",
         width=2,
@@ -53,14 +53,14 @@ def test_flags_come_back_as_they_were_written(tmp_path):
     assert run_dir.read_flags(run.model_dir) == run
 
 
-def test_flags_are_those_of_the_folder_wherever_it_is_now(tmp_path):
+def test_moved_run_has_the_model_dir_where_it_is_now(tmp_path):
     run_dir.write_flags(make_run(tmp_path / "old", width=2), COMMAND)
     os.rename(tmp_path / "old", tmp_path / "new")
     moved = make_run(tmp_path / "new", width=2)
     assert run_dir.read_flags(moved.model_dir) == moved
 
 
-def test_record_holds_all_that_repeats_the_run(tmp_path):
+def test_flags_json_has_all_that_repeats_the_run(tmp_path):
     run_dir.write_flags(make_run(tmp_path, seed=3), COMMAND)
     record = read_record(tmp_path)
     assert record["flags"]["seed"] == 3
@@ -71,7 +71,7 @@ def test_record_holds_all_that_repeats_the_run(tmp_path):
     assert record["hardware"].startswith(f"{os.cpu_count()} CPU cores, ")
 
 
-def test_folder_without_a_run_says_how_to_make_one(tmp_path):
+def test_folder_without_a_run_says_to_train_first(tmp_path):
     assert not run_dir.has_flags(str(tmp_path))
     with pytest.raises(
         config.UserError,
@@ -93,20 +93,20 @@ def test_folder_without_a_run_says_how_to_make_one(tmp_path):
         "\x00\x01",
     ],
 )
-def test_flags_of_another_hand_are_one_error(tmp_path, text):
+def test_malformed_flags_json_is_an_error(tmp_path, text):
     (tmp_path / "flags.json").write_text(text, "utf-8")
     with pytest.raises(config.UserError, match="flags.json cannot be under"):
         run_dir.read_flags(str(tmp_path))
 
 
-def test_flags_that_are_no_text_are_one_error(tmp_path):
+def test_binary_flags_json_is_an_error(tmp_path):
     (tmp_path / "flags.json").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(config.UserError, match="flags.json cannot be under"):
         run_dir.read_flags(str(tmp_path))
 
 
 @pytest.mark.parametrize("name", ["run", "run/below"])
-def test_model_dir_that_cannot_be_a_folder_is_refused(tmp_path, name):
+def test_model_dir_that_cannot_be_a_folder_is_an_error(tmp_path, name):
     (tmp_path / "run").write_text("a file")
     run = make_run(tmp_path / name)
     with pytest.raises(
@@ -117,7 +117,7 @@ def test_model_dir_that_cannot_be_a_folder_is_refused(tmp_path, name):
         run_dir.write_flags(run, COMMAND)
 
 
-def test_full_disk_asks_for_room_and_keeps_the_old_flags(tmp_path):
+def test_full_disk_keeps_the_old_flags_json(tmp_path):
     (tmp_path / "flags.json").write_text("{}")
     with (
         pytest.raises(
@@ -131,7 +131,7 @@ def test_full_disk_asks_for_room_and_keeps_the_old_flags(tmp_path):
     assert read_record(tmp_path) == {}
 
 
-def test_the_same_run_may_go_on_with_more_epochs(tmp_path):
+def test_run_may_be_resumed_with_more_epochs(tmp_path):
     run = make_run(tmp_path, width=2, epochs=5, checkpoint_minutes=1.0)
     run_dir.write_flags(run, COMMAND)
     run_dir.check_resumable(
@@ -166,7 +166,7 @@ def test_the_same_run_may_go_on_with_more_epochs(tmp_path):
         ),
     ],
 )
-def test_another_run_is_refused_with_flag_and_both_values(
+def test_resuming_with_other_settings_names_flag_and_both_values(
     tmp_path, old, new, words
 ):
     run_dir.write_flags(make_run(tmp_path, **old), COMMAND)
@@ -203,18 +203,18 @@ OTHER = {
 
 
 @pytest.mark.parametrize("name", OTHER)
-def test_every_flag_that_decides_the_weights_is_compared(tmp_path, name):
+def test_every_setting_that_decides_the_weights_is_compared(tmp_path, name):
     run_dir.write_flags(make_run(tmp_path), COMMAND)
     record = read_record(tmp_path)
     record["flags"][name] = OTHER[name]
-    if name in ("image_dir", "label_map_dir"):  # neither goes alone
+    if name in ("image_dir", "label_map_dir"):  # each needs the other
         record["flags"].update(image_dir="there", label_map_dir="there")
     (tmp_path / "flags.json").write_text(json.dumps(record))
     with pytest.raises(config.UserError, match="was trained with"):
         run_dir.check_resumable(make_run(tmp_path))
 
 
-def test_a_cosine_cannot_be_made_longer(tmp_path):
+def test_cosine_schedule_cannot_be_extended(tmp_path):
     run = make_run(tmp_path)
     run_dir.write_flags(run, COMMAND)
     run_dir.check_resumable(dataclasses.replace(run, epochs=run.epochs + 1))
@@ -224,7 +224,7 @@ def test_a_cosine_cannot_be_made_longer(tmp_path):
         run_dir.check_resumable(dataclasses.replace(run, epochs=run.epochs + 1))
 
 
-def test_a_start_must_have_the_same_weights_at_any_size(tmp_path):
+def test_start_from_needs_the_same_model_at_any_size(tmp_path):
     start = make_run(tmp_path / "start")
     run = dataclasses.replace(
         make_run(tmp_path / "run"), start_from=start.model_dir, image_size=64
@@ -238,15 +238,15 @@ def test_a_start_must_have_the_same_weights_at_any_size(tmp_path):
         run_dir.check_start_from(wider)
 
 
-def test_every_compared_flag_is_tried():
+def test_every_compared_setting_is_tried():
     assert set(config.RUN_FIELDS) - {"segmentor"} == set(OTHER)
 
 
-def test_log_forgets_steps_that_are_made_again(tmp_path):
+def test_log_drops_steps_that_are_made_again(tmp_path):
     log = run_dir.Log(str(tmp_path), first_step=0)
     for step in (50, 100, 150):
         log.write(kind="loop", step=step, dice=0.5)
-    # The checkpoint that the run goes on from is of step 100.
+    # The run resumes from a checkpoint of step 100.
     log = run_dir.Log(str(tmp_path), first_step=100)
     assert [line["step"] for line in read_lines(tmp_path)] == [50, 100]
     log.write(kind="loop", step=120, dice=0.5)
@@ -260,20 +260,20 @@ def test_log_forgets_steps_that_are_made_again(tmp_path):
 @pytest.mark.parametrize(
     "end", [b'{"kind": "loop", "step": 7', b'{"step": 7}', b"7\n", b"\xff\n"]
 )
-def test_log_forgets_a_line_that_was_being_written(tmp_path, end):
+def test_log_drops_an_incomplete_line(tmp_path, end):
     (tmp_path / "log.jsonl").write_bytes(b'{"step": 5}\n' + end)
     log = run_dir.Log(str(tmp_path), first_step=10)
     log.write(step=11)
     assert read_lines(tmp_path) == [{"step": 5}, {"step": 11}]
 
 
-def test_log_of_a_new_run_begins_empty(tmp_path):
+def test_log_of_a_new_run_is_empty(tmp_path):
     run_dir.Log(str(tmp_path), first_step=0).write(step=5)
     run_dir.Log(str(tmp_path), first_step=0)
     assert read_lines(tmp_path) == []
 
 
-def test_log_on_a_full_disk_is_one_error(tmp_path):
+def test_log_on_a_full_disk_is_an_error(tmp_path):
     log = run_dir.Log(str(tmp_path), first_step=0)
     with (
         pytest.raises(config.UserError, match="make room and start again"),
@@ -282,13 +282,13 @@ def test_log_on_a_full_disk_is_one_error(tmp_path):
         log.write(step=1, text="x" * 200)
 
 
-def test_damaged_training_record_is_one_error(tmp_path):
+def test_damaged_training_json_is_an_error(tmp_path):
     (tmp_path / "training.json").write_text("{")
     with pytest.raises(config.UserError, match="training.json cannot be und"):
         run_dir.read_training(str(tmp_path))
 
 
-def test_training_is_read_until_it_begins_anew(tmp_path):
+def test_training_json_is_read_until_it_is_removed(tmp_path):
     assert run_dir.read_training(str(tmp_path)) == {}
     run_dir.write_training(str(tmp_path), {"last_step": 8})
     assert run_dir.read_training(str(tmp_path)) == {"last_step": 8}

@@ -69,9 +69,11 @@ def evaluate(config: Config, *, command: Sequence[str] = ()) -> Evaluation:
     from segan_tf.inference.predictor import Predictor
 
     predictor = Predictor(config.model or config.model_dir, tta=config.tta)
-    _check_same_labels(config, labels, predictor.labels)
-    began = time.monotonic()
-    scored, unreadable = _score_all(config, predictor, labels, chosen)
+    _check_same_labels(config, of_data=labels, of_model=predictor.labels)
+    started = time.monotonic()
+    scored, unreadable = _score_all(
+        config, predictor, labels=labels, chosen=chosen
+    )
     metadata = {
         **environment.describe(command),
         "date": datetime.date.today().isoformat(),
@@ -80,10 +82,17 @@ def evaluate(config: Config, *, command: Sequence[str] = ()) -> Evaluation:
         "tta": config.tta,
         "data": {name: getattr(config, name) for name in DATA_FIELDS},
         "unreadable": unreadable,
-        "seconds": round(time.monotonic() - began, 1),
+        "seconds": round(time.monotonic() - started, 1),
         "training": run_dir.read_training(config.model_dir),
     }
-    return _write_report(config, predictor, labels, chosen, scored, metadata)
+    return _write_report(
+        config,
+        scored,
+        predictor=predictor,
+        labels=labels,
+        chosen=chosen,
+        metadata=metadata,
+    )
 
 
 def _check_model_settings(config: Config) -> None:
@@ -97,10 +106,11 @@ def _check_model_settings(config: Config) -> None:
 
 def _write_report(
     config: Config,
+    scored: Sequence[scores.Score],
+    *,
     predictor: "Predictor",
     labels: labels_lib.Labels,
     chosen: Sequence[pairs.Pair],
-    scored: Sequence[scores.Score],
     metadata: dict[str, Any],
 ) -> Evaluation:
     by_id = {pair.id: pair for pair in chosen}
@@ -129,6 +139,7 @@ def _write_report(
 def _score_all(
     config: Config,
     predictor: "Predictor",
+    *,
     labels: labels_lib.Labels,
     chosen: Sequence[pairs.Pair],
 ) -> tuple[list[scores.Score], list[str]]:
@@ -137,7 +148,7 @@ def _score_all(
     problems: dict[str, str] = {}
     for pair in console.bar(chosen, desc="evaluating", unit="image"):
         try:
-            scored.append(score_pair(predictor, pair, labels))
+            scored.append(score_pair(predictor, pair, labels=labels))
         except UserError as error:
             problems[pair.id] = str(error)
     loading.report_problems(config, list(problems.values()), say=console.say)
@@ -148,6 +159,7 @@ def _score_all(
 def score_pair(
     predictor: "Predictor",
     pair: pairs.Pair,
+    *,
     labels: labels_lib.Labels,
 ) -> scores.Score:
     """Computes every metric of one pair, at the image's own size.
@@ -162,11 +174,12 @@ def score_pair(
     """
     image, true = label_maps.read_pair(pair, labels)
     predicted = predictor.label_map(image)
-    return scores.score_image(pair.id, predicted, true, predictor.labels)
+    return scores.score_image(pair.id, predicted, true, labels=predictor.labels)
 
 
 def _check_same_labels(
     config: Config,
+    *,
     of_data: labels_lib.Labels,
     of_model: labels_lib.Labels,
 ) -> None:

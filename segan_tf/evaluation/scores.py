@@ -34,6 +34,7 @@ def score_image(
     name: str,
     predicted: np.ndarray,
     true: np.ndarray,
+    *,
     labels: labels_lib.Labels,
 ) -> Score:
     """Computes every metric of one image.

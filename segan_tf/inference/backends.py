@@ -1,4 +1,4 @@
-"""The kinds of model that can be run: Keras, SavedModel and TFLite."""
+"""Opens models for inference: Keras, SavedModel and TFLite."""
 
 import dataclasses
 import json
@@ -21,11 +21,11 @@ _LABELS_PATH = os.path.join("assets.extra", labels_lib.FILE_NAME)
 
 @dataclasses.dataclass(frozen=True)
 class Backend:
-    """A model, opened.
+    """A model of any kind as a function of the image.
 
     Attributes:
       labels: of the channels of its maps.
-      description: what was opened, for the log.
+      description: the file or release that was opened, for the log.
       probability_map: uint8 [height, width, 3] RGB -> float32 [height, width,
         labels] in [0, 1].
     """
@@ -44,10 +44,10 @@ def open_backend(
 
     Args:
       model: see `predictor.Predictor`.
-      labels: of a Keras segmentor's channels.
+      labels: of a Keras segmentor's channels; lesion by default.
 
     Raises:
-      UserError: it is of no known kind, or it is damaged.
+      UserError: the model is of no known kind, or it is damaged.
     """
     if isinstance(model, keras.Model):
         return _open_keras(model, labels or labels_lib.LESION, model.name)
@@ -82,9 +82,8 @@ def _open_keras(
         height, width = tf.unstack(tf.shape(image)[:2])
         batch = preprocessing.resize_image(image[None], size, size)
         probability = segmentor(preprocessing.normalize(batch), training=False)
-        return preprocessing.resize_probability_map(probability, height, width)[
-            0
-        ]
+        maps = preprocessing.resize_probability_map(probability, height, width)
+        return maps[0]
 
     return Backend(labels, description, lambda image: segment(image).numpy())
 
@@ -106,11 +105,10 @@ def _open_saved_model(path: str) -> Backend:
         ) from error
     count = segment.structured_outputs[signatures.PROBABILITY_MAP].shape[-1]
 
-    # The signature lives as long as the object that it was loaded with.
+    # `kept`: the signature is deleted with the object that it was loaded from.
     def predict(image: np.ndarray, kept: object = loaded) -> np.ndarray:
-        return segment(images=tf.constant(image[None]))[
-            signatures.PROBABILITY_MAP
-        ].numpy()[0]
+        outputs = segment(**{signatures.IMAGES: tf.constant(image[None])})
+        return outputs[signatures.PROBABILITY_MAP].numpy()[0]
 
     labels = _read_exported_labels(os.path.join(path, _LABELS_PATH), count)
     return Backend(labels, path, predict)
@@ -129,18 +127,17 @@ def _open_tflite(path: str) -> Backend:
         batch = preprocessing.resize_image(image[None], *model.size)
         probability = model.segment(batch.numpy())
         height, width = image.shape[:2]
-        return preprocessing.resize_probability_map(probability, height, width)[
-            0
-        ].numpy()
+        maps = preprocessing.resize_probability_map(probability, height, width)
+        return maps[0].numpy()
 
     return Backend(model.labels, path, predict)
 
 
 def _read_exported_labels(path: str, count: int) -> labels_lib.Labels:
-    """Reads what the labels of an exported model are called.
+    """Reads the names of an exported model's labels.
 
     Raises:
-      UserError: there are several and the file does not name them.
+      UserError: there are several, and the file does not name them.
     """
     try:
         with open(path, encoding="utf-8") as file:
@@ -149,7 +146,7 @@ def _read_exported_labels(path: str, count: int) -> labels_lib.Labels:
             raise ValueError(f"it names {labels.count} labels, not {count}")
         return labels
     except (OSError, ValueError, KeyError, TypeError) as error:
-        if count == 1:  # nothing to mix up
+        if count == 1:  # one label needs no name
             return labels_lib.LESION
         raise UserError(
             f"--model: {path}, which names the {count} labels of the model, "

@@ -1,11 +1,11 @@
-"""Label maps, overlays and a table of the images of a folder."""
+"""Predicts a folder of images: label maps, overlays and a CSV file."""
 
 import csv
 import dataclasses
 import io
 import os
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -17,17 +17,17 @@ from segan_tf.imaging import contact_sheet, images, overlays
 if TYPE_CHECKING:
     from segan_tf.inference.predictor import Predictor
 
-_LEGEND_TILE_PX = 300  # gives the legend the size it has in a gallery
+_LEGEND_TILE_PX = 300  # as in the gallery, so that the text has its size
 
 
 @dataclasses.dataclass(frozen=True)
 class PredictionSummary:
-    """What became of the images that were to be segmented.
+    """The outcome of a prediction.
 
     Attributes:
-      output_dir: where the label maps are.
-      predicted: how many have a label map.
-      skipped: path -> why it has none.
+      output_dir: the folder of the label maps.
+      predicted: the number of images that have a label map.
+      skipped: path of each image without one -> the reason.
     """
 
     output_dir: str
@@ -39,7 +39,7 @@ def predict(config: Config) -> PredictionSummary:
     """Segments the images of ``input`` and writes to ``output_dir``.
 
     Raises:
-      UserError: there is no image, or model or output_dir cannot be used.
+      UserError: there is no image, or the model or output_dir cannot be used.
     """
     if not config.input:
         raise UserError(
@@ -57,7 +57,7 @@ def predict(config: Config) -> PredictionSummary:
 
 
 def choose_model(config: Config) -> str:
-    """Takes the named model, else the run in model_dir, else the released."""
+    """Returns ``model``, else the run in model_dir, else the released one."""
     if config.model:
         return config.model
     if "model_dir" in config.given or run_dir.has_flags(config.model_dir):
@@ -68,26 +68,27 @@ def choose_model(config: Config) -> str:
 def predict_images(
     paths: Sequence[str], *, model: str, output_dir: str, tta: bool = False
 ) -> PredictionSummary:
-    """Writes label map and overlay of every image, and a CSV of them all.
+    """Writes a label map and an overlay of every image, and a CSV file.
 
     Label maps have the image's own size. ``<id>_label_map.png`` holds 0 or
-    255 for one label and the labels' numbers, in color, for multiclass ones;
-    multilabel ones have ``<id>_<label>.png`` each, 0 or 255.
+    255 for one label, and the labels' numbers, in color, for multiclass
+    labels. Multilabel ones have a file each, ``<id>_<label>.png``, with 0 or
+    255.
 
     Args:
       paths: the images, of one folder.
       model: see `predictor.Predictor`.
-      output_dir: made if missing.
-      tta: see `predictor.average_flips`.
+      output_dir: created if missing.
+      tta: average over flips, see `predictor.average_flips`.
 
     Returns:
-      How many were segmented, and which were not.
+      The number of images that were segmented, and the skipped ones.
 
     Raises:
       UserError: the model or output_dir cannot be used, or two images have
         the same id.
     """
-    _check_equal_ids(paths)
+    _check_distinct_ids(paths)
     _check_input_folder(paths, output_dir)
     startup.import_tensorflow()
     from segan_tf.inference.predictor import Predictor
@@ -96,42 +97,56 @@ def predict_images(
     console.say(f"predicting with {predictor.description}")
     try:
         os.makedirs(output_dir, exist_ok=True)
-        rows: list[dict] = []
-        skipped = {}
-        for path in console.bar(paths, desc="predicting", unit="image"):
-            try:
-                image = images.read_image(path)
-            except UserError as error:
-                skipped[path] = str(error)
-                console.say(f"skipped: {error}")
-                continue
-            rows.append(_write_prediction(predictor, path, image, output_dir))
-        _write_csv(os.path.join(output_dir, "predictions.csv"), rows)
-        if predictor.labels.count > 1:
-            _write_legend(predictor.labels, output_dir)
+        return _write_predictions(predictor, paths, output_dir=output_dir)
     except OSError as error:
         raise UserError(
             f"--output_dir ({output_dir}) cannot be written "
             f"({error.strerror}); give a folder that can."
         ) from error
+
+
+def _write_predictions(
+    predictor: "Predictor", paths: Sequence[str], *, output_dir: str
+) -> PredictionSummary:
+    """Writes all files; skips images that cannot be read."""
+    rows: list[dict[str, Any]] = []
+    skipped = {}
+    for path in console.bar(paths, desc="predicting", unit="image"):
+        try:
+            image = images.read_image(path)
+        except UserError as error:
+            skipped[path] = str(error)
+            console.say(f"skipped: {error}")
+            continue
+        name = images.image_id(path)
+        rows.append(
+            _write_prediction(predictor, image, name=name, folder=output_dir)
+        )
+    _write_csv(os.path.join(output_dir, "predictions.csv"), rows)
+    if predictor.labels.count > 1:
+        _write_legend(predictor.labels, output_dir)
     return PredictionSummary(output_dir, len(rows), skipped)
 
 
 def _write_prediction(
-    predictor: "Predictor", path: str, image: np.ndarray, output_dir: str
-) -> dict:
-    name = images.image_id(path)
+    predictor: "Predictor", image: np.ndarray, *, name: str, folder: str
+) -> dict[str, Any]:
+    """Writes the files of one image; returns its row of the CSV file."""
     labels = predictor.labels
     probability_map = predictor.probability_map(image)
     label_map = predictor.decide(probability_map)
-    stem = os.path.join(output_dir, name)
-    _write_label_map(stem, label_map, labels)
+    stem = os.path.join(folder, name)
+    _write_label_map(stem, label_map, labels=labels)
     if labels.count == 1:
         overlay = overlays.overlay(image, label_map[..., 0])
     else:
         overlay = overlays.overlay_labels(image, label_map, labels.colors)
     images.write_png(f"{stem}_overlay.png", overlay)
-    row = {"id": name, "width": image.shape[1], "height": image.shape[0]}
+    row: dict[str, Any] = {
+        "id": name,
+        "width": image.shape[1],
+        "height": image.shape[0],
+    }
     for label, slug in enumerate(labels.slugs):
         inside = probability_map[..., label][label_map[..., label] > 0]
         fraction = inside.size / label_map[..., label].size
@@ -144,9 +159,9 @@ def _write_prediction(
 
 
 def _write_label_map(
-    stem: str, label_map: np.ndarray, labels: labels_lib.Labels
+    stem: str, label_map: np.ndarray, *, labels: labels_lib.Labels
 ) -> None:
-    """Writes uint8 [h, w, labels] in {0, 1} as one PNG, or one a label."""
+    """Writes uint8 [h, w, labels] in {0, 1} as one PNG, or one per label."""
     if labels.count == 1:
         images.write_png(f"{stem}_label_map.png", label_map * 255)
     elif labels.multiclass:
@@ -158,7 +173,7 @@ def _write_label_map(
 
 
 def _write_legend(labels: labels_lib.Labels, output_dir: str) -> None:
-    """Writes which color is which label."""
+    """Writes the colors of the labels."""
     legend = contact_sheet.sheet(
         [],
         columns=1,
@@ -169,7 +184,7 @@ def _write_legend(labels: labels_lib.Labels, output_dir: str) -> None:
     images.write_png(os.path.join(output_dir, "legend.png"), np.array(legend))
 
 
-def _write_csv(path: str, rows: list[dict]) -> None:
+def _write_csv(path: str, rows: Sequence[dict[str, Any]]) -> None:
     text = io.StringIO()
     columns = list(rows[0]) if rows else ["id"]
     writer = csv.DictWriter(text, columns, lineterminator="\n")
@@ -179,17 +194,17 @@ def _write_csv(path: str, rows: list[dict]) -> None:
 
 
 def _check_input_folder(paths: Sequence[str], output_dir: str) -> None:
-    """Refuses to write where a label map of that name may be an input."""
+    """Checks that no input can be overwritten by a label map."""
     folder = os.path.dirname(paths[0]) or os.curdir
     if os.path.exists(output_dir) and os.path.samefile(folder, output_dir):
         raise UserError(
             f"--output_dir ({output_dir}) is the folder of the images; give "
-            "another, so that nothing there is written over."
+            "another, so that no image is overwritten."
         )
 
 
-def _check_equal_ids(paths: Sequence[str]) -> None:
-    """Refuses two images whose outputs would overwrite each other."""
+def _check_distinct_ids(paths: Sequence[str]) -> None:
+    """Checks that no two images write the same output."""
     by_id: dict[str, str] = {}
     for path in paths:
         other = by_id.setdefault(images.image_id(path), path)

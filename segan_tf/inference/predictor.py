@@ -1,7 +1,7 @@
-"""Segments images of any size with any kind of trained model.
+"""Segments images of any size with a trained model of any kind.
 
-Everything between an image and its label map happens here and below: resizing
-to the model's size, normalizing, the model, resizing back, and the decision.
+Does everything between an image and its label map: resizes to the model's
+size, normalizes, runs the model, resizes back and applies the threshold.
 """
 
 import dataclasses
@@ -26,7 +26,7 @@ _FLIPPED_AXES = ((), (0,), (1,), (0, 1))
 
 @dataclasses.dataclass(frozen=True)
 class Prediction:
-    """What a model finds in one image, at the image's own size.
+    """The maps of one image, at the image's own size.
 
     Attributes:
       probability_map: float32 [height, width, labels] in [0, 1].
@@ -46,7 +46,7 @@ class Predictor:
     (1024, 1536, 1)
 
     Attributes:
-      labels: what the channels of the maps are.
+      labels: of the channels of the maps.
       description: the file or release that was loaded, for the log.
     """
 
@@ -89,13 +89,13 @@ class Predictor:
 
         Args:
           image: uint8 [height, width, 3] RGB, a PIL image, or the path of a
-            JPEG, PNG or BMP file; turned upright by its EXIF orientation.
+            JPEG, PNG or BMP file, whose EXIF orientation is applied.
 
         Returns:
-          The probability map and the label map, of the image's own size.
+          The probability map and the label map.
 
         Raises:
-          TypeError: it is an array of another dtype or shape.
+          TypeError: the array has another dtype or shape.
           UserError: the file cannot be read.
         """
         probability_map = self.probability_map(images.as_rgb(image))
@@ -126,9 +126,17 @@ class Predictor:
 def average_flips(
     probability_map: Callable[[np.ndarray], np.ndarray],
 ) -> Callable[[np.ndarray], np.ndarray]:
-    """Averages over the image and its flips, each flipped back.
+    """Averages the probabilities of an image and its three flips.
 
-    A lesion has no upright, so all four are equally good views of it.
+    Each is flipped back. A lesion has no preferred orientation, so all four
+    views are equally good.
+
+    Args:
+      probability_map: uint8 [height, width, 3] -> float32 [height, width,
+        labels].
+
+    Returns:
+      A function of the same kind.
     """
 
     def averaged(image: np.ndarray) -> np.ndarray:

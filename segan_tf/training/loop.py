@@ -131,6 +131,38 @@ class Trainer:
         run_dir.write_training(self._config.model_dir, summary)
         return summary
 
+    def validate(self) -> np.ndarray:
+        """Computes each label's mean Dice on the validation split.
+
+        Returns:
+          float [labels], at image_size.
+        """
+        config = self._config
+        confusion = tf.zeros((), tf.int32)
+        dice = metrics.Dice(config.num_labels, config.multiclass)
+        counts_pixels = config.num_labels > 1 and config.multiclass
+        dataset = pipeline.make_evaluation_dataset(
+            self._validation,
+            batch_size=config.batch_size,
+            image_size=config.image_size,
+        )
+        for number, (image, true_label_map) in enumerate(dataset):
+            predicted, decided = self._segment(image)
+            if number == 0:
+                self._panels.write_images(
+                    image, true_label_map, predicted, step=self.step
+                )
+            dice.update_state(true_label_map, predicted)
+            if counts_pixels:
+                confusion += batch_metrics.confusion_matrix(
+                    decided, true_label_map
+                )
+        if counts_pixels:
+            self._panels.write_confusion(
+                confusion.numpy(), self._labels, step=self.step
+            )
+        return dice.per_label().numpy()
+
     def _run(self, stop: signals.StopSignals, bar: tqdm.tqdm) -> None:
         """Runs loops until the last epoch or a signal."""
         batches = iter(self._make_batches())
@@ -178,7 +210,7 @@ class Trainer:
     def _end_epoch(self, bar: tqdm.tqdm) -> None:
         line = f"epoch {self._epoch}/{self._config.epochs}"
         if self._validation.count:
-            label_dice = self._validate()
+            label_dice = self.validate()
             dice = float(label_dice.mean())
             best = self._checkpoints.save_best(self.step, dice)
             line += f": validation dice {dice:.4f}{' (best)' if best else ''}"
@@ -195,34 +227,6 @@ class Trainer:
         return predicted, preprocessing.decide_label_map(
             predicted, multiclass=self._config.multiclass
         )
-
-    def _validate(self) -> np.ndarray:
-        """Computes each label's mean validation Dice at image_size."""
-        config = self._config
-        confusion = tf.zeros((), tf.int32)
-        dice = metrics.Dice(config.num_labels, config.multiclass)
-        counts_pixels = config.num_labels > 1 and config.multiclass
-        dataset = pipeline.make_evaluation_dataset(
-            self._validation,
-            batch_size=config.batch_size,
-            image_size=config.image_size,
-        )
-        for number, (image, true_label_map) in enumerate(dataset):
-            predicted, decided = self._segment(image)
-            if number == 0:
-                self._panels.write_images(
-                    image, true_label_map, predicted, step=self.step
-                )
-            dice.update_state(true_label_map, predicted)
-            if counts_pixels:
-                confusion += batch_metrics.confusion_matrix(
-                    decided, true_label_map
-                )
-        if counts_pixels:
-            self._panels.write_confusion(
-                confusion.numpy(), self._labels, step=self.step
-            )
-        return dice.per_label().numpy()
 
     def _make_batches(self) -> tf.distribute.DistributedDataset:
         dataset = pipeline.make_training_dataset(

@@ -72,11 +72,11 @@ def train_step(
     """
     with tf.GradientTape() as tape:
         predicted = state.segmentor(image, training=True)
-    label_subset = _draw_labels(state)
+    label_subset = draw_labels(state)
     logs = critic_step(
         state, image, predicted, true_label_map, label_subset=label_subset
     )
-    more_logs, gradient = _segmentor_gradient(
+    more_logs, gradient = segmentor_gradient(
         state, image, predicted, true_label_map, label_subset=label_subset
     )
     logs.update(more_logs)
@@ -142,7 +142,7 @@ def critic_step(
             true_label_map,
             label_subset=label_subset,
         )
-        critic_loss = -_replica_share(state, distance)
+        critic_loss = -replica_share(state, distance)
     variables = state.critic.trainable_variables
     gradients = tape.gradient(critic_loss, variables)
     state.critic_optimizer.apply_gradients(
@@ -151,7 +151,7 @@ def critic_step(
     return {"critic_loss": critic_loss}
 
 
-def _segmentor_gradient(
+def segmentor_gradient(
     state: TrainState,
     image: tf.Tensor,
     predicted: tf.Tensor,
@@ -160,6 +160,13 @@ def _segmentor_gradient(
     label_subset: tf.Tensor | None,
 ) -> tuple[dict[str, tf.Tensor], tf.Tensor]:
     """Computes the gradient of S's loss with respect to S(x), with C fixed.
+
+    Args:
+      state: both models and their optimizers.
+      image: float32 [batch, height, width, 3], normalized.
+      predicted: S(x), float32 [batch, height, width, labels] in [0, 1].
+      true_label_map: the same shape, in {0, 1}.
+      label_subset: see `critic_step`.
 
     Returns:
       The logged values of the loss, and float32 of the shape of S(x).
@@ -175,9 +182,9 @@ def _segmentor_gradient(
                 true_label_map,
                 label_subset=label_subset,
             )
-            logs["multi_scale_l1"] = _replica_share(state, distance)
+            logs["multi_scale_l1"] = replica_share(state, distance)
             distances = tf.reduce_mean(distances, axis=1)
-            logs["scale_distances"] = _replica_share(state, distances)
+            logs["scale_distances"] = replica_share(state, distances)
         for name, term in losses.LABEL_MAP_TERMS.items():
             # The Dice loss is logged whether or not it is trained on.
             if weights[name] or name == "dice_loss":
@@ -187,18 +194,21 @@ def _segmentor_gradient(
                     multiclass=state.config.multiclass,
                     weights=state.label_weights,
                 )
-                logs[name] = _replica_share(state, value)
+                logs[name] = replica_share(state, value)
         terms = [w * logs[name] for name, w in weights.items() if w]
         loss = tf.add_n(terms)
     logs = {"segmentor_loss": loss, **logs}
     return logs, tape.gradient(loss, predicted)
 
 
-def _draw_labels(state: TrainState) -> tf.Tensor | None:
-    """Draws the labels that C sees in this step; None if it sees all.
+def draw_labels(state: TrainState) -> tf.Tensor | None:
+    """Draws the labels that C sees in this step.
 
     The draw depends only on the seed and the step, so that a resumed run draws
     the same ones, and so do all replicas.
+
+    Returns:
+      float32 [drawn, labels], one-hot; None if C sees all.
     """
     count, drawn = state.config.num_labels, state.config.critic_labels_per_step
     if not 0 < drawn < count:
@@ -244,8 +254,13 @@ def _distances(
     return distances, losses.multi_scale_l1(distances, weights)
 
 
-def _replica_share(state: TrainState, per_image: tf.Tensor) -> tf.Tensor:
-    """Sums over the replica's images, divided by the global batch."""
+def replica_share(state: TrainState, per_image: tf.Tensor) -> tf.Tensor:
+    """Sums over the replica's images and divides by the global batch size.
+
+    Args:
+      state: of the run.
+      per_image: float32 [batch, ...].
+    """
     return tf.reduce_sum(per_image, axis=0) / state.config.batch_size
 
 
@@ -256,12 +271,12 @@ def _map_logs(
     decided = preprocessing.decide_label_map(
         predicted, multiclass=state.config.multiclass
     )
-    label_dice = _replica_share(
+    label_dice = replica_share(
         state, batch_metrics.hard_dice(decided, true_label_map)
     )
     share = tf.reduce_mean(tf.reduce_max(decided, axis=-1), axis=(1, 2))
     return {
         "dice": tf.reduce_mean(label_dice),
         "label_dice": label_dice,
-        "predicted_share": _replica_share(state, share),
+        "predicted_share": replica_share(state, share),
     }

@@ -9,7 +9,7 @@ import pytest
 from segan_tf.evaluation import bootstrap
 
 
-def test_interval_of_two_values_is_the_worked_one():
+def test_interval_of_two_values_matches_the_worked_example():
     # Two draws from {0, 1}: mean 0, 0.5 and 1 with chances 1/4, 1/2, 1/4.
     # At level 0.4 both ends, the 0.3 and 0.7 quantiles, are 0.5; at 0.9 the
     # 0.05 and 0.95 quantiles are 0 and 1.
@@ -20,7 +20,7 @@ def test_interval_of_two_values_is_the_worked_one():
     assert bootstrap.bootstrap_interval([0, 1], seed=0, level=0.9) == (0, 1)
 
 
-def test_interval_nears_the_normal_one_for_many_values():
+def test_interval_of_many_values_is_close_to_the_normal_one():
     values = np.random.default_rng(1).normal(0.9, 0.1, 400)
     low, high = bootstrap.bootstrap_interval(values, seed=2)
     half = 1.96 * values.std() / math.sqrt(400)
@@ -45,14 +45,14 @@ def test_undefined_values_change_no_interval():
     ) == bootstrap.bootstrap_interval(values, seed=0)
 
 
-def test_one_value_is_its_own_interval_and_none_has_none():
+def test_one_value_is_its_own_interval_and_no_value_has_none():
     assert bootstrap.bootstrap_interval([0.5], seed=0) == (0.5, 0.5)
     for values in ([], [math.nan]):
         ends = bootstrap.bootstrap_interval(values, seed=0)
         assert all(math.isnan(end) for end in ends)
 
 
-def test_every_resample_is_drawn_whatever_the_number_of_values(monkeypatch):
+def test_resamples_larger_than_a_batch_are_all_drawn(monkeypatch):
     # 3 draws at once for 10 values are less than one resample.
     values = np.arange(10.0)
     monkeypatch.setattr(bootstrap, "DRAWS_AT_ONCE", 3)
@@ -72,7 +72,7 @@ def test_many_images_need_little_memory():
     assert peak < 200 * 20_000 * 8
 
 
-def test_paired_comparison_sees_a_difference_smaller_than_the_spread():
+def test_paired_comparison_detects_a_difference_below_the_spread():
     generator = np.random.default_rng(0)
     hardness = generator.normal(0.8, 0.2, 200)
     a = hardness + 0.02 + generator.normal(0, 0.005, 200)
@@ -96,7 +96,7 @@ def test_paired_comparison_without_a_common_image_is_undefined():
     assert all(math.isnan(value) for value in values)
 
 
-def test_paired_comparison_of_different_images_is_refused():
+def test_paired_comparison_of_different_images_is_an_error():
     with pytest.raises(ValueError, match="same images twice, not 2 and 1"):
         bootstrap.paired_bootstrap([1, 2], [1], seed=0)
 
@@ -124,7 +124,7 @@ def test_summary_counts_what_is_undefined_and_leaves_it_out():
     assert "id" not in summary
 
 
-def test_summary_of_a_metric_defined_nowhere_says_so():
+def test_summary_of_a_metric_without_values_is_nan():
     summary = bootstrap.summarize([{"assd_px": math.nan}] * 2)["assd_px"]
     assert (summary["count"], summary["undefined"]) == (0, 2)
     for name in ("mean", "median", "low", "high"):

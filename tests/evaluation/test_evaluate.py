@@ -1,4 +1,4 @@
-"""Tests of scoring a model on a split, at the images' own size."""
+"""Tests of evaluating a model on a split, at the size of the images."""
 
 import csv
 import json
@@ -29,7 +29,7 @@ def run_evaluation(*args):
         return result.out, json.load(file)
 
 
-# In place of a model that finds no lesion anywhere.
+# A model that finds no lesion anywhere.
 nothing = fake_models.constant(0)
 
 
@@ -83,7 +83,7 @@ def test_the_recorded_test_split_is_scored(run_copy):
         gallery.verify()
 
 
-def test_results_say_what_they_belong_to(run_copy):
+def test_results_describe_model_command_and_data(run_copy):
     run = run_evaluation(f"--model_dir={run_copy}")[1]["run"]
     assert run["model"] == str(run_copy / "checkpoints" / "best" / "ckpt-2")
     assert run["command"] == f"main.py --mode=evaluate --model_dir={run_copy}"
@@ -93,7 +93,7 @@ def test_results_say_what_they_belong_to(run_copy):
     assert {"versions", "commit", "hardware", "date", "seconds"} < set(run)
 
 
-def test_all_splits_together_are_all_pairs(run_copy, monkeypatch):
+def test_split_all_scores_every_pair(run_copy, monkeypatch):
     fake_models.replace_models(monkeypatch, nothing)
     out, results = run_evaluation(f"--model_dir={run_copy}", "--split=all")
     assert results["image_count"] == 11 + 1 + 4
@@ -101,7 +101,7 @@ def test_all_splits_together_are_all_pairs(run_copy, monkeypatch):
     assert (run_copy / "evaluation_all" / "gallery.png").exists()
 
 
-def test_an_exported_model_scores_as_its_checkpoint(run_copy, export_dir):
+def test_exported_model_scores_the_same_as_its_checkpoint(run_copy, export_dir):
     model = os.path.join(export_dir, "segan_none.tflite")
     _, expected = run_evaluation(f"--model_dir={run_copy}")
     _, actual = run_evaluation(f"--model_dir={run_copy}", f"--model={model}")
@@ -112,9 +112,7 @@ def test_an_exported_model_scores_as_its_checkpoint(run_copy, export_dir):
         )
 
 
-def test_other_data_are_scored_whatever_the_run_was_trained_on(
-    run_copy, other_data
-):
+def test_run_can_be_evaluated_on_other_data(run_copy, other_data):
     out, results = run_evaluation(
         f"--model_dir={run_copy}", f"--data_dir={other_data}", "--split=all"
     )
@@ -123,9 +121,7 @@ def test_other_data_are_scored_whatever_the_run_was_trained_on(
     assert "warning" not in out
 
 
-def test_a_new_division_of_the_runs_own_data_is_warned_of(
-    run_copy, monkeypatch
-):
+def test_splitting_the_runs_data_again_gives_a_warning(run_copy, monkeypatch):
     fake_models.replace_models(monkeypatch, nothing)
     out, results = run_evaluation(
         f"--model_dir={run_copy}", "--num_test=15", "--num_validation=0"
@@ -140,7 +136,7 @@ def test_a_new_division_of_the_runs_own_data_is_warned_of(
     assert out.startswith(f"warning: {known} of the 15 pairs have ids")
 
 
-def test_a_damaged_pair_is_named_and_can_be_skipped(
+def test_damaged_pair_is_named_and_can_be_skipped(
     run_copy, other_data, monkeypatch
 ):
     fake_models.replace_models(monkeypatch, nothing)
@@ -152,11 +148,11 @@ def test_a_damaged_pair_is_named_and_can_be_skipped(
         f"--data_dir={other_data}",
         "--split=all",
     )
-    refused = running.run("--mode=evaluate", *given)
-    assert refused.status == 1
-    assert "error: 2 files cannot be used" in refused.err
-    assert "new_2.jpg is damaged" in refused.err
-    assert "new_5.jpg is damaged" in refused.err
+    failed = running.run("--mode=evaluate", *given)
+    assert failed.status == 1
+    assert "error: 2 files cannot be used" in failed.err
+    assert "new_2.jpg is damaged" in failed.err
+    assert "new_5.jpg is damaged" in failed.err
     assert not (run_copy / "evaluation_all").exists()
     out, results = run_evaluation(*given, "--skip_bad_pairs")
     assert "continuing without 2 files" in out
@@ -164,7 +160,7 @@ def test_a_damaged_pair_is_named_and_can_be_skipped(
     assert results["image_count"] == 8 - 2
 
 
-def test_a_split_without_pairs_is_refused(run_copy):
+def test_split_without_pairs_is_an_error(run_copy):
     splits = json.loads((run_copy / "splits.json").read_text())
     splits["train"] += splits.pop("validation")
     (run_copy / "splits.json").write_text(json.dumps(splits))
@@ -174,7 +170,7 @@ def test_a_split_without_pairs_is_refused(run_copy):
     assert "--split (validation) holds no pair to score" in error
 
 
-def test_a_report_that_cannot_be_written_is_one_line(run_copy, monkeypatch):
+def test_unwritable_report_is_one_line(run_copy, monkeypatch):
     fake_models.replace_models(monkeypatch, nothing)
     (run_copy / "evaluation_test").write_text("a file in its place")
     error = running.error_of("--mode=evaluate", f"--model_dir={run_copy}")
@@ -182,10 +178,10 @@ def test_a_report_that_cannot_be_written_is_one_line(run_copy, monkeypatch):
 
 
 def score(predictor, pair):
-    return evaluate.score_pair(predictor, pair, labels_lib.LESION)
+    return evaluate.score_pair(predictor, pair, labels=labels_lib.LESION)
 
 
-def test_a_pair_is_measured_by_hand(half_and_quarter):
+def test_pair_has_the_metrics_of_known_rectangles(half_and_quarter):
     def predict_the_left_half(image):
         probability = nothing(image)
         probability[:, :32] = 0.9
@@ -209,7 +205,7 @@ def test_a_pair_is_measured_by_hand(half_and_quarter):
     )
 
 
-def test_a_probability_of_one_half_is_no_lesion(half_and_quarter):
+def test_probability_of_one_half_is_background(half_and_quarter):
     predictor = fake_models.make_predictor(
         fake_models.constant(preprocessing.THRESHOLD)
     )
@@ -224,7 +220,7 @@ def test_a_probability_of_one_half_is_no_lesion(half_and_quarter):
         labels_lib.Labels(("lesion", "hair")),
     ],
 )
-def test_a_model_of_other_labels_is_refused(run_copy, labels, monkeypatch):
+def test_model_with_other_labels_is_an_error(run_copy, labels, monkeypatch):
     fake_models.replace_models(monkeypatch, nothing, labels)
     error = running.error_of(
         "--mode=evaluate", f"--model_dir={run_copy}", "--label_names=hair"
@@ -232,7 +228,7 @@ def test_a_model_of_other_labels_is_refused(run_copy, labels, monkeypatch):
     assert f"labels {', '.join(labels.names)}, the label maps the" in error
 
 
-def test_a_label_map_of_another_size_is_refused(half_and_quarter):
+def test_label_map_of_another_size_is_an_error(half_and_quarter):
     images.write_png(half_and_quarter.image_path, np.zeros((64, 32), np.uint8))
     with pytest.raises(
         config.UserError, match="a_mask.png .* must have the same size"

@@ -58,7 +58,7 @@ def test_csv_has_a_row_per_image_with_six_digits(tmp_path):
 
 def test_id_with_a_comma_stays_in_one_cell(tmp_path):
     score = scores.score_image(
-        'a, "b"', *scored_images.draw_squares(20)[1:], labels_lib.LESION
+        'a, "b"', *scored_images.draw_squares(20)[1:], labels=labels_lib.LESION
     )
     report.write_report(
         tmp_path,

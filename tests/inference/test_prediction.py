@@ -1,4 +1,4 @@
-"""Tests of the label maps of images, by every kind of model."""
+"""Tests of predicting images with every kind of model."""
 
 import csv
 import os
@@ -34,7 +34,7 @@ COLUMNS = [
 
 
 @pytest.fixture
-def pictures(tmp_path):
+def image_dir(tmp_path):
     """Returns a folder of images of several sizes."""
     folder = tmp_path / "images"
     folder.mkdir()
@@ -46,7 +46,7 @@ def pictures(tmp_path):
 
 @pytest.fixture
 def models(model_dir, export_dir):
-    """Returns the three forms of one trained model."""
+    """Returns the paths of one trained model in its three formats."""
     return {
         "model_dir": model_dir,
         "SavedModel": os.path.join(export_dir, "saved_model", "2"),
@@ -55,7 +55,7 @@ def models(model_dir, export_dir):
 
 
 def predict(model, source, output_dir):
-    """Predicts, and returns the table."""
+    """Predicts; returns the rows of the CSV file."""
     result = running.run(
         "--mode=predict",
         f"--model={model}",
@@ -72,12 +72,12 @@ def read_table(output_dir):
 
 
 def read(path):
-    with Image.open(path) as picture:
-        return np.array(picture)
+    with Image.open(path) as image:
+        return np.array(image)
 
 
 def halves(multiclass):
-    """Makes a model that finds label b on the left, a and b on the right."""
+    """Makes a model of two labels: b on the left, a (and b) on the right."""
 
     def find(image):
         probability = np.zeros((*image.shape[:2], 2), np.float32)
@@ -90,10 +90,10 @@ def halves(multiclass):
 
 
 @pytest.mark.parametrize("kind", ["model_dir", "SavedModel", "TFLite"])
-def test_each_picture_gets_label_map_and_overlay_of_its_own_size(
-    kind, models, pictures, tmp_path
+def test_each_image_gets_label_map_and_overlay_of_its_size(
+    kind, models, image_dir, tmp_path
 ):
-    rows = predict(models[kind], pictures, tmp_path / "out")
+    rows = predict(models[kind], image_dir, tmp_path / "out")
     assert sorted(os.listdir(tmp_path / "out")) == sorted(
         ["predictions.csv"]
         + [
@@ -120,10 +120,10 @@ def test_each_picture_gets_label_map_and_overlay_of_its_own_size(
         assert not area or 0.5 <= float(row["lesion_mean_probability"]) <= 1
 
 
-def test_the_three_forms_of_a_model_find_the_same(models, pictures):
+def test_keras_saved_model_and_tflite_agree(models, image_dir):
     kinds = {kind: Predictor(model) for kind, model in models.items()}
     for name in SIZES:
-        image = images.read_image(pictures / f"{name}.png")
+        image = images.read_image(image_dir / f"{name}.png")
         maps = {
             kind: predictor.probability_map(image)
             for kind, predictor in kinds.items()
@@ -135,18 +135,18 @@ def test_the_three_forms_of_a_model_find_the_same(models, pictures):
             np.testing.assert_allclose(actual, expected, atol=1e-4)
 
 
-def test_one_picture_is_predicted_alone(models, pictures, tmp_path):
+def test_input_may_be_one_image(models, image_dir, tmp_path):
     rows = predict(
-        models["TFLite"], pictures / "wide.png", tmp_path / "a" / "b"
+        models["TFLite"], image_dir / "wide.png", tmp_path / "a" / "b"
     )
     assert [row["id"] for row in rows] == ["wide"]
 
 
-def test_a_picture_on_its_side_is_predicted_upright(models, pictures, tmp_path):
+def test_exif_orientation_is_applied(models, image_dir, tmp_path):
     exif = Image.Exif()
-    exif[0x0112] = 6  # stored on its side: turn by 90 degrees to see it
-    with Image.open(pictures / "wide.png") as picture:
-        picture.save(tmp_path / "turned.jpg", exif=exif)
+    exif[0x0112] = 6  # stored rotated by 90 degrees
+    with Image.open(image_dir / "wide.png") as image:
+        image.save(tmp_path / "turned.jpg", exif=exif)
     (row,) = predict(models["TFLite"], tmp_path / "turned.jpg", tmp_path / "o")
     assert (row["width"], row["height"]) == ("40", "97")
     assert read(tmp_path / "o" / "turned_label_map.png").shape == (97, 40)
@@ -156,69 +156,69 @@ def test_a_picture_on_its_side_is_predicted_upright(models, pictures, tmp_path):
     ("probability", "area", "mean"),
     [(0.5, 0, ""), (0.25, 0, ""), (0.75, 16 * 16, "0.750000")],
 )
-def test_lesion_is_what_lies_above_one_half(
-    probability, area, mean, pictures, tmp_path, monkeypatch
+def test_lesion_is_where_probability_exceeds_one_half(
+    probability, area, mean, image_dir, tmp_path, monkeypatch
 ):
     fake_models.replace_models(monkeypatch, fake_models.constant(probability))
-    (row,) = predict("any", pictures / "small.png", tmp_path)
+    (row,) = predict("any", image_dir / "small.png", tmp_path)
     assert row["lesion_area_px"] == str(area)
     assert row["lesion_mean_probability"] == mean
 
 
-def test_what_cannot_be_read_is_named_and_the_others_go_on(
-    pictures, tmp_path, monkeypatch
+def test_unreadable_images_are_named_and_skipped(
+    image_dir, tmp_path, monkeypatch
 ):
     fake_models.replace_models(monkeypatch, fake_models.constant(0.9))
-    (pictures / "empty.jpg").write_bytes(b"")
-    os.truncate(pictures / "wide.png", 300)
+    (image_dir / "empty.jpg").write_bytes(b"")
+    os.truncate(image_dir / "wide.png", 300)
     result = running.run(
-        "--mode=predict", f"--input={pictures}", f"--output_dir={tmp_path}/out"
+        "--mode=predict", f"--input={image_dir}", f"--output_dir={tmp_path}/out"
     )
     assert result.status == 1
     model, empty, damaged, end = result.out.splitlines()
     assert model.startswith("predicting with ")
-    assert empty.startswith(f"skipped: {pictures}/empty.jpg is empty")
-    assert damaged.startswith(f"skipped: {pictures}/wide.png is damaged")
+    assert empty.startswith(f"skipped: {image_dir}/empty.jpg is empty")
+    assert damaged.startswith(f"skipped: {image_dir}/wide.png is damaged")
     assert end.startswith("2 of 4 images have a label map and an overlay")
     rows = read_table(tmp_path / "out")
     assert [row["id"] for row in rows] == ["high", "small"]
 
 
-def test_a_table_of_an_earlier_run_does_not_outlive_it(
-    pictures, tmp_path, monkeypatch
+def test_csv_of_an_earlier_prediction_is_replaced(
+    image_dir, tmp_path, monkeypatch
 ):
     fake_models.replace_models(monkeypatch, fake_models.constant(0.9))
-    predict("any", pictures / "small.png", tmp_path / "out")
-    (pictures / "small.png").write_bytes(b"")
+    predict("any", image_dir / "small.png", tmp_path / "out")
+    (image_dir / "small.png").write_bytes(b"")
     prediction.predict_images(
-        [str(pictures / "small.png")],
+        [str(image_dir / "small.png")],
         model="any",
         output_dir=str(tmp_path / "out"),
     )
     assert read_table(tmp_path / "out") == []
 
 
-def test_two_pictures_of_one_id_are_refused(pictures, tmp_path):
-    with Image.open(pictures / "wide.png") as picture:
-        picture.save(pictures / "wide.jpg")
+def test_two_images_with_the_same_id_are_an_error(image_dir, tmp_path):
+    with Image.open(image_dir / "wide.png") as image:
+        image.save(image_dir / "wide.jpg")
     error = running.error_of(
-        "--mode=predict", f"--input={pictures}", f"--output_dir={tmp_path}/out"
+        "--mode=predict", f"--input={image_dir}", f"--output_dir={tmp_path}/out"
     )
-    assert f"{pictures}/wide.jpg and {pictures}/wide.png would write" in error
+    assert f"{image_dir}/wide.jpg and {image_dir}/wide.png would write" in error
     assert not (tmp_path / "out").exists()
 
 
-def test_the_folder_of_the_pictures_is_not_written_to(pictures):
-    before = sorted(os.listdir(pictures))
-    for source in (pictures, pictures / "wide.png"):
+def test_output_dir_must_not_be_the_input_folder(image_dir):
+    before = sorted(os.listdir(image_dir))
+    for source in (image_dir, image_dir / "wide.png"):
         error = running.error_of(
-            "--mode=predict", f"--input={source}", f"--output_dir={pictures}"
+            "--mode=predict", f"--input={source}", f"--output_dir={image_dir}"
         )
         assert "is the folder of the images; give another" in error
-    assert sorted(os.listdir(pictures)) == before
+    assert sorted(os.listdir(image_dir)) == before
 
 
-def test_a_model_is_named_by_what_is_loaded(models):
+def test_description_names_the_loaded_file(models):
     described = Predictor(models["model_dir"]).description
     assert described.endswith("/checkpoints/best/ckpt-2")
     assert Predictor(models["TFLite"]).description == models["TFLite"]
@@ -231,7 +231,7 @@ def test_a_model_is_named_by_what_is_loaded(models):
         (("images", "logits"), "its output is logits, not probability_map"),
     ],
 )
-def test_a_saved_model_of_another_program_is_refused(names, said, tmp_path):
+def test_saved_model_with_other_tensor_names_is_an_error(names, said, tmp_path):
     module = tf.Module()
     module.call = tf.function(lambda **images: {names[1]: images[names[0]]})
     spec = tf.TensorSpec((None, None, None, 3), tf.uint8, name=names[0])
@@ -248,7 +248,7 @@ def test_a_saved_model_of_another_program_is_refused(names, said, tmp_path):
         Predictor(str(tmp_path))
 
 
-def test_a_saved_model_without_the_signature_is_refused(tmp_path):
+def test_saved_model_without_the_signature_is_an_error(tmp_path):
     module = tf.Module()
     spec = tf.TensorSpec((None, None, None, 3), tf.uint8, name="images")
     module.call = tf.function(lambda images: {"same": images}, [spec])
@@ -258,7 +258,7 @@ def test_a_saved_model_without_the_signature_is_refused(tmp_path):
         Predictor(str(tmp_path))
 
 
-def test_a_tflite_file_of_another_program_is_refused(tmp_path):
+def test_tflite_model_with_other_tensor_names_is_an_error(tmp_path):
     module = tf.Module()
     module.call = tf.function(lambda x: {"y": x + 1})
     signature = module.call.get_concrete_function(
@@ -273,12 +273,12 @@ def test_a_tflite_file_of_another_program_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize("content", [b"", b"not a model", b"\0" * 4096])
-def test_a_tflite_file_that_is_not_one_is_refused(content, pictures, tmp_path):
+def test_file_that_is_no_tflite_model_is_an_error(content, image_dir, tmp_path):
     path = tmp_path / "model.tflite"
     path.write_bytes(content)
     error = running.error_of(
         "--mode=predict",
-        f"--input={pictures}",
+        f"--input={image_dir}",
         f"--model={path}",
         f"--output_dir={tmp_path}/out",
     )
@@ -286,20 +286,20 @@ def test_a_tflite_file_that_is_not_one_is_refused(content, pictures, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
-def test_a_cut_off_tflite_file_is_refused(export_dir, pictures, tmp_path):
+def test_truncated_tflite_model_is_an_error(export_dir, image_dir, tmp_path):
     whole = os.path.join(export_dir, "segan_none.tflite")
     path = shutil.copy(whole, tmp_path)
     os.truncate(path, os.path.getsize(path) // 2)
     error = running.error_of(
-        "--mode=predict", f"--input={pictures}", f"--model={path}"
+        "--mode=predict", f"--input={image_dir}", f"--model={path}"
     )
     assert "is not a TFLite file of this program" in error
 
 
-def test_a_saved_model_folder_without_a_model_is_refused(
-    export_dir, pictures, tmp_path
+def test_folder_without_a_whole_saved_model_is_an_error(
+    export_dir, image_dir, tmp_path
 ):
-    given = "--mode=predict", f"--input={pictures}"
+    given = "--mode=predict", f"--input={image_dir}"
     above = os.path.join(export_dir, "saved_model")
     error = running.error_of(*given, f"--model={above}")
     assert "nor a SavedModel folder (<export_dir>/saved_model/<step>)" in error
@@ -314,11 +314,11 @@ def test_a_saved_model_folder_without_a_model_is_refused(
     assert f"--model ({weightless}) cannot be loaded as a SavedModel" in error
 
 
-def test_exclusive_labels_are_written_as_numbers_in_color(
-    pictures, tmp_path, monkeypatch
+def test_multiclass_label_map_has_numbers_in_color(
+    image_dir, tmp_path, monkeypatch
 ):
     fake_models.replace_models(monkeypatch, *halves(True))
-    (row,) = predict("any", pictures / "small.png", tmp_path / "out")
+    (row,) = predict("any", image_dir / "small.png", tmp_path / "out")
     assert sorted(os.listdir(tmp_path / "out")) == [
         "legend.png",
         "predictions.csv",
@@ -330,13 +330,13 @@ def test_exclusive_labels_are_written_as_numbers_in_color(
     )  # a palette's numbers
     assert (numbers[:, :8] == 2).all()
     assert (numbers[:, 8:] == 1).all()
-    with Image.open(tmp_path / "out" / "small_label_map.png") as picture:
-        seen = np.asarray(picture.convert("RGB"))
+    with Image.open(tmp_path / "out" / "small_label_map.png") as image:
+        seen = np.asarray(image.convert("RGB"))
     assert tuple(seen[0, 0]) == labels_lib.COLORS[1]
     assert (row["a_part_area_px"], row["b_area_px"]) == ("128", "128")
     assert row["a_part_fraction"] == "0.500000"
     assert row["b_mean_probability"] == "0.700000"
-    # What was written is read as what it means.
+    # What was written is read as the same labels.
     labels = labels_lib.Labels(("a part", "b"))
     label_map = label_maps.read_label_file(
         tmp_path / "out" / "small_label_map.png", labels
@@ -344,11 +344,11 @@ def test_exclusive_labels_are_written_as_numbers_in_color(
     assert label_map[0, 0].tolist() == [0, 1]
 
 
-def test_overlapping_labels_are_written_one_by_one(
-    pictures, tmp_path, monkeypatch
+def test_multilabel_label_maps_have_a_file_each(
+    image_dir, tmp_path, monkeypatch
 ):
     fake_models.replace_models(monkeypatch, *halves(False))
-    (row,) = predict("any", pictures / "small.png", tmp_path / "out")
+    (row,) = predict("any", image_dir / "small.png", tmp_path / "out")
     assert (read(tmp_path / "out" / "small_b.png") == 255).all()
     a_part = read(tmp_path / "out" / "small_a_part.png")
     assert (a_part[:, :8] == 0).all()
@@ -376,7 +376,7 @@ def models_of_three(tmp_path_factory):
     }
 
 
-def test_exported_models_know_their_labels(models_of_three):
+def test_exported_models_name_their_labels(models_of_three):
     image = np.random.default_rng(0).integers(0, 256, (20, 30, 3), np.uint8)
     maps = []
     for path in models_of_three.values():
@@ -399,18 +399,18 @@ def test_served_model_names_its_labels(models_of_three):
     )
 
 
-def test_flips_are_averaged_each_flipped_back():
+def test_tta_averages_flips_each_flipped_back():
     seen = []
 
     def corner(image):
         seen.append(image)
         found = np.zeros((*image.shape[:2], 1), np.float32)
-        found[0, 0] = 1  # whatever stands in the upper left corner
+        found[0, 0] = 1  # whatever is in the upper left corner
         return found
 
     image = np.arange(2 * 3 * 3, dtype=np.uint8).reshape(2, 3, 3)
     averaged = average_flips(corner)(image)
-    # Each corner of the image stands there once in four views.
+    # Each corner of the image is there once in four views.
     expected = [[1 / 4, 0, 1 / 4], [1 / 4, 0, 1 / 4]]
     np.testing.assert_array_equal(averaged[..., 0], expected)
     corners = [view[0, 0].tolist() for view in seen]
@@ -420,9 +420,9 @@ def test_flips_are_averaged_each_flipped_back():
     ]
 
 
-def test_flips_are_for_every_kind_of_model(models, pictures, tmp_path):
-    with Image.open(next(pathlib.Path(pictures).iterdir())) as picture:
-        image = np.array(picture.convert("RGB"))
+def test_tta_works_with_exported_models(models, image_dir, tmp_path):
+    with Image.open(next(pathlib.Path(image_dir).iterdir())) as file:
+        image = np.array(file.convert("RGB"))
     plain = Predictor(models["TFLite"])
     flipped = Predictor(models["TFLite"], tta=True)
     expected = average_flips(plain.probability_map)(image)

@@ -31,7 +31,9 @@ def score_squares(sides):
     """Scores an image for each side."""
     return [
         scores.score_image(
-            f"lesion_{side:02d}", *draw_squares(side)[1:], labels_lib.LESION
+            f"lesion_{side:02d}",
+            *draw_squares(side)[1:],
+            labels=labels_lib.LESION,
         )
         for side in sides
     ]
@@ -64,5 +66,6 @@ def load_bars(image_id):
 def score_bars(labels=TWO_LABELS):
     """Scores the images a, b and c of two labels."""
     return [
-        scores.score_image(name, *load_bars(name)[1:], labels) for name in "abc"
+        scores.score_image(name, *load_bars(name)[1:], labels=labels)
+        for name in "abc"
     ]

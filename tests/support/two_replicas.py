@@ -20,7 +20,7 @@ RUN = Config(image_size=32, width=2, batch_size=4, epochs=2, dice_weight=1.0)
 
 
 def make_trainer(folder, strategy, name, **changes):
-    """Makes a trainer on four steps an epoch, of the same blobs each time."""
+    """Makes a trainer of four steps per epoch, on the same blobs each time."""
     model_dir = os.path.join(folder, name)
     os.makedirs(model_dir)
     return loop.Trainer(
@@ -40,7 +40,7 @@ def main(folder):
         try:
             make_trainer(folder, two, next(iter(changes)), **changes)
         except UserError as error:
-            print(f"refused: {error}")
+            print(f"error: {error}")
 
 
 if __name__ == "__main__":

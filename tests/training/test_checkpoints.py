@@ -24,7 +24,7 @@ def build_state(**changes):
 
 @pytest.fixture(scope="module")
 def state():
-    """Returns players whose weights no test goes by."""
+    """Returns a state whose weights no test relies on."""
     return build_state()
 
 
@@ -66,7 +66,7 @@ def first_weight(model):
 
 @pytest.fixture(scope="module")
 def saved_run(tmp_path_factory):
-    """Saves last at steps 4 and 8, best at step 4; not to be changed."""
+    """Saves the last checkpoint at steps 4 and 8, the best at 4; read-only."""
     config = dataclasses.replace(
         RUN, model_dir=str(tmp_path_factory.mktemp("run"))
     )
@@ -83,7 +83,7 @@ def saved_run(tmp_path_factory):
 
 @pytest.fixture
 def copied_run(saved_run, tmp_path):
-    """Returns a copy of the saved run and the folder of its last ones."""
+    """Returns a copy of the saved run and its folder of last checkpoints."""
     model_dir = tmp_path / "run"
     for path in pathlib.Path(saved_run.model_dir).rglob("*"):
         if path.is_file():
@@ -97,7 +97,7 @@ def copied_run(saved_run, tmp_path):
 @pytest.mark.parametrize(
     "changes", [{}, {"adversarial": False}, {"optimizer": "lamb"}]
 )
-def test_restored_run_goes_on_as_if_never_stopped(tmp_path, changes):
+def test_restored_run_continues_as_if_never_stopped(tmp_path, changes):
     state = build_state(**changes)
     saver = checkpoints.Checkpoints(str(tmp_path), state)
     make_steps(state, 1)
@@ -122,11 +122,11 @@ def test_restored_run_goes_on_as_if_never_stopped(tmp_path, changes):
         make_steps(other, 1, seed=5)
 
 
-def test_new_run_begins_at_step_0(tmp_path, state):
+def test_new_run_starts_at_step_0(tmp_path, state):
     assert checkpoints.Checkpoints(str(tmp_path), state).restore() == 0
 
 
-def test_best_is_kept_while_last_moves_on(saved_run):
+def test_best_checkpoint_stays_while_the_last_one_advances(saved_run):
     model, step = restore.load_segmentor(saved_run)
     assert (step, first_weight(model)) == (4, 4)
 
@@ -134,10 +134,10 @@ def test_best_is_kept_while_last_moves_on(saved_run):
     saver = checkpoints.Checkpoints(saved_run.model_dir, state)
     assert saver.restore() == 8
     assert first_weight(state.segmentor) == 8
-    assert saver.best_dice.numpy() == 0.5  # not forgotten by going on
+    assert saver.best_dice.numpy() == 0.5  # kept when the run is resumed
 
 
-def test_only_a_better_dice_is_the_best(tmp_path, state):
+def test_only_a_higher_dice_replaces_the_best_checkpoint(tmp_path, state):
     saver = checkpoints.Checkpoints(str(tmp_path), state)
     dices = (0.0, 0.5, 0.5, 0.4, 0.6)
     kept = [saver.save_best(step, dice) for step, dice in enumerate(dices, 1)]
@@ -146,7 +146,7 @@ def test_only_a_better_dice_is_the_best(tmp_path, state):
     assert path.endswith("best/ckpt-5")
 
 
-def test_two_last_ones_and_one_best_one_are_kept(tmp_path, state):
+def test_two_last_checkpoints_and_one_best_are_kept(tmp_path, state):
     saver = checkpoints.Checkpoints(str(tmp_path), state)
     for step in (1, 2, 3):
         saver.save_best(step, step / 10)
@@ -158,7 +158,7 @@ def test_two_last_ones_and_one_best_one_are_kept(tmp_path, state):
         ]
 
 
-def test_last_is_used_where_there_was_no_validation(tmp_path, state):
+def test_last_checkpoint_is_used_without_validation(tmp_path, state):
     saver = checkpoints.Checkpoints(str(tmp_path), state)
     saver.save_last(3)
     config = dataclasses.replace(RUN, model_dir=str(tmp_path))
@@ -177,7 +177,7 @@ def test_segmentor_of_either_precision_is_loaded_in_float32(tmp_path):
         np.testing.assert_array_equal(a.numpy(), b.numpy())
 
 
-def test_folder_without_a_checkpoint_says_how_to_make_one(tmp_path):
+def test_folder_without_checkpoint_says_to_train_first(tmp_path):
     with pytest.raises(
         UserError,
         match=r"^--model_dir \(.*\) holds no checkpoint; train first with "
@@ -205,7 +205,7 @@ def scratch(path):
         (cut, "ckpt-8.index"),
     ],
 )
-def test_damaged_checkpoint_is_one_error_with_a_remedy_that_works(
+def test_damaged_checkpoint_error_names_a_remedy_that_works(
     copied_run, damage, name, state
 ):
     config, folder = copied_run
@@ -226,7 +226,9 @@ def test_damaged_checkpoint_is_one_error_with_a_remedy_that_works(
 
 
 @pytest.mark.parametrize("text", ["", "no list {"])
-def test_damaged_list_is_not_taken_for_a_new_run(copied_run, text, state):
+def test_damaged_checkpoint_list_is_not_mistaken_for_a_new_run(
+    copied_run, text, state
+):
     config, folder = copied_run
     (folder / "checkpoint").write_text(text)
     with pytest.raises(
@@ -242,7 +244,7 @@ def test_damaged_list_is_not_taken_for_a_new_run(copied_run, text, state):
 
 
 @pytest.mark.parametrize("changes", [{"width": 3}, {"adversarial": False}])
-def test_checkpoint_of_another_configuration_is_one_error(saved_run, changes):
+def test_checkpoint_of_other_settings_is_an_error(saved_run, changes):
     saver = checkpoints.Checkpoints(saved_run.model_dir, build_state(**changes))
     with pytest.raises(
         UserError,
@@ -252,14 +254,14 @@ def test_checkpoint_of_another_configuration_is_one_error(saved_run, changes):
         saver.restore()
 
 
-def test_segmentor_of_another_width_is_one_error(saved_run):
+def test_segmentor_of_another_width_is_an_error(saved_run):
     with pytest.raises(
         UserError, match="best/ckpt-4 is of another configuration"
     ):
         restore.load_segmentor(dataclasses.replace(saved_run, width=3))
 
 
-def test_full_disk_keeps_the_checkpoints_that_are_there(copied_run, state):
+def test_full_disk_keeps_existing_checkpoints(copied_run, state):
     config, folder = copied_run
     saver = checkpoints.Checkpoints(config.model_dir, state)
     saver.restore()
@@ -284,7 +286,7 @@ def test_full_disk_keeps_the_checkpoints_that_are_there(copied_run, state):
     assert again.restore() == 8
     assert again.best_dice.numpy() == 0.5
     assert restore.load_segmentor(config)[1] == 4
-    assert not list(folder.glob("*_temp"))  # of the checkpoint half written
+    assert not list(folder.glob("*_temp"))  # of the incomplete checkpoint
 
 
 @pytest.mark.parametrize(
@@ -299,22 +301,22 @@ def test_full_disk_keeps_the_checkpoints_that_are_there(copied_run, state):
         ),
     ],
 )
-def test_no_room_for_the_first_checkpoint_is_one_error(
+def test_no_room_for_the_first_checkpoint_is_an_error(
     tmp_path, monkeypatch, failure, reason, state
 ):
     saver = checkpoints.Checkpoints(str(tmp_path), state)
 
-    def fail(**_):
+    def fail(*_, **__):
         raise failure
 
-    monkeypatch.setattr(saver._last, "save", fail)
+    monkeypatch.setattr(tf.train.CheckpointManager, "save", fail)
     with pytest.raises(
         UserError, match=f"{reason}.*the run resumes from step 0"
     ):
         saver.save_last(4)
 
 
-def test_cleared_run_begins_at_step_0(copied_run, state):
+def test_cleared_run_starts_at_step_0(copied_run, state):
     config, _ = copied_run
     checkpoints.clear(config.model_dir)
     checkpoints.clear(config.model_dir)

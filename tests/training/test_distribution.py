@@ -63,7 +63,7 @@ def loop_logs(model_dir):
     ]
 
 
-def test_two_replicas_learn_what_one_does(two_replicas):
+def test_two_replicas_train_the_same_weights_as_one(two_replicas):
     folder, _ = two_replicas
     one, two = (saved_variables(folder / name) for name in ("one", "two"))
     assert one.keys() == two.keys()
@@ -81,7 +81,7 @@ def test_two_replicas_learn_what_one_does(two_replicas):
         )
 
 
-def test_moving_statistics_are_among_what_is_compared(two_replicas):
+def test_compared_variables_include_moving_statistics(two_replicas):
     names = saved_variables(two_replicas[0] / "two").keys()
     # Batch normalization in 3 + 3 levels of S and 3 of C.
     for statistic in ("moving_mean", "moving_variance"):
@@ -94,16 +94,16 @@ def test_two_replicas_log_the_losses_of_the_global_batch(two_replicas):
     np.testing.assert_allclose(two, one, rtol=1e-4, atol=1e-6)
 
 
-def test_several_replicas_refuse_xla_and_a_batch_they_cannot_share(
+def test_several_replicas_reject_xla_and_an_uneven_batch(
     two_replicas,
 ):
-    refused = two_replicas[1].splitlines()[-2:]
-    assert refused[0] == (
-        "refused: --xla compiles for one device and cannot be used with 2 "
+    errors = two_replicas[1].splitlines()[-2:]
+    assert errors[0] == (
+        "error: --xla compiles for one device and cannot be used with 2 "
         "replicas; leave it out, or use --num_replicas=1."
     )
-    assert refused[1] == (
-        "refused: --batch_size (5) must be a multiple of the 2 replicas; use "
+    assert errors[1] == (
+        "error: --batch_size (5) must be a multiple of the 2 replicas; use "
         "4 or 6."
     )
 
@@ -116,7 +116,7 @@ def test_several_replicas_refuse_xla_and_a_batch_they_cannot_share(
         (3, 4, "use 4."),
     ],
 )
-def test_a_batch_that_does_not_divide_is_refused_with_the_nearest_that_do(
+def test_uneven_batch_error_names_the_nearest_even_ones(
     batch_size, replicas, remedy
 ):
     with pytest.raises(UserError) as error:
@@ -127,13 +127,13 @@ def test_a_batch_that_does_not_divide_is_refused_with_the_nearest_that_do(
     )
 
 
-def test_what_the_replicas_can_do_is_accepted():
+def test_even_batch_and_single_replica_xla_are_accepted():
     distribution.check_batch_size(32, 4)
     distribution.check_xla(True, 1)
     distribution.check_xla(False, 4)
 
 
-def test_more_gpus_than_there_are_is_refused():
+def test_more_gpus_than_visible_is_an_error():
     with pytest.raises(
         UserError,
         match=r"--num_replicas \(99\) is more than the \d+ visible GPUs; use 0",
@@ -141,7 +141,7 @@ def test_more_gpus_than_there_are_is_refused():
         distribution.create_strategy(num_replicas=99)
 
 
-def test_the_cpu_cannot_be_split_once_tensorflow_has_started():
+def test_cpu_cannot_be_split_after_tensorflow_has_started():
     tf.config.list_logical_devices()
     with pytest.raises(
         UserError,
@@ -151,7 +151,7 @@ def test_the_cpu_cannot_be_split_once_tensorflow_has_started():
 
 
 def weights(state):
-    """Returns all weights of both players in one row."""
+    """Returns all weights of both models as one vector."""
     models = (state.segmentor, state.critic)
     return np.concatenate(
         [weight.numpy().ravel() for m in models for weight in m.weights]
@@ -172,7 +172,7 @@ def test_initial_weights_follow_from_the_seed():
     assert np.mean(first != other) > 0.5
 
 
-def test_each_player_has_an_optimizer_of_the_run_s(monkeypatch):
+def test_both_models_get_an_optimizer_with_the_same_settings(monkeypatch):
     monkeypatch.setattr(
         optimizers,
         "build_optimizer",
@@ -183,7 +183,7 @@ def test_each_player_has_an_optimizer_of_the_run_s(monkeypatch):
     assert state.critic_optimizer == (RUN, 10, "critic")
 
 
-def test_the_encoder_begins_as_asked():
+def test_encoder_starts_from_imagenet_or_random_weights():
     config = dataclasses.replace(RUN, segmentor="efficientnet_lite0")
     stems = {}
     for name in ("imagenet", "none"):
@@ -197,7 +197,7 @@ def test_the_encoder_begins_as_asked():
     assert not np.array_equal(stems["none"], known)
 
 
-def test_the_critic_can_have_a_width_of_its_own():
+def test_critic_width_may_differ_from_the_segmentor():
     state = build_train_state(
         dataclasses.replace(RUN, critic_width=3), steps_per_epoch=1
     )

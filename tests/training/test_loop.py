@@ -13,8 +13,9 @@ from tensorboard.backend.event_processing import event_accumulator
 
 from segan_tf import run_dir
 from segan_tf.config import Config, UserError
+from segan_tf.input import pipeline
 from segan_tf.models import pretrained, restore
-from segan_tf.training import loop, monitor
+from segan_tf.training import loop, monitor, train_step
 
 # Four steps an epoch.
 RUN = Config(image_size=32, width=2, batch_size=2, epochs=2)
@@ -23,7 +24,7 @@ TRAINING = 9
 
 @pytest.fixture(autouse=True)
 def loops_end_by_steps_only(monkeypatch):
-    """Makes the loops the same ones however slow the machine is."""
+    """Makes the loops independent of the speed of the machine."""
     monkeypatch.setattr(loop, "LOOP_SECONDS", math.inf)
 
 
@@ -36,29 +37,44 @@ def make_trainer(model_dir, validation=2, **changes):
     )
 
 
-def make_quick(trainer, dices=(), after_step=lambda step: None):
-    """Replaces a trainer's step by one that trains nothing.
+def make_quick_trainer(
+    model_dir,
+    *,
+    dices=(),
+    after_step=lambda step: None,
+    on_batch=lambda *batch: None,
+    predicted_share=0.5,
+    **changes,
+):
+    """Makes a trainer without a critic whose steps train nothing.
 
     Args:
-      trainer: the trainer.
-      dices: what its validations are to give.
+      model_dir: of the run.
+      dices: the results of its validations.
       after_step: called with the number of steps made.
+      on_batch: called with image and true label map of each step.
+      predicted_share: that the steps log.
+      **changes: of the settings.
     """
-    made = []
 
-    def step(*_):
-        made.append(1)
+    def quick_step(*batch):
+        on_batch(*batch)
         after_step(trainer.step + 1)
-        values = {
-            name: tf.constant(0.5)
-            for name in ("segmentor_loss", "dice", "predicted_share")
+        return {
+            "segmentor_loss": tf.constant(0.5),
+            "dice": tf.constant(0.5),
+            "label_dice": tf.constant([0.5]),
+            "predicted_share": tf.constant(predicted_share),
         }
-        return {**values, "label_dice": tf.constant([0.5])}
 
-    trainer._distributed_step = step
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            train_step, "make_distributed_step", lambda *_: quick_step
+        )
+        trainer = make_trainer(model_dir, **{"adversarial": False} | changes)
     coming = iter(dices)
-    trainer._validate = lambda: np.array([next(coming)])
-    return made
+    trainer.validate = lambda: np.array([next(coming)])
+    return trainer
 
 
 def read_log(model_dir, kind):
@@ -80,7 +96,7 @@ def spoil(model):
 
 @pytest.fixture(scope="module")
 def two_epochs(tmp_path_factory):
-    """Trains two epochs of four steps, three and one of them in a loop."""
+    """Trains two epochs of four steps, in loops of three steps and one."""
     folder = tmp_path_factory.mktemp("two_epochs")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(loop, "LOOP_STEPS", 3)
@@ -90,7 +106,7 @@ def two_epochs(tmp_path_factory):
     return folder, trainer, summary
 
 
-def test_log_tells_of_every_loop(two_epochs):
+def test_log_has_a_line_per_loop(two_epochs):
     folder, trainer, _ = two_epochs
     lines = read_log(folder, "loop")
     assert [(line["step"], line["epoch"]) for line in lines] == [
@@ -118,20 +134,21 @@ def test_log_tells_of_every_loop(two_epochs):
     )
 
 
-def test_log_tells_of_every_validation(two_epochs):
+def test_log_has_a_line_per_validation(two_epochs):
     lines = read_log(two_epochs[0], "epoch")
     assert [(line["step"], line["epoch"]) for line in lines] == [(4, 1), (8, 2)]
     best = max(line["validation_dice"] for line in lines)
-    _, trainer, _ = two_epochs
-    np.testing.assert_allclose(trainer._checkpoints.best_dice.numpy(), best)
+    path = tf.train.latest_checkpoint(two_epochs[0] / "checkpoints" / "best")
+    saved = tf.train.load_variable(path, "best_dice/.ATTRIBUTES/VARIABLE_VALUE")
+    np.testing.assert_allclose(saved, best)
 
 
-def test_training_learns_something(two_epochs):
+def test_training_lowers_the_dice_loss(two_epochs):
     lines = read_log(two_epochs[0], "loop")
     assert lines[-1]["dice_loss"] < lines[0]["dice_loss"]
 
 
-def test_summary_is_kept_in_training_json(two_epochs):
+def test_summary_is_written_to_training_json(two_epochs):
     folder, _, summary = two_epochs
     assert run_dir.read_training(str(folder)) == summary
     assert (summary["first_step"], summary["last_step"]) == (0, 8)
@@ -143,7 +160,7 @@ def test_summary_is_kept_in_training_json(two_epochs):
     assert 0.1 < summary["peak_memory_gb"] < 64
 
 
-def test_tensorboard_shows_curves_and_pictures(two_epochs):
+def test_tensorboard_has_curves_and_images(two_epochs):
     folder, _, _ = two_epochs
     events = event_accumulator.EventAccumulator(
         str(folder / "tensorboard"), {"tensors": 0}
@@ -164,23 +181,25 @@ def test_tensorboard_shows_curves_and_pictures(two_epochs):
     panel = events.Tensors(tag)[-1]
     assert panel.step == 8
     # Width and height, then an image for each validation image.
-    width, height, *pictures = panel.tensor_proto.string_val
+    width, height, *pngs = panel.tensor_proto.string_val
     assert (width, height) == (b"96", b"32")
-    assert len(pictures) == 2
-    picture = tf.io.decode_png(pictures[0]).numpy()
-    # Image and true label map stand at half their size; the noise of +-20
+    assert len(pngs) == 2
+    panel = tf.io.decode_png(pngs[0]).numpy()
+    # Image and true label map have half their size; the noise of +-20
     # differs with the way of halving.
-    image, true, predicted = np.split(picture.astype(float), 3, axis=1)
+    image, true, predicted = np.split(panel.astype(float), 3, axis=1)
     small = blobs.draw_blob(0, size=64)[::2, ::2].astype(float)
     assert np.abs(image - small[..., :3]).mean() < 20
     assert np.abs(true[..., 0] - 255 * small[..., 3]).mean() < 5
     assert predicted.std() > 0
 
 
-def test_finished_run_says_so_and_trains_nothing(two_epochs, capsys):
+def test_finished_run_trains_no_step(two_epochs, capsys):
     folder, _, summary = two_epochs
-    trainer = make_trainer(folder, dice_weight=1.0)
-    made = make_quick(trainer)
+    made = []
+    trainer = make_quick_trainer(
+        folder, dice_weight=1.0, adversarial=True, after_step=made.append
+    )
     assert trainer.train() == {}
     assert not made
     assert capsys.readouterr().out == (
@@ -189,12 +208,12 @@ def test_finished_run_says_so_and_trains_nothing(two_epochs, capsys):
     assert run_dir.read_training(str(folder)) == summary
 
 
-def test_more_epochs_go_on_from_the_last_one(tmp_path, capsys):
-    first = make_trainer(tmp_path, adversarial=False, epochs=1)
-    assert len(make_quick(first, dices=[0.5])) == 0
-    first.train()
-    second = make_trainer(tmp_path, adversarial=False, epochs=3)
-    made = make_quick(second, dices=[0.4, 0.6])
+def test_more_epochs_resume_after_the_last_one(tmp_path, capsys):
+    make_quick_trainer(tmp_path, dices=[0.5], epochs=1).train()
+    made = []
+    second = make_quick_trainer(
+        tmp_path, dices=[0.4, 0.6], epochs=3, after_step=made.append
+    )
     summary = second.train()
     assert len(made) == 2 * 4
     assert (summary["first_step"], summary["last_step"]) == (4, 12)
@@ -208,71 +227,57 @@ def test_more_epochs_go_on_from_the_last_one(tmp_path, capsys):
     assert steps == [4, 8, 12]
 
 
-def test_resumed_run_sees_the_batches_it_would_have_seen(tmp_path):
+def test_resumed_run_gets_the_batches_of_an_uninterrupted_one(tmp_path):
     def train_and_record(model_dir, epochs):
-        trainer = make_trainer(
-            model_dir, adversarial=False, validation=0, epochs=epochs
-        )
-        make_quick(trainer)
-        quick_step, seen = trainer._distributed_step, []
-
-        def step(image, true_label_map):
-            seen.append((image.numpy(), true_label_map.numpy()))
-            return quick_step(image, true_label_map)
-
-        trainer._distributed_step = step
-        trainer.train()
+        seen = []
+        make_quick_trainer(
+            model_dir,
+            validation=0,
+            epochs=epochs,
+            on_batch=lambda *batch: seen.append([x.numpy() for x in batch]),
+        ).train()
         return seen
 
-    at_once = train_and_record(tmp_path / "at_once", epochs=2)
+    in_one = train_and_record(tmp_path / "in_one", epochs=2)
     in_two = [
         *train_and_record(tmp_path / "in_two", epochs=1),
         *train_and_record(tmp_path / "in_two", epochs=2),
     ]
-    assert len(at_once) == len(in_two) == 2 * 4
-    for expected, batch in zip(at_once, in_two, strict=True):
+    assert len(in_one) == len(in_two) == 2 * 4
+    for expected, batch in zip(in_one, in_two, strict=True):
         for a, b in zip(expected, batch, strict=True):
             np.testing.assert_array_equal(a, b)
-    assert np.any(at_once[0][0] != at_once[4][0])  # each epoch has its order
+    assert np.any(in_one[0][0] != in_one[4][0])  # each epoch has its order
 
 
 def test_validation_chooses_the_best_checkpoint(tmp_path):
-    trainer = make_trainer(tmp_path, adversarial=False, epochs=3)
-    make_quick(trainer, dices=[0.5, 0.7, 0.6])
-    trainer.train()
+    make_quick_trainer(tmp_path, dices=[0.5, 0.7, 0.6], epochs=3).train()
     assert saved_steps(tmp_path, "best") == [8]
     assert saved_steps(tmp_path, "last") == [8, 12]
 
 
-def test_without_a_validation_split_the_last_is_all(tmp_path, capsys):
-    trainer = make_trainer(tmp_path, adversarial=False, validation=0)
-    make_quick(trainer)
-    trainer.train()
+def test_without_validation_only_the_last_checkpoint_is_saved(tmp_path, capsys):
+    make_quick_trainer(tmp_path, validation=0).train()
     assert saved_steps(tmp_path, "best") == []
     assert restore.find_segmentor(str(tmp_path)).endswith("last/ckpt-8")
     assert capsys.readouterr().out.splitlines() == ["epoch 1/2", "epoch 2/2"]
 
 
-def test_noresume_starts_anew(tmp_path):
-    trainer = make_trainer(tmp_path, adversarial=False)
-    make_quick(trainer, dices=[0.5, 0.6])
-    trainer.train()
-    anew = make_trainer(tmp_path, adversarial=False, resume=False)
-    assert anew.step == 0
-    # Nothing is left for a later start to take for the new run's.
+def test_noresume_starts_over(tmp_path):
+    make_quick_trainer(tmp_path, dices=[0.5, 0.6]).train()
+    trainer = make_quick_trainer(tmp_path, dices=[0.3, 0.2], resume=False)
+    assert trainer.step == 0
+    # Nothing is left that a later start would mistake for the new run's.
     assert saved_steps(tmp_path, "best") == saved_steps(tmp_path, "last") == []
-    make_quick(anew, dices=[0.3, 0.2])
-    anew.train()
+    trainer.train()
     assert saved_steps(tmp_path, "best") == [4]
 
 
-def test_checkpoints_come_within_an_epoch_too(tmp_path, monkeypatch):
+def test_checkpoints_are_saved_within_an_epoch(tmp_path, monkeypatch):
     monkeypatch.setattr(loop, "LOOP_STEPS", 3)
-    trainer = make_trainer(
-        tmp_path, adversarial=False, epochs=1, checkpoint_minutes=0.0
-    )
-    make_quick(trainer, dices=[0.5])
-    trainer.train()
+    make_quick_trainer(
+        tmp_path, dices=[0.5], epochs=1, checkpoint_minutes=0.0
+    ).train()
     assert saved_steps(tmp_path, "last") == [3, 4]
 
 
@@ -283,8 +288,7 @@ def test_signal_stops_after_the_step_and_saves(tmp_path, capsys, number):
             os.kill(os.getpid(), number)
 
     before = signal.getsignal(number)
-    trainer = make_trainer(tmp_path, adversarial=False)
-    make_quick(trainer, dices=[0.5], after_step=stop)
+    trainer = make_quick_trainer(tmp_path, dices=[0.5], after_step=stop)
     with pytest.raises(SystemExit) as stopped:
         trainer.train()
     assert stopped.value.code == 143
@@ -297,26 +301,32 @@ def test_signal_stops_after_the_step_and_saves(tmp_path, capsys, number):
     assert make_trainer(tmp_path, adversarial=False).step == 6
 
 
-def test_signal_in_the_last_step_leaves_nothing_to_go_on_with(tmp_path):
+def test_signal_in_the_last_step_ends_the_run_normally(tmp_path):
     def stop(step):
         if step == 8:
             os.kill(os.getpid(), signal.SIGTERM)
 
-    trainer = make_trainer(tmp_path, adversarial=False)
-    make_quick(trainer, dices=[0.5, 0.6], after_step=stop)
+    trainer = make_quick_trainer(tmp_path, dices=[0.5, 0.6], after_step=stop)
     assert trainer.train()["last_step"] == 8
 
 
-def test_nan_stops_the_run_and_keeps_the_last_good_checkpoint(tmp_path):
+def test_nan_stops_the_run_and_keeps_the_last_good_checkpoint(
+    tmp_path, monkeypatch
+):
+    make_step = train_step.make_distributed_step
+
+    def make_failing_step(state, strategy):
+        real_step = make_step(state, strategy)
+
+        def step(image, true_label_map):
+            if trainer.step == 5:  # in the middle of the second epoch
+                image = image * math.nan
+            return real_step(image, true_label_map)
+
+        return step
+
+    monkeypatch.setattr(train_step, "make_distributed_step", make_failing_step)
     trainer = make_trainer(tmp_path, adversarial=False, epochs=3)
-    real_step = trainer._distributed_step
-
-    def step(image, true_label_map):
-        if trainer.step == 5:  # in the middle of the second epoch
-            image = image * math.nan
-        return real_step(image, true_label_map)
-
-    trainer._distributed_step = step
     with pytest.raises(
         monitor.Diverged,
         match="^step 5: segmentor_loss is nan; the last good checkpoint is kep",
@@ -324,19 +334,19 @@ def test_nan_stops_the_run_and_keeps_the_last_good_checkpoint(tmp_path):
         trainer.train()
     assert saved_steps(tmp_path, "last") == [4]
     assert [line["step"] for line in read_log(tmp_path, "loop")] == [4]
-    model, step_of_it = restore.load_segmentor(trainer._config)
+    model, step_of_it = restore.load_segmentor(trainer.state.config)
     assert step_of_it == 4
     assert all(np.all(np.isfinite(w.numpy())) for w in model.weights)
 
 
-def test_weights_gone_bad_in_the_last_step_of_an_epoch_are_not_saved(tmp_path):
-    trainer = make_trainer(tmp_path, adversarial=False)
-
+def test_non_finite_weights_after_the_last_step_are_not_saved(tmp_path):
     def spoil_in_the_second_epoch(step):
         if step == 8:
             spoil(trainer.state.segmentor)
 
-    make_quick(trainer, [0.5, 0.6], after_step=spoil_in_the_second_epoch)
+    trainer = make_quick_trainer(
+        tmp_path, dices=[0.5, 0.6], after_step=spoil_in_the_second_epoch
+    )
     with pytest.raises(
         monitor.Diverged,
         match="^step 8: down1_conv/kernel of the segmentor is not finite",
@@ -345,9 +355,7 @@ def test_weights_gone_bad_in_the_last_step_of_an_epoch_are_not_saved(tmp_path):
     assert saved_steps(tmp_path, "last") == saved_steps(tmp_path, "best") == [4]
 
 
-def test_validation_counts_a_label_where_it_is_or_is_predicted(
-    tmp_path, monkeypatch
-):
+def test_validation_dice_skips_images_without_the_label(tmp_path, monkeypatch):
     trainer = make_trainer(
         tmp_path, num_labels=2, label_kind="multilabel", validation=3
     )
@@ -355,32 +363,23 @@ def test_validation_counts_a_label_where_it_is_or_is_predicted(
     true[:, :8, :, 0] = 1  # label 1 is in all, label 2 in the first alone
     true[0, 8:16, :, 1] = 1
     predicted = true.copy()
-    predicted[0, 8:12, :, 1] = 0  # half of it is missed
-    predicted[1, 31, :, 1] = 1  # and it is seen where it is not
-    coming = iter([(tf.constant(predicted), tf.constant(predicted))])
-    trainer._segment = lambda _: next(coming)
-    trainer._panels.write_images = lambda *_, **__: None
-
-    monkeypatch.setattr(
-        loop.pipeline,
-        "make_evaluation_dataset",
-        lambda *_, **__: [(None, tf.constant(true))],
+    predicted[0, 8:12, :, 1] = 0  # half is missed
+    predicted[1, 31, :, 1] = 1  # predicted where it is not
+    trainer.state = dataclasses.replace(
+        trainer.state, ema_model=lambda image, training: predicted
     )
-    label_dice = trainer._validate()
+    batch = (tf.zeros((3, 32, 32, 3)), tf.constant(true))
+    monkeypatch.setattr(
+        pipeline, "make_evaluation_dataset", lambda *_, **__: [batch]
+    )
+    label_dice = trainer.validate()
 
     # Of label 2: 2 * 4 / (4 + 8) rows and 0; the third image does not count.
     np.testing.assert_allclose(label_dice, [1, (2 * 4 / (4 + 8) + 0) / 2])
 
 
-def test_collapse_is_told_once_with_its_step(tmp_path, capsys):
-    trainer = make_trainer(tmp_path, adversarial=False, validation=0)
-    make_quick(trainer)
-    quick_step = trainer._distributed_step
-    trainer._distributed_step = lambda *batch: {
-        **quick_step(*batch),
-        "predicted_share": tf.constant(0.0),
-    }
-    trainer.train()
+def test_collapse_is_warned_of_once_with_its_step(tmp_path, capsys):
+    make_quick_trainer(tmp_path, validation=0, predicted_share=0.0).train()
     assert capsys.readouterr().out.splitlines() == [
         "warning: step 4: the segmentor predicts empty label maps (share "
         "0.00000). If it persists, lower --learning_rate or set "
@@ -394,7 +393,7 @@ def test_collapse_is_told_once_with_its_step(tmp_path, capsys):
     "changes",
     [{"precision": "mixed_bfloat16"}, {"xla": True, "adversarial": False}],
 )
-def test_other_arithmetic_trains_with_finite_losses(tmp_path, changes):
+def test_bfloat16_and_xla_train_with_finite_losses(tmp_path, changes):
     trainer = make_trainer(
         tmp_path, validation=0, epochs=1, batch_size=TRAINING // 2, **changes
     )
@@ -408,7 +407,7 @@ def test_other_arithmetic_trains_with_finite_losses(tmp_path, changes):
         assert dtypes == {tf.float32}
 
 
-def test_batch_larger_than_the_training_split_is_refused(tmp_path):
+def test_batch_larger_than_the_training_split_is_an_error(tmp_path):
     with pytest.raises(
         UserError,
         match=r"--batch_size \(10\) is more than the 9 training pairs; use at",
@@ -416,17 +415,17 @@ def test_batch_larger_than_the_training_split_is_refused(tmp_path):
         make_trainer(tmp_path, batch_size=10)
 
 
-def test_full_disk_ends_the_run_with_one_error(tmp_path, monkeypatch):
-    trainer = make_trainer(tmp_path, adversarial=False, epochs=3)
-
-    def fail(**_):
+def test_full_disk_ends_the_run_with_an_error(tmp_path, monkeypatch):
+    def fail(*_, **__):
         raise OSError(28, "No space left on device")
 
     def fill_disk(step):
         if step == 8:
-            monkeypatch.setattr(trainer._checkpoints._last, "save", fail)
+            monkeypatch.setattr(tf.train.CheckpointManager, "save", fail)
 
-    make_quick(trainer, dices=[0.5, 0.4], after_step=fill_disk)
+    trainer = make_quick_trainer(
+        tmp_path, dices=[0.5, 0.4], after_step=fill_disk, epochs=3
+    )
     with pytest.raises(
         UserError,
         match=r"the checkpoint of step 8 cannot be written \(\[Errno 28\] No "
@@ -437,7 +436,7 @@ def test_full_disk_ends_the_run_with_one_error(tmp_path, monkeypatch):
     assert make_trainer(tmp_path, adversarial=False, epochs=3).step == 4
 
 
-def test_no_room_for_curves_is_one_error(tmp_path):
+def test_unwritable_tensorboard_folder_is_an_error(tmp_path):
     (tmp_path / "tensorboard").write_text("a file where the folder would be")
     with pytest.raises(
         UserError,
@@ -446,7 +445,7 @@ def test_no_room_for_curves_is_one_error(tmp_path):
         make_trainer(tmp_path, adversarial=False)
 
 
-def test_a_run_begins_as_the_segmentor_that_it_starts_from(tmp_path):
+def test_start_from_initializes_the_segmentor_and_its_average(tmp_path):
     first = make_trainer(tmp_path / "first", epochs=1, ema=0.9)
     first.train()
     start, _ = restore.load_segmentor(run_dir_flags(first, tmp_path / "first"))
@@ -461,7 +460,7 @@ def test_a_run_begins_as_the_segmentor_that_it_starts_from(tmp_path):
             np.testing.assert_array_equal(a, b)
 
 
-def test_a_run_that_goes_on_does_not_start_again(tmp_path):
+def test_resumed_run_keeps_its_weights_despite_start_from(tmp_path):
     first = make_trainer(tmp_path / "first", epochs=1)
     first.train()
     run_dir_flags(first, tmp_path / "first")
@@ -478,7 +477,7 @@ def test_a_run_that_goes_on_does_not_start_again(tmp_path):
         np.testing.assert_array_equal(a, b)
 
 
-def test_a_run_can_start_from_the_released_model_of_its_kind(tmp_path):
+def test_run_can_start_from_the_released_model(tmp_path):
     with pytest.raises(UserError, match="--segmentor .*pretrained"):
         make_trainer(tmp_path / "segan", start_from="pretrained")
     released = pretrained.read_config()
@@ -498,12 +497,12 @@ def test_a_run_can_start_from_the_released_model_of_its_kind(tmp_path):
 
 
 def run_dir_flags(trainer, model_dir):
-    """Records a trainer's flags, as the program does; returns them."""
-    run_dir.write_flags(trainer._config, ["main.py"])
+    """Writes a trainer's flags, as the program does; reads them back."""
+    run_dir.write_flags(trainer.state.config, ["main.py"])
     return run_dir.read_flags(str(model_dir))
 
 
-def test_the_mean_of_weights_is_what_is_validated_and_kept(tmp_path):
+def test_averaged_weights_are_validated_and_saved(tmp_path):
     trainer = make_trainer(tmp_path, epochs=1, ema=0.9)
     trainer.train()
     config = run_dir_flags(trainer, tmp_path)
@@ -519,7 +518,7 @@ def test_the_mean_of_weights_is_what_is_validated_and_kept(tmp_path):
         np.testing.assert_array_equal(a, b)
 
 
-def test_without_validation_the_last_mean_of_weights_is_used(tmp_path):
+def test_without_validation_the_last_averaged_weights_are_used(tmp_path):
     trainer = make_trainer(tmp_path, validation=0, epochs=1, ema=0.9)
     trainer.train()
     used, _ = restore.load_segmentor(run_dir_flags(trainer, tmp_path))

@@ -11,7 +11,7 @@ GOOD = {"predicted_share": 0.2, "multi_scale_l1": 0.1, "clipped_share": 0.3}
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
-def test_a_loss_that_is_not_finite_is_named_with_its_step(bad):
+def test_non_finite_loss_is_named_with_its_step(bad):
     logs = {
         "critic_loss": np.array([-1.0, -2.0, -3.0]),
         "segmentor_loss": np.array([1.0, bad, bad]),
@@ -25,7 +25,7 @@ def test_a_loss_that_is_not_finite_is_named_with_its_step(bad):
         monitor.check_not_finite(100, logs)
 
 
-def test_a_scale_that_is_not_finite_is_enough():
+def test_one_non_finite_scale_is_an_error():
     logs = {"scale_distances": np.array([[1.0, 2.0], [3.0, np.inf]])}
     with pytest.raises(
         monitor.Diverged, match="step 8: scale_distances is inf;"
@@ -33,7 +33,7 @@ def test_a_scale_that_is_not_finite_is_enough():
         monitor.check_not_finite(7, logs)
 
 
-def test_finite_losses_go_on():
+def test_finite_losses_are_accepted():
     monitor.check_not_finite(0, {"segmentor_loss": np.array([1e30, -1e30])})
 
 
@@ -51,7 +51,7 @@ def build_dense(kernel):
     return model
 
 
-def test_weights_that_are_not_finite_are_named_with_their_step():
+def test_non_finite_weights_are_named_with_their_step():
     monitor.check_not_finite_weights(4, build_dense([[1.0, 2.0]]))
     with pytest.raises(
         monitor.Diverged,
@@ -61,7 +61,7 @@ def test_weights_that_are_not_finite_are_named_with_their_step():
         monitor.check_not_finite_weights(4, build_dense([[1.0, np.nan]]))
 
 
-def test_clipped_share_by_hand():
+def test_clipped_share_of_known_weights():
     critic = build_dense([[CLIP, -CLIP, 0.04], [-0.01, CLIP, 0.0]])
     assert monitor.clipped_share(critic, CLIP) == 3 / 6
 
@@ -86,7 +86,7 @@ def test_nothing_is_clipped_without_a_bound():
         ),
     ],
 )
-def test_each_warning_comes_once_an_episode(bad, words):
+def test_warning_repeats_only_after_it_no_longer_applied(bad, words):
     state = monitor.TrainingMonitor(CLIP)
     assert state.observe(GOOD) == []
     (warning,) = state.observe(GOOD | bad)
@@ -105,16 +105,16 @@ def test_each_warning_comes_once_an_episode(bad, words):
         {"clipped_share": monitor.SATURATED_SHARE},
     ],
 )
-def test_the_bounds_themselves_are_no_reason_to_warn(good):
+def test_values_at_the_bounds_give_no_warning(good):
     assert monitor.TrainingMonitor(CLIP).observe(GOOD | good) == []
 
 
-def test_two_things_may_go_wrong_at_once():
+def test_two_problems_give_two_warnings():
     bad = {"predicted_share": 0.0, "multi_scale_l1": 0.0}
     assert len(monitor.TrainingMonitor(CLIP).observe(GOOD | bad)) == 2
 
 
-def test_without_a_critic_only_the_label_maps_are_watched():
+def test_without_a_critic_only_label_maps_are_checked():
     state = monitor.TrainingMonitor(CLIP)
     assert state.observe({"predicted_share": 0.2}) == []
     assert len(state.observe({"predicted_share": 0.0})) == 1

@@ -1,4 +1,4 @@
-"""Stops real runs by signals and compares them with one left in peace."""
+"""Stops real runs by signals and compares them with an uninterrupted one."""
 
 import contextlib
 import json
@@ -32,7 +32,7 @@ PATIENCE = 900  # seconds; a loaded machine takes its time
 
 @contextlib.contextmanager
 def start(folder, name):
-    """Starts training in folder/name, in a process that is never left over."""
+    """Starts training in folder/name, in a process that is always ended."""
     process = subprocess.Popen(
         [
             sys.executable,
@@ -53,7 +53,7 @@ def start(folder, name):
 
 
 def read_log(model_dir):
-    """Returns the lines of the log, but for one still being written."""
+    """Returns the lines of the log, without an incomplete one."""
     try:
         text = (model_dir / "log.jsonl").read_text("utf-8")
     except FileNotFoundError:
@@ -63,7 +63,7 @@ def read_log(model_dir):
 
 
 def wait_for_step(process, model_dir, step):
-    """Returns once the log of a running process has come to a step."""
+    """Waits until the log of a running process reaches a step."""
     until = time.monotonic() + PATIENCE
     while not any(line["step"] >= step for line in read_log(model_dir)):
         assert process.poll() is None, process.communicate()
@@ -85,40 +85,40 @@ def saved(model_dir, name):
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory):
-    """Trains once in peace, and once killed, told to stop and started again.
+    """Trains once uninterrupted, and once killed, stopped and resumed.
 
     Returns:
-      The folder with `peace` and `disturbed`; for each start of the disturbed
-      run its exit status and what it printed.
+      The folder with both runs; for each start of the interrupted one its exit
+      status and what it printed.
     """
     folder = tmp_path_factory.mktemp("runs")
     blobs.write_pairs(str(folder / "pairs"), 120)
     ends = []
-    with start(folder, "peace") as peaceful:
+    with start(folder, "uninterrupted") as uninterrupted:
         for number, step in (
             (signal.SIGKILL, PER_EPOCH),
             (signal.SIGTERM, 100),
             (None, None),
         ):
-            with start(folder, "disturbed") as process:
+            with start(folder, "interrupted") as process:
                 if number:
-                    wait_for_step(process, folder / "disturbed", step)
+                    wait_for_step(process, folder / "interrupted", step)
                     process.send_signal(number)
                 out, err = process.communicate(timeout=PATIENCE)
             ends.append((process.returncode, out, err))
-        _, err = peaceful.communicate(timeout=PATIENCE)
-    assert peaceful.returncode == 0, err
+        _, err = uninterrupted.communicate(timeout=PATIENCE)
+    assert uninterrupted.returncode == 0, err
     return folder, ends
 
 
-def test_a_run_ends_as_it_was_told_to(runs):
+def test_exit_status_tells_how_a_run_ended(runs):
     killed, stopped, ended = runs[1]
     assert killed[0] == -signal.SIGKILL
     assert stopped[0] == 128 + signal.SIGTERM == 143
     assert ended[0] == 0, ended[2]
 
 
-def test_a_run_told_to_stop_says_that_it_is_saved(runs):
+def test_stopped_run_says_that_it_is_saved(runs):
     _, (_, out, _), (_, out_after, _) = runs[1]
     stopped = out.splitlines()[-1]
     assert stopped.startswith("stopped and saved at step ")
@@ -128,7 +128,7 @@ def test_a_run_told_to_stop_says_that_it_is_saved(runs):
     assert f"resuming at step {step} of {LAST}" in out_after.splitlines()
 
 
-def test_a_killed_run_goes_on_from_its_last_checkpoint(runs):
+def test_killed_run_resumes_from_its_last_checkpoint(runs):
     (line,) = (
         line
         for line in runs[1][1][1].splitlines()
@@ -139,9 +139,9 @@ def test_a_killed_run_goes_on_from_its_last_checkpoint(runs):
 
 
 @pytest.mark.parametrize("name", ["last", "best"])
-def test_weights_equal_those_of_a_run_left_in_peace_bit_by_bit(runs, name):
+def test_weights_equal_an_uninterrupted_run_bit_by_bit(runs, name):
     (path, expected), (other_path, values) = (
-        saved(runs[0] / run, name) for run in ("peace", "disturbed")
+        saved(runs[0] / run, name) for run in ("uninterrupted", "interrupted")
     )
     assert pathlib.Path(path).name == pathlib.Path(other_path).name
     assert values.keys() == expected.keys()
@@ -153,8 +153,10 @@ def test_weights_equal_those_of_a_run_left_in_peace_bit_by_bit(runs, name):
         np.testing.assert_array_equal(values[variable], value, err_msg=variable)
 
 
-def test_log_of_a_disturbed_run_has_no_gap_and_nothing_twice(runs):
-    logs = [read_log(runs[0] / name) for name in ("peace", "disturbed")]
+def test_log_of_an_interrupted_run_has_every_step_once(runs):
+    logs = [
+        read_log(runs[0] / name) for name in ("uninterrupted", "interrupted")
+    ]
     epochs, other_epochs = (
         [line for line in log if line["kind"] == "epoch"] for log in logs
     )

@@ -32,7 +32,7 @@ def weights(model):
 
 
 def two_pass_step(state, image, true_label_map):
-    """Makes the step in the plain way: S(x) anew for each of the two."""
+    """Makes the step the plain way: computes S(x) once for each model."""
 
     def distances(predicted):
         return losses.scale_distances(
@@ -103,7 +103,7 @@ def test_critic_step_climbs_the_loss_that_the_segmentor_step_descends():
     assert last["multi_scale_l1"] < first["multi_scale_l1"]
 
 
-def test_critic_step_leaves_the_segmentor_alone():
+def test_critic_step_does_not_change_the_segmentor():
     state = build_state()
     before = weights(state.segmentor)
     image, true_label_map = batch()
@@ -158,7 +158,7 @@ def test_losses_of_two_replicas_add_up_to_that_of_the_whole_batch():
         )
         for part in (slice(0, 2), slice(2, 4))
     ]
-    shares = [float(train_step._replica_share(state, half)) for half in halves]
+    shares = [float(train_step.replica_share(state, half)) for half in halves]
     every = losses.soft_dice_loss(
         true_label_map, state.segmentor(image, training=False)
     )
@@ -175,7 +175,7 @@ def test_losses_of_two_replicas_add_up_to_that_of_the_whole_batch():
         ([0, 0, 0, 0], [1, 0, 0, 0], 0.0),
     ],
 )
-def test_hard_dice_by_hand(predicted, true, expected):
+def test_hard_dice_of_known_label_maps(predicted, true, expected):
     maps = [
         tf.reshape(tf.constant(values, tf.float32), (1, 2, 2, 1))
         for values in (predicted, true)
@@ -193,7 +193,7 @@ def several_labels(count=3):
     return image, tf.one_hot(bounds, 4)[..., :count]
 
 
-def test_with_one_label_every_form_is_the_same_segan():
+def test_every_critic_form_is_the_same_with_one_label():
     games = {
         form: build_state(dice_weight=0.5, critic_form=form)
         for form in CRITIC_FORMS
@@ -216,7 +216,7 @@ def test_with_one_label_every_form_is_the_same_segan():
 
 @pytest.mark.parametrize("form", CRITIC_FORMS)
 @pytest.mark.parametrize("kind", LABEL_KINDS)
-def test_every_form_and_kind_learns_several_labels(form, kind):
+def test_every_critic_form_and_label_kind_trains(form, kind):
     state = build_state(
         num_labels=3, critic_form=form, label_kind=kind, dice_weight=1.0
     )
@@ -231,7 +231,7 @@ def test_every_form_and_kind_learns_several_labels(form, kind):
 @pytest.mark.parametrize("form", ["shared", "per_label"])
 def test_a_label_without_weight_does_not_move_the_segmentor(form):
     image, label_map = several_labels(2)
-    pulls = []
+    gradients = []
     for changed in (label_map, label_map * [1.0, 0.0]):
         state = build_state(
             num_labels=2,
@@ -245,16 +245,16 @@ def test_a_label_without_weight_does_not_move_the_segmentor(form):
             for layer in state.critic.layers:
                 if layer.name.endswith("_norm"):
                     layer.trainable = False
-        _, pull = train_step._segmentor_gradient(
+        _, gradient = train_step.segmentor_gradient(
             state, image, predicted, changed, label_subset=None
         )
-        pulls.append(pull.numpy())
-    assert np.abs(pulls[0][..., 0]).max() > 0
-    assert np.abs(pulls[0][..., 1]).max() < 1e-9
-    np.testing.assert_allclose(pulls[0], pulls[1], atol=1e-9)
+        gradients.append(gradient.numpy())
+    assert np.abs(gradients[0][..., 0]).max() > 0
+    assert np.abs(gradients[0][..., 1]).max() < 1e-9
+    np.testing.assert_allclose(gradients[0], gradients[1], atol=1e-9)
 
 
-def test_sampled_labels_give_the_whole_gradient_on_average():
+def test_sampled_labels_give_the_full_gradient_on_average():
     image, label_map = several_labels()
     state = build_state(
         num_labels=3, critic_form="shared", label_weights=(1, 2, 3)
@@ -264,18 +264,18 @@ def test_sampled_labels_give_the_whole_gradient_on_average():
             layer.trainable = False  # statistics are of the labels drawn
     predicted = state.segmentor(image, training=True)
 
-    def pull(label_subset):
-        _, pull = train_step._segmentor_gradient(
+    def gradient(label_subset):
+        _, gradient = train_step.segmentor_gradient(
             state, image, predicted, label_map, label_subset=label_subset
         )
-        return pull.numpy()
+        return gradient.numpy()
 
-    every = [pull(tf.one_hot([label], 3)) for label in range(3)]
-    np.testing.assert_allclose(np.mean(every, 0), pull(None), atol=1e-9)
+    every = [gradient(tf.one_hot([label], 3)) for label in range(3)]
+    np.testing.assert_allclose(np.mean(every, 0), gradient(None), atol=1e-9)
     assert np.abs(every[0]).max() > 0
 
 
-def test_sampled_labels_follow_from_seed_and_step():
+def test_sampled_labels_depend_only_on_seed_and_step():
     def draws(seed):
         state = build_state(
             num_labels=3,
@@ -286,20 +286,20 @@ def test_sampled_labels_follow_from_seed_and_step():
         found = []
         for step in range(12):
             state.segmentor_optimizer.iterations.assign(step)
-            found.append(int(tf.argmax(train_step._draw_labels(state), -1)[0]))
+            found.append(int(tf.argmax(train_step.draw_labels(state), -1)[0]))
         return found
 
     assert draws(0) == draws(0) != draws(1)
     assert set(draws(0)) == {0, 1, 2}
 
 
-def test_all_labels_are_seen_unless_fewer_are_asked_for():
+def test_critic_sees_all_labels_by_default():
     for sampled in (0, 3):
         state = build_state(num_labels=3, critic_labels_per_step=sampled)
-        assert train_step._draw_labels(state) is None
+        assert train_step.draw_labels(state) is None
 
 
-def test_confusion_matrix_by_hand():
+def test_confusion_matrix_of_known_label_maps():
     true = tf.one_hot([[[0, 0], [1, 2]]], 2)  # 2 is the background
     predicted = tf.one_hot([[[0, 1], [2, 2]]], 2)
     assert batch_metrics.confusion_matrix(predicted, true).numpy().tolist() == [
@@ -309,7 +309,7 @@ def test_confusion_matrix_by_hand():
     ]
 
 
-def test_the_mean_of_weights_follows_closely_at_first_and_slowly_later():
+def test_ema_follows_closely_at_first_and_slowly_later():
     state = build_state(ema=0.5)
     mean, weight = state.ema_model.weights[0], state.segmentor.weights[0]
     np.testing.assert_array_equal(mean.numpy(), weight.numpy())
@@ -337,7 +337,7 @@ def test_batch_statistics_are_averaged_with_the_weights():
     np.testing.assert_allclose(mean, 2 / 11 * 1 + 9 / 11 * now, atol=1e-6)
 
 
-def test_the_averaged_segmentor_is_the_result_where_there_is_one():
+def test_eval_model_is_the_averaged_segmentor_if_there_is_one():
     state = build_state()
     assert state.ema_model is None
     assert state.eval_model is state.segmentor
@@ -346,7 +346,7 @@ def test_the_averaged_segmentor_is_the_result_where_there_is_one():
 
 
 @pytest.mark.parametrize("adversarial", [True, False])
-def test_every_term_counts_with_its_weight(adversarial):
+def test_every_loss_term_has_its_weight(adversarial):
     state = build_state(
         adversarial=adversarial,
         l1_weight=10.0,
