@@ -14,6 +14,7 @@ import statistics
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
@@ -62,7 +63,7 @@ def work(subject: str) -> None:
         print(made / (time.perf_counter() - began), flush=True)
 
 
-def _train_step(config: Config):
+def _train_step(config: Config) -> Callable[[], object]:
     import tensorflow as tf
 
     from segan_tf.training import train_step
@@ -78,7 +79,7 @@ def _train_step(config: Config):
     return lambda: tf.nest.map_structure(lambda t: t.numpy(), function())
 
 
-def _pipeline(config: Config):
+def _pipeline(config: Config) -> Callable[[], object]:
     from segan_tf import console
     from segan_tf.datasets import loading
     from segan_tf.input import cached_dataset, pipeline
@@ -98,6 +99,15 @@ def _pipeline(config: Config):
     return lambda: next(batches)
 
 
+def _run_round(worker: subprocess.Popen[str]) -> float:
+    """Lets a worker run a round; returns its images/s."""
+    if worker.stdin is None or worker.stdout is None:
+        raise ValueError("the worker was started without pipes")
+    worker.stdin.write("\n")
+    worker.stdin.flush()
+    return float(worker.stdout.readline())
+
+
 def measure(subject: str) -> None:
     """Prints images/s of both editions, and their ratio."""
     workers = {
@@ -109,15 +119,12 @@ def measure(subject: str) -> None:
         )
         for name, venv in EDITIONS.items()
     }
-    rates = {name: [] for name in workers}
+    rates: dict[str, list[float]] = {name: [] for name in workers}
     for _ in range(FLAGS.rounds):
         for name, worker in workers.items():
-            worker.stdin.write("\n")
-            worker.stdin.flush()
-            rates[name].append(float(worker.stdout.readline()))
+            rates[name].append(_run_round(worker))
     for worker in workers.values():
-        worker.stdin.close()
-        worker.wait()
+        worker.communicate()  # closes its stdin, and so ends it
     medians = {name: statistics.median(r) for name, r in rates.items()}
     for name, of_edition in rates.items():
         print(

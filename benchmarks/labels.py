@@ -15,6 +15,7 @@ import statistics
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
@@ -22,7 +23,7 @@ os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 from absl import app, flags
 
 from segan_tf.config import CRITIC_FORMS, Config
-from segan_tf.training.state import build_train_state
+from segan_tf.training.state import TrainState, build_train_state
 
 FLAGS = flags.FLAGS
 flags.DEFINE_list("labels", ["1", "2", "3", "5", "8"], "Numbers of labels.")
@@ -35,7 +36,9 @@ _SAMPLED = "shared, 1 label a step"
 _KILOBYTE = 1024  # ru_maxrss counts in kilobytes on Linux
 
 
-def make_step(form: str, count: int, seen: int):
+def make_step(
+    form: str, count: int, seen: int
+) -> tuple[TrainState, Callable[[], dict]]:
     """Builds a state and returns its train step on noise, traced and warm."""
     import tensorflow as tf
 
@@ -70,7 +73,7 @@ def time_case(form: str, count: int, seen: int) -> dict:
         make_step(form, count, seen)[1],
         make_step(Config.critic_form, 1, 0)[1],
     ]
-    seconds = ([], [])
+    seconds: tuple[list[float], list[float]] = ([], [])
     for _ in range(FLAGS.rounds):
         for function, taken in zip(functions, seconds, strict=True):
             began = time.perf_counter()
@@ -93,7 +96,7 @@ def weigh_case(form: str, count: int, seen: int) -> dict:
     return {
         "peak_gb": peak * _KILOBYTE / 1e9,
         "segmentor_params": state.segmentor.count_params(),
-        "critic_params": state.critic.count_params(),
+        "critic_params": state.critic.count_params() if state.critic else 0,
     }
 
 

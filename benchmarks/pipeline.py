@@ -8,6 +8,7 @@ import os
 import statistics
 import tempfile
 import time
+from collections.abc import Sequence
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
@@ -15,7 +16,7 @@ from absl import app, flags
 
 from segan_tf import console
 from segan_tf.config import Config
-from segan_tf.datasets import loading
+from segan_tf.datasets import loading, pairs
 from segan_tf.input import cached_dataset, pipeline
 
 FLAGS = flags.FLAGS
@@ -28,9 +29,9 @@ AUGMENTATIONS = ("basic", "strong")
 WARM_UP = 5  # batches
 
 
-def measure(config: Config, pairs) -> None:
+def measure(config: Config, split: Sequence[pairs.Pair]) -> None:
     """Prints min, median and max images/s of one cache and augmentation."""
-    records = cached_dataset.open_split(config, pairs, progress=console.no_bar)
+    records = cached_dataset.open_split(config, split, progress=console.no_bar)
     count = WARM_UP + FLAGS.batches * FLAGS.rounds
     batches = iter(
         pipeline.make_training_dataset(

@@ -11,10 +11,13 @@ import os
 import statistics
 import sys
 import time
+from collections.abc import Callable
+from typing import Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 
+import keras
 import tensorflow as tf
 from absl import app, flags
 
@@ -32,7 +35,9 @@ flags.DEFINE_bool("xla", False, "Compile both steps with XLA.")
 flags.DEFINE_enum("precision", "float32", PRECISIONS, "Arithmetic.")
 
 
-def two_pass_step(state: TrainState, image, true_label_map) -> None:
+def two_pass_step(
+    state: TrainState, image: tf.Tensor, true_label_map: tf.Tensor
+) -> None:
     """Makes a train step with a forward pass of S for each model."""
     predicted = state.segmentor(image, training=True)
     _move(
@@ -47,7 +52,9 @@ def two_pass_step(state: TrainState, image, true_label_map) -> None:
     )
 
 
-def _segmentor_loss(state, image, true_label_map):
+def _segmentor_loss(
+    state: TrainState, image: tf.Tensor, true_label_map: tf.Tensor
+) -> tf.Tensor:
     predicted = state.segmentor(image, training=True)
     dice = losses.soft_dice_loss(true_label_map, predicted)
     return _distance(
@@ -55,7 +62,12 @@ def _segmentor_loss(state, image, true_label_map):
     ) + state.config.loss_weights["dice_loss"] * tf.reduce_mean(dice)
 
 
-def _distance(state, image, predicted, true_label_map):
+def _distance(
+    state: TrainState,
+    image: tf.Tensor,
+    predicted: tf.Tensor,
+    true_label_map: tf.Tensor,
+) -> tf.Tensor:
     features = [
         critic_lib.compute_features(
             state.critic, state.config.critic_form, image, label_map
@@ -66,7 +78,11 @@ def _distance(state, image, predicted, true_label_map):
     return tf.reduce_mean(losses.multi_scale_l1(distances))
 
 
-def _move(optimizer, model, loss_function) -> None:
+def _move(
+    optimizer: keras.optimizers.Optimizer,
+    model: keras.Model,
+    loss_function: Callable[[], tf.Tensor],
+) -> None:
     with tf.GradientTape() as tape:
         loss = loss_function()
     variables = model.trainable_variables
@@ -87,7 +103,7 @@ def measure(width: int) -> None:
     label_map = tf.cast(
         tf.random.stateless_uniform((*size, 1), (3, 4)) > 0.5, tf.float32
     )
-    timed = {}
+    timed: dict[str, tuple[Any, list[float]]] = {}
     for name, step in (
         ("one pass", train_step.train_step),
         ("two passes", two_pass_step),

@@ -35,7 +35,8 @@ def draw_pairs(
     ]
     images = np.stack([drawing.image for drawing in drawings])
     label_maps = np.stack([drawing.label_maps[..., :1] for drawing in drawings])
-    return preprocessing.normalize(images).numpy(), np.float32(label_maps)
+    normalized = preprocessing.normalize(images).numpy()
+    return normalized, label_maps.astype(np.float32)
 
 
 def build_model(*, image_size: int, width: int = 16) -> keras.Model:

@@ -39,7 +39,7 @@ def typology_angle(image: Image.Image, label_map: Image.Image) -> float:
     skin = colors[(np.array(label_map) == 0) & (colors.max(-1) > FRAME)]
     if not skin.size:
         return math.nan
-    median = np.uint8(np.median(skin, axis=0))[None, None]
+    median = np.median(skin, axis=0).astype(np.uint8)[None, None]
     lab = ImageCms.applyTransform(Image.fromarray(median), TO_LAB)
     lightness, _, b = np.array(lab)[0, 0]
     # Pillow holds L as 0..255 and b as a signed byte.
@@ -76,7 +76,7 @@ def main(per_image: str, images: str, label_maps: str) -> None:
             for row in rows
             if low < float(row["lesion_fraction_true"]) <= high
         ]
-    by_tone = {name: [] for name, _, _ in TONES}
+    by_tone: dict[str, list[dict]] = {name: [] for name, _, _ in TONES}
     for row in rows:
         (image,) = glob.glob(os.path.join(images, f"{row['id']}.jp*g"))
         (label_map,) = glob.glob(os.path.join(label_maps, f"{row['id']}*.png"))
