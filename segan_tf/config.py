@@ -22,6 +22,7 @@ SPLITS = ("train", "validation", "test", "all")
 LABEL_KINDS = ("multiclass", "multilabel")
 CRITIC_FORMS = ("stacked", "shared", "per_label")
 PRECISIONS = ("float32", "mixed_bfloat16")
+FLIPS = ("auto", "none", "horizontal", "both")
 PRETRAINED = "pretrained"  # --model, --start_from: the released model
 # Number of different images; int8 ranges of fewer are too narrow.
 MIN_CALIBRATION_IMAGES = 100
@@ -31,6 +32,9 @@ RENAMED_SETTINGS = {"flips": "tta"}
 RENAMED_VALUES = {
     "label_kind": {"exclusive": "multiclass", "overlapping": "multilabel"}
 }
+
+# What runs were trained with whose flags.json is older than the setting.
+VALUES_BEFORE = {"flip": "both"}
 
 _DATA_MODES = ("check", "train", "evaluate", "export")
 _MODEL_MODES = ("train", "evaluate", "predict", "export")
@@ -164,10 +168,20 @@ class DataConfig:
     )
     augment: str = setting(
         "basic",
-        "basic: resize or crop, and flips, as in the paper; strong: also "
+        "basic: resize or crop, and --flip, as in the paper; strong: also "
         "rotation, transpose, scale, shear, elastic deformation and color "
         "jitter.",
         choices=("basic", "strong"),
+        fixes="weights",
+    )
+    flip: str = setting(
+        "auto",
+        "How training pairs are mirrored. none: images have an upright, as in "
+        "anatomy; horizontal: left and right may be exchanged; both: there is "
+        "no upright, as in skin lesions; --augment=strong then transposes too. "
+        "auto: both for one label, none for several. --tta uses the same "
+        "flips.",
+        choices=FLIPS,
         fixes="weights",
     )
     cache: str = setting(
@@ -419,8 +433,9 @@ class PredictionConfig:
     )
     tta: bool = setting(
         False,
-        "Test-time augmentation: average over the image and its flips, at four "
-        "times the cost.",
+        "Test-time augmentation: average over the image and the flips that the "
+        "model was trained with, at two (--flip=horizontal) or four times the "
+        "cost.",
         modes=("evaluate", "predict"),
     )
 
@@ -523,6 +538,13 @@ class Config(
                 weight = 0.0
             weights[field.metadata["loss_term"]] = weight
         return weights
+
+    @property
+    def resolved_flip(self) -> str:
+        """What ``flip`` means for these labels: none, horizontal or both."""
+        if self.flip != "auto":
+            return self.flip
+        return "both" if self.num_labels == 1 else "none"
 
     @property
     def starts_from_imagenet(self) -> bool:

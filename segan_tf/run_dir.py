@@ -16,6 +16,7 @@ from segan_tf.config import (
     PRETRAINED,
     RUN_FIELDS,
     SOURCE_FIELDS,
+    VALUES_BEFORE,
     Config,
     UserError,
     renamed,
@@ -57,7 +58,7 @@ def read_flags(model_dir: str) -> Config:
     """
     path = os.path.join(model_dir, _FLAGS)
     try:
-        saved = renamed(records.read(path)["flags"])
+        saved = {**VALUES_BEFORE, **renamed(records.read(path)["flags"])}
         config = Config(**_known_settings(saved, path))
     except FileNotFoundError as error:
         raise UserError(

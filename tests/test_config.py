@@ -282,3 +282,10 @@ def test_label_weights_are_numbers_whether_from_flags_or_from_a_file():
     for given in (["1", "0.5"], [1, 0.5]):
         made = config.Config(num_labels=2, label_weights=given)
         assert made.label_weights == (1.0, 0.5)
+
+
+def test_flip_depends_on_the_number_of_labels_unless_it_is_given():
+    assert config.Config().resolved_flip == "both"
+    assert config.Config(num_labels=2).resolved_flip == "none"
+    given = config.Config(num_labels=2, flip="horizontal")
+    assert given.resolved_flip == "horizontal"

@@ -27,6 +27,7 @@ CHOICES = {
     "precision": ("float32", "mixed_bfloat16"),
     "split": ("train", "validation", "test", "all"),
     "label_kind": ("multiclass", "multilabel"),
+    "flip": ("auto", "none", "horizontal", "both"),
     "critic_form": ("stacked", "shared", "per_label"),
 }
 MINIMUMS = {

@@ -197,6 +197,7 @@ OTHER = {
     "skip_bad_pairs": True,
     "image_size": 64,
     "augment": "strong",
+    "flip": "none",
     "adversarial": False,
     "precision": "mixed_bfloat16",
 }
@@ -295,3 +296,11 @@ def test_training_json_is_read_until_it_is_removed(tmp_path):
     run_dir.remove_training(str(tmp_path))
     run_dir.remove_training(str(tmp_path))
     assert run_dir.read_training(str(tmp_path)) == {}
+
+
+def test_run_from_before_flip_was_trained_with_both(tmp_path):
+    run_dir.write_flags(make_run(tmp_path, num_labels=2), COMMAND)
+    record = read_record(tmp_path)
+    del record["flags"]["flip"]
+    (tmp_path / "flags.json").write_text(json.dumps(record), "utf-8")
+    assert run_dir.read_flags(str(tmp_path)).flip == "both"

@@ -28,11 +28,19 @@ class Backend:
       description: the file or release that was opened, for the log.
       probability_map: uint8 [height, width, 3] RGB -> float32 [height, width,
         labels] in [0, 1].
+      flip: the flips that it was trained with. Exported models do not say;
+        those of one label count as trained with both.
     """
 
     labels: labels_lib.Labels
     description: str
     probability_map: Callable[[np.ndarray], np.ndarray]
+    flip: str = ""
+
+    def __post_init__(self) -> None:
+        if not self.flip:
+            flip = "both" if self.labels.count == 1 else "none"
+            object.__setattr__(self, "flip", flip)
 
 
 def open_backend(
@@ -60,7 +68,10 @@ def open_backend(
         config = run_dir.read_flags(path)
         segmentor, _ = restore.load_segmentor(config)
         checkpoint = restore.find_segmentor(path)
-        return _open_keras(segmentor, run_dir.read_labels(config), checkpoint)
+        backend = _open_keras(
+            segmentor, run_dir.read_labels(config), checkpoint
+        )
+        return dataclasses.replace(backend, flip=config.resolved_flip)
     if os.path.isfile(os.path.join(path, "saved_model.pb")):
         return _open_saved_model(path)
     if os.path.isfile(path):

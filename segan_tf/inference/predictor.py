@@ -13,15 +13,18 @@ import numpy as np
 from PIL import Image
 
 from segan_tf import labels as labels_lib
-from segan_tf.config import PRETRAINED
+from segan_tf.config import PRETRAINED, UserError
 from segan_tf.imaging import images, preprocessing
 from segan_tf.inference import backends
 
 if TYPE_CHECKING:
     import keras
 
-# The views of test-time augmentation: no flip, either, both.
-_FLIPPED_AXES = ((), (0,), (1,), (0, 1))
+# The views of test-time augmentation, by --flip: the axes that are flipped.
+_FLIPPED_AXES = {
+    "horizontal": ((), (1,)),
+    "both": ((), (0,), (1,), (0, 1)),
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,18 +67,28 @@ class Predictor:
             for the released model, or a Keras segmentor: float32 [batch, size,
             size, 3], normalized -> float32 [batch, size, size, labels].
           labels: of a Keras segmentor's channels; lesion by default.
-          tta: average over the image and its flips (test-time augmentation),
-            at four times the cost.
+          tta: average over the image and the flips that the model was
+            trained with (test-time augmentation), at two or four times the
+            cost.
 
         Raises:
-          UserError: the path is none of these, or the model is damaged.
+          UserError: the path is none of these, the model is damaged, or it
+            was trained without flips and `tta` is set.
         """
         backend = backends.open_backend(model, labels=labels)
         self.labels = backend.labels
         self.description = backend.description
         self._probability_map = backend.probability_map
         if tta:
-            self._probability_map = average_flips(backend.probability_map)
+            if backend.flip not in _FLIPPED_AXES:
+                raise UserError(
+                    "--tta averages over the flips that a model was trained "
+                    f"with, and {backend.description} has --flip="
+                    f"{backend.flip}; leave it out."
+                )
+            self._probability_map = average_flips(
+                backend.probability_map, backend.flip
+            )
 
     @classmethod
     def from_pretrained(cls, *, tta: bool = False) -> "Predictor":
@@ -124,9 +137,9 @@ class Predictor:
 
 
 def average_flips(
-    probability_map: Callable[[np.ndarray], np.ndarray],
+    probability_map: Callable[[np.ndarray], np.ndarray], flip: str = "both"
 ) -> Callable[[np.ndarray], np.ndarray]:
-    """Averages the probabilities of an image and its three flips.
+    """Averages the probabilities of an image and its flips.
 
     Each is flipped back. A lesion has no preferred orientation, so all four
     views are equally good.
@@ -134,6 +147,7 @@ def average_flips(
     Args:
       probability_map: uint8 [height, width, 3] -> float32 [height, width,
         labels].
+      flip: "both" for four views, "horizontal" for two.
 
     Returns:
       A function of the same kind.
@@ -141,7 +155,7 @@ def average_flips(
 
     def averaged(image: np.ndarray) -> np.ndarray:
         views = []
-        for axes in _FLIPPED_AXES:
+        for axes in _FLIPPED_AXES[flip]:
             view = np.ascontiguousarray(np.flip(image, axes))
             views.append(np.flip(probability_map(view), axes))
         return np.mean(views, axis=0)

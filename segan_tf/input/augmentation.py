@@ -24,12 +24,15 @@ def augment_pair(
     *,
     image_size: int,
     strong: bool = False,
+    flip: str = "both",
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """Augments a cached pair.
 
     The pair is either resized to ``image_size`` (image bilinear, label map
     nearest) or cropped to it, then flipped (the paper, Data). ``strong`` adds
-    transpose, rotation, scale, shear, elastic deformation and color jitter.
+    rotation, scale, shear, elastic deformation and color jitter and, where
+    nothing is upright (``flip`` is both), transposes, which with the flips turn
+    by quarters.
 
     Args:
       image: uint8 [height, width, 3], not smaller than image_size.
@@ -37,6 +40,7 @@ def augment_pair(
       seed: int64 [2], one per pair and epoch.
       image_size: side of the result in pixels.
       strong: use the stronger augmentation.
+      flip: "none", "horizontal" (left and right) or "both".
 
     Returns:
       image float32 [image_size, image_size, 3] in 0..255, not normalized, and
@@ -50,9 +54,11 @@ def augment_pair(
     )
     label_map = tf.cast(label_map, tf.float32)
     both = tf.concat([image, label_map], axis=-1)
-    both = _flip(both, draw[3], axis=1)
-    both = _flip(both, draw[4], axis=0)
-    if strong:
+    if flip != "none":
+        both = _flip(both, draw[3], axis=1)
+    if flip == "both":
+        both = _flip(both, draw[4], axis=0)
+    if strong and flip == "both":
         both = tf.cond(
             draw[5] < 1 / 2,
             lambda: tf.transpose(both, (1, 0, 2)),

@@ -37,6 +37,7 @@ def make_training_dataset(
     last_step: int,
     seed: int,
     strong: bool = False,
+    flip: str = "both",
 ) -> tf.data.Dataset:
     """Makes the training batches of the steps first_step to last_step - 1.
 
@@ -53,6 +54,7 @@ def make_training_dataset(
       last_step: step after the last batch.
       seed: of order and augmentation.
       strong: see `augmentation.augment_pair`.
+      flip: see there.
 
     Returns:
       A dataset of (image float32 [batch_size, image_size, image_size, 3],
@@ -71,6 +73,7 @@ def make_training_dataset(
             tf.stack([tf.cast(seed, tf.int64), position]),
             image_size=image_size,
             strong=strong,
+            flip=flip,
         )
         return preprocessing.normalize(image), label_map
 

@@ -12,9 +12,9 @@ import tensorflow as tf
 
 from segan_tf import compat
 
-# Bounds of the deformations of --augment=strong, all ours. Flips and transposes
-# already rotate by quarter turns, and larger angles mirror more of the border
-# into the image.
+# Bounds of the deformations of --augment=strong, all ours. With --flip=both,
+# flips and transposes already rotate by quarter turns, and larger angles mirror
+# more of the border into the image.
 STRONG_ROTATION = 20  # degrees to either side
 STRONG_SHEAR = 5  # degrees to either side
 STRONG_SCALE = 1.25  # size times 1/1.25 to 1.25

@@ -237,6 +237,7 @@ class Trainer:
             last_step=self._last_step,
             seed=self._config.seed,
             strong=self._config.augment == "strong",
+            flip=self._config.resolved_flip,
         )
         return self._strategy.experimental_distribute_dataset(dataset)
 

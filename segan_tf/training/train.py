@@ -32,6 +32,7 @@ def train(config: Config, *, command: Sequence[str] = ()) -> dict[str, Any]:
     """
     _create_model_dir(config)
     resumes = config.resume and run_dir.has_flags(config.model_dir)
+    config = _with_resolved_flip(config, resumes=resumes)
     if resumes:
         run_dir.check_resumable(config)
     run_dir.check_start_from(config)
@@ -49,6 +50,7 @@ def train(config: Config, *, command: Sequence[str] = ()) -> dict[str, Any]:
         f"{labels.count} label{'s' * (labels.count > 1)}: "
         f"{', '.join(labels.names)}"
     )
+    console.say(f"training pairs are mirrored with --flip={config.flip}")
     trainer = _make_trainer(config, divided, labels)
     # After all checks: a command that fails must neither change how a trained
     # model is read nor block the next command.
@@ -56,6 +58,13 @@ def train(config: Config, *, command: Sequence[str] = ()) -> dict[str, Any]:
     run_dir.write_labels(labels, config.model_dir)
     run_dir.write_flags(config, command)
     return trainer.train()
+
+
+def _with_resolved_flip(config: Config, *, resumes: bool) -> Config:
+    """Replaces --flip=auto: a resumed run keeps what it was trained with."""
+    trained = run_dir.read_flags(config.model_dir) if resumes else config
+    flip = trained.resolved_flip if config.flip == "auto" else config.flip
+    return config.with_given(config.given, flip=flip)
 
 
 def _make_trainer(

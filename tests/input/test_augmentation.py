@@ -310,3 +310,57 @@ def test_strong_changes_contrast(monkeypatch):
     )
     assert low - 1e-3 < min(ratios) < low + 0.01
     assert high - 0.01 < max(ratios) < high + 1e-3
+
+
+def orientations_seen(flip, *, strong):
+    """Counts how often the corner of a labeled corner ends in each quarter."""
+    image, label_map = ramp_pair()
+    label_map = label_map.copy()
+    label_map[:20, :20] = 1  # upper left
+    image = np.repeat(label_map * 255, 3, axis=-1)
+
+    def augment(place):
+        return augmentation.augment_pair(
+            tf.constant(image),
+            tf.constant(label_map),
+            tf.stack([tf.constant(0, tf.int64), place]),
+            image_size=SIZE,
+            strong=strong,
+            flip=flip,
+        )
+
+    dataset = tf.data.Dataset.range(80).map(augment, 2, deterministic=True)
+    _, label_maps = dataset.batch(80).get_single_element()
+    maps = label_maps.numpy()[..., 0]
+    half = SIZE // 2
+    return {
+        (top, left)
+        for a_map in maps
+        if a_map.any()
+        for top in (0, 1)
+        for left in (0, 1)
+        if a_map[top * half :, left * half :][:half, :half].sum()
+        > a_map.sum() / 2
+    }
+
+
+@STRENGTHS
+def test_pair_is_mirrored_only_where_flip_says(strong):
+    assert orientations_seen("none", strong=strong) == {(0, 0)}
+    assert orientations_seen("horizontal", strong=strong) == {(0, 0), (0, 1)}
+    assert len(orientations_seen("both", strong=strong)) == 2 * 2
+
+
+@pytest.mark.parametrize("flip", ["none", "horizontal"])
+def test_pair_with_an_upright_is_never_transposed(flip):
+    # Columns of the ramp's red grow to one side by more than by rows: a
+    # transpose would exchange the two, a rotation by 20 degrees does not.
+    image, label_map = ramp_pair()
+    for place in range(40):
+        augmented, _ = augment(
+            image, label_map, (0, place), strong=True, flip=flip
+        )
+        red = augmented[..., 0].numpy()
+        across = np.abs(np.diff(red, axis=1)).mean()
+        down = np.abs(np.diff(red, axis=0)).mean()
+        assert across > down
