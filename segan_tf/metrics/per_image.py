@@ -2,8 +2,8 @@
 
 Most functions take one label of one image at the image's own size. In the
 formulas X is the set of pixels of the predicted label map and Y that of the
-true one; TP, FP, FN and TN count the pixels in both, in X alone, in Y alone
-and in neither.
+true one; TP, FP, FN and TN are the numbers of pixels in both, in X only, in Y
+only and in neither.
 """
 
 import dataclasses
@@ -17,7 +17,7 @@ from scipy import ndimage
 # scorer since) counts an image as failed, 0, below this Jaccard index.
 JACCARD_THRESHOLD = 0.65
 
-# The percentile of the robust Hausdorff distance, in general use as HD95.
+# The percentile of the robust Hausdorff distance, known as HD95.
 HAUSDORFF_PERCENTILE = 95
 
 # The keys of `image_metrics`, in the order in which reports show them.
@@ -35,7 +35,7 @@ NAMES = (
 
 @dataclasses.dataclass(frozen=True)
 class Confusion:
-    """Counts the pixels of one image, or of many, by predicted and true."""
+    """Numbers of pixels by predicted and true label, of one or more images."""
 
     true_positives: int
     false_positives: int
@@ -46,7 +46,7 @@ class Confusion:
 def confusion(predicted: np.ndarray, true: np.ndarray) -> Confusion:
     """Counts an image's pixels by predicted and true label.
 
-    Example: predicted [1 1 0 0] against true [1 0 1 0] counts 1 pixel each.
+    Example: predicted [1 1 0 0] and true [1 0 1 0] give 1 pixel each.
 
     Args:
       predicted: bool or uint8 [h, w], 0 or 1.
@@ -68,7 +68,7 @@ def confusion(predicted: np.ndarray, true: np.ndarray) -> Confusion:
 
 
 def dice(counts: Confusion) -> float:
-    """Measures the overlap as the Dice coefficient.
+    """Computes the Dice coefficient.
 
     Dice = 2 TP / (2 TP + FP + FN), and 1 when both label maps are empty.
     Example: TP 3, FP 1, FN 2 give 6 / (6 + 1 + 2) = 0.667.
@@ -79,7 +79,7 @@ def dice(counts: Confusion) -> float:
 
 
 def iou(counts: Confusion) -> float:
-    """Measures intersection over union, the Jaccard index J.
+    """Computes intersection over union, the Jaccard index J.
 
     IoU = TP / (TP + FP + FN), and 1 when both label maps are empty.
     Example: TP 3, FP 1, FN 2 give 3 / (3 + 1 + 2) = 0.5.
@@ -89,7 +89,7 @@ def iou(counts: Confusion) -> float:
 
 
 def sensitivity(counts: Confusion) -> float:
-    """Measures the share of the true foreground that was found.
+    """Computes the share of the true foreground that is predicted.
 
     Sensitivity = TP / (TP + FN), and 1 when the true label map is empty.
     Example: TP 3, FN 2 give 3 / 5 = 0.6.
@@ -100,7 +100,7 @@ def sensitivity(counts: Confusion) -> float:
 
 
 def specificity(counts: Confusion) -> float:
-    """Measures the share of the true background that was left alone.
+    """Computes the share of the true background that is not predicted.
 
     Specificity = TN / (TN + FP), and 1 when the true label map is full.
     Example: TN 9, FP 1 give 9 / 10 = 0.9.
@@ -111,7 +111,7 @@ def specificity(counts: Confusion) -> float:
 
 
 def accuracy(counts: Confusion) -> float:
-    """Measures the share of all pixels that are right.
+    """Computes the share of all pixels that are right.
 
     Accuracy = (TP + TN) / (TP + FP + FN + TN), and 1 without any pixel.
     Example: TP 3, FP 1, FN 2, TN 9 give 12 / 15 = 0.8.
@@ -122,7 +122,7 @@ def accuracy(counts: Confusion) -> float:
 
 
 def thresholded_jaccard(counts: Confusion) -> float:
-    """Measures IoU, counting an image below the threshold as failed.
+    """Computes IoU, with 0 below the threshold.
 
     TJ = J if J >= 0.65, else 0 (the ISIC challenge's threshold Jaccard).
     Example: TP 13, FP 4, FN 3 give J = 13 / 20 = 0.65, which counts as 0.65;
@@ -133,7 +133,7 @@ def thresholded_jaccard(counts: Confusion) -> float:
 
 
 def hausdorff95(predicted: np.ndarray, true: np.ndarray) -> float:
-    """Measures how far apart the two borders are where they are farthest.
+    """Computes the 95th percentile of the Hausdorff distance.
 
     HD95 = max(P95 {d(x, dY): x in dX}, P95 {d(y, dX): y in dY}), in pixels:
     dX and dY are the border pixels of the label maps (foreground with a
@@ -160,11 +160,11 @@ def hausdorff95(predicted: np.ndarray, true: np.ndarray) -> float:
 
 
 def assd(predicted: np.ndarray, true: np.ndarray) -> float:
-    """Measures how far apart the two borders are on average.
+    """Computes the average symmetric surface distance.
 
     ASSD = (sum {d(x, dY): x in dX} + sum {d(y, dX): y in dY})
            / (|dX| + |dY|), in pixels, in the symbols of `hausdorff95`: the
-    average symmetric surface distance, every border pixel counting once.
+    mean distance from a border pixel of one label map to the other's border.
 
     Example: X [1 0 0 0], Y [1 0 0 1] give (0 + 0 + 3) / (1 + 2) = 1.
     Arguments, empty label maps and errors are those of `hausdorff95`.
@@ -173,7 +173,7 @@ def assd(predicted: np.ndarray, true: np.ndarray) -> float:
 
 
 def image_metrics(predicted: np.ndarray, true: np.ndarray) -> dict[str, float]:
-    """Measures one image by every metric.
+    """Computes every metric of one label of an image.
 
     Example: predicted [1 1 0 0] against true [1 0 1 0] has TP = FP = FN =
     TN = 1, so dice 2 / 4, iou 1 / 3, the next three 1 / 2, and
@@ -206,11 +206,11 @@ def image_metrics(predicted: np.ndarray, true: np.ndarray) -> dict[str, float]:
 def label_metrics(
     predicted: np.ndarray, true: np.ndarray
 ) -> list[dict[str, float]]:
-    """Measures each label of one image by every metric.
+    """Computes every metric of each label of an image.
 
-    A label that neither label map holds is right: Dice, IoU, sensitivity and
-    specificity are 1, the distances 0. One that is predicted where it is not
-    true has Dice 0 and no distance (NaN).
+    A label that neither label map contains is right: Dice, IoU, sensitivity and
+    specificity are 1, the distances 0. A label that is predicted but not true
+    has Dice 0 and no distance (NaN).
 
     Args:
       predicted: bool or uint8 [h, w, labels], 0 or 1.
@@ -228,8 +228,9 @@ def label_metrics(
 def mean_over_labels(of_labels: Sequence[dict[str, float]]) -> dict[str, float]:
     """Averages each metric over the labels of one image.
 
-    Labels for which a metric is undefined (NaN) are left out; NaN when it is
-    for all. Example: Dice 0.9 and 0.6 give 0.75; distances 2 and NaN give 2.
+    Labels for which a metric is undefined (NaN) are left out; if it is
+    undefined for all, so is the mean. Example: Dice 0.9 and 0.6 give 0.75;
+    distances 2 and NaN give 2.
     """
     means = {}
     for name in NAMES:
@@ -261,7 +262,7 @@ def confusion_matrix(predicted: np.ndarray, true: np.ndarray) -> np.ndarray:
 
 
 def pooled(confusions: Iterable[Confusion]) -> dict[str, float]:
-    """Measures Dice and IoU over the pixels of all images together.
+    """Computes Dice and IoU over the pixels of all images together.
 
     The formulas of `dice` and `iou` with TP, FP and FN summed over images,
     so large lesions weigh more: not comparable with means over images.
@@ -323,8 +324,8 @@ def _surface_distances(
             np.full(np.count_nonzero(predicted), np.inf),
             np.full(np.count_nonzero(true), np.inf),
         )
-    # Exact: every border pixel lies in the box that holds both label maps,
-    # and outside it is background, as it is beyond the image's edge.
+    # Exact: every border pixel is in the bounding box of both label maps, and
+    # outside it is background, as it is beyond the image's edge.
     union = predicted | true
     rows = np.flatnonzero(union.any(axis=1))
     columns = np.flatnonzero(union.any(axis=0))

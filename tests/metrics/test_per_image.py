@@ -38,7 +38,7 @@ def test_confusion_counts_every_pixel_once():
     )
 
 
-def test_confusion_takes_bool_and_uint8_alike():
+def test_confusion_accepts_bool_and_uint8():
     predicted, true = row(1, 1, 0, 0), row(1, 0, 1, 0)
     expected = per_image.Confusion(1, 1, 1, 1)
     assert per_image.confusion(predicted, true) == expected
@@ -60,7 +60,7 @@ def test_metrics_of_a_worked_example():
     assert per_image.thresholded_jaccard(counts) == 0  # 0.5 < 0.65
 
 
-def test_two_empty_label_maps_agree_perfectly():
+def test_two_empty_label_maps_score_perfectly():
     assert per_image.image_metrics(EMPTY, EMPTY) == {
         "dice": 1.0,
         "iou": 1.0,
@@ -73,7 +73,7 @@ def test_two_empty_label_maps_agree_perfectly():
     }
 
 
-def test_two_full_label_maps_agree_perfectly():
+def test_two_full_label_maps_score_perfectly():
     # Specificity is undefined without background and counts 1.
     values = per_image.image_metrics(FULL, FULL)
     assert tuple(values) == per_image.NAMES
@@ -82,7 +82,7 @@ def test_two_full_label_maps_agree_perfectly():
     assert values["assd_px"] == 0.0
 
 
-def test_an_empty_prediction_of_a_lesion_scores_nothing():
+def test_empty_prediction_of_a_lesion_scores_zero():
     true = square(5, top=1, left=1, side=2)
     values = per_image.image_metrics(np.zeros_like(true), true)
     assert values["dice"] == values["iou"] == values["sensitivity"] == 0
@@ -93,7 +93,7 @@ def test_an_empty_prediction_of_a_lesion_scores_nothing():
     assert math.isnan(values["assd_px"])
 
 
-def test_a_prediction_where_there_is_no_lesion_scores_nothing():
+def test_prediction_without_a_lesion_scores_zero():
     predicted = square(5, top=1, left=1, side=2)
     values = per_image.image_metrics(predicted, np.zeros_like(predicted))
     assert values["dice"] == values["iou"] == 0
@@ -114,13 +114,13 @@ def test_a_prediction_where_there_is_no_lesion_scores_nothing():
         (20, 20, 1.0),
     ],
 )
-def test_thresholded_jaccard_counts_from_065_upwards(shared, union, expected):
+def test_thresholded_jaccard_is_zero_below_065(shared, union, expected):
     predicted, true = with_iou(shared, union)
     counts = per_image.confusion(predicted, true)
     assert per_image.thresholded_jaccard(counts) == expected
 
 
-def test_different_sizes_are_refused():
+def test_different_sizes_are_an_error():
     other = np.zeros((5, 4), np.uint8)
     for measure in (
         per_image.confusion,
@@ -137,12 +137,12 @@ def test_different_sizes_are_refused():
     [FULL * np.uint8(255), FULL * np.uint8(2), FULL * 0.5, FULL.astype(int)],
     ids=["0/255", "index map", "probabilities", "int64"],
 )
-def test_label_maps_that_are_not_binary_are_refused(label_map):
+def test_label_maps_that_are_not_binary_are_an_error(label_map):
     with pytest.raises(ValueError, match="bool or uint8 with values 0 and 1"):
         per_image.confusion(label_map, FULL)
 
 
-def test_several_labels_at_once_are_refused():
+def test_several_labels_are_an_error():
     with pytest.raises(ValueError, match="pass one label"):
         per_image.confusion(EMPTY[..., None], EMPTY[..., None])
 
@@ -156,20 +156,20 @@ def test_surface_distances_of_a_worked_example():
     assert per_image.assd(predicted, true) == (0 + 0 + 3) / (1 + 2)
 
 
-def test_single_pixels_are_their_euclidean_distance_apart():
+def test_distance_of_single_pixels_is_euclidean():
     predicted = square(9, top=1, left=2, side=1)
     true = square(9, top=4, left=6, side=1)
     assert per_image.hausdorff95(predicted, true) == math.hypot(3, 4)
     assert per_image.assd(predicted, true) == math.hypot(3, 4)
 
 
-def test_a_square_inside_another_is_measured_from_border_to_border():
+def test_distances_of_nested_squares_are_between_their_borders():
     # 3x3 inside 5x5: the 8 inner border pixels are 1 away; of the 16 outer
     # ones, the corners sqrt(2) and the 12 others 1.
     outer = square(9, top=2, left=2, side=5)
     inner = square(9, top=3, left=3, side=3)
-    # Of the 16 sorted distances the 95th percentile lies at 0.95 * 15 =
-    # 14.25, among the four corners.
+    # Of the 16 sorted distances the 95th percentile is number 0.95 * 15 =
+    # 14.25, one of the four corners.
     assert per_image.hausdorff95(inner, outer) == pytest.approx(math.sqrt(2))
     assert per_image.assd(inner, outer) == pytest.approx(
         (8 * 1 + 12 * 1 + 4 * math.sqrt(2)) / (8 + 16)
@@ -219,7 +219,7 @@ def test_surface_distances_equal_those_of_every_pair_of_pixels(seed):
     )
 
 
-def test_empty_surroundings_change_no_surface_distance():
+def test_padding_does_not_change_surface_distances():
     generator = np.random.default_rng(3)
     predicted, true = generator.random((2, 20, 30)) < 0.7
     wide = [np.pad(label_map, 40) for label_map in (predicted, true)]
@@ -253,6 +253,6 @@ def test_pooled_metrics_add_the_pixels_of_all_images():
     }
 
 
-def test_pooling_no_images_is_refused():
+def test_pooling_no_images_is_an_error():
     with pytest.raises(ValueError, match="no images to pool"):
         per_image.pooled([])
