@@ -63,10 +63,11 @@ def test_train_reports_the_run_and_the_next_command(trained):
         "11 pairs for training, 1 for validation, 4 for testing; 1 label: "
         "lesion"
     )
-    assert lines[1].startswith("epoch 1/1: validation dice 0.")
+    assert lines[1] == "training pairs are mirrored with --flip=both"
+    assert lines[2].startswith("epoch 1/1: validation dice 0.")
     # 11 // 4 steps of 4 pairs.
-    assert lines[2].startswith("trained to step 2 in ")
-    assert lines[3] == (
+    assert lines[3].startswith("trained to step 2 in ")
+    assert lines[4] == (
         f"next: python main.py --mode=evaluate --model_dir={model_dir}"
     )
 
@@ -78,6 +79,7 @@ def test_train_records_what_repeats_the_run(model_dir):
         **{name: getattr(config.Config, name) for name in record["flags"]},
         **given,
         "batch_size": 4,
+        "flip": "both",  # what auto means for one label
         "model_dir": model_dir,
         "label_weights": [],
         "quantizations": ["none", "float16", "dynamic", "int8"],
