@@ -1,24 +1,24 @@
-"""Starts TensorFlow: quietly, and with a clear error where it is missing."""
+"""Imports TensorFlow quietly, with a clear error if it is not installed."""
 
 import os
 
 from segan_tf import console
 from segan_tf.errors import UserError
 
-# Its own log lines are not the user's; and oneDNN's kernels are off by default
-# on processors without AVX-512, where they still make a train step about half
-# as fast again.
+# TensorFlow's log lines are of no use here. oneDNN's kernels are off by default
+# on processors without AVX-512, where they still make a train step about 1.5
+# times as fast.
 _ENVIRONMENT = {"TF_CPP_MIN_LOG_LEVEL": "2", "TF_ENABLE_ONEDNN_OPTS": "1"}
 
 
 def set_environment() -> None:
-    """Sets what TensorFlow reads when it is imported, unless the user has."""
+    """Sets TensorFlow's environment variables, unless the user has."""
     for name, value in _ENVIRONMENT.items():
         os.environ.setdefault(name, value)
 
 
 def import_tensorflow() -> None:
-    """Imports TensorFlow, which prints about oneDNN whatever the log level.
+    """Imports TensorFlow without what it prints about oneDNN.
 
     Raises:
       UserError: it is not installed.

@@ -12,7 +12,7 @@ WARMUP_EPOCHS = 1  # of --schedule=cosine; ours
 
 
 def build_optimizer(
-    config: Config, steps_per_epoch: int, model: keras.Model
+    config: Config, model: keras.Model, *, steps_per_epoch: int
 ) -> keras.optimizers.Optimizer:
     """Builds the optimizer of all trained weights of a model.
 
@@ -21,14 +21,34 @@ def build_optimizer(
 
     Args:
       config: all settings of the run.
-      steps_per_epoch: for the learning-rate schedule.
       model: what it trains.
+      steps_per_epoch: for the learning-rate schedule.
 
     Raises:
       UserError: it needs tensorflow-addons, which is missing.
     """
     build = {"adam": _build_adam, "lamb": _build_lamb}[config.optimizer]
-    return build(_build_schedule(config, steps_per_epoch), model)
+    return build(build_schedule(config, steps_per_epoch), model)
+
+
+def build_schedule(
+    config: Config, steps_per_epoch: int
+) -> keras.optimizers.schedules.LearningRateSchedule:
+    """Builds the paper's staircase, or a cosine that decays to 0."""
+    if config.schedule == "staircase":
+        return keras.optimizers.schedules.ExponentialDecay(
+            config.learning_rate,
+            decay_steps=config.decay_epochs * steps_per_epoch,
+            decay_rate=config.decay_rate,
+            staircase=True,
+        )
+    warmup = min(config.epochs - 1, WARMUP_EPOCHS) * steps_per_epoch
+    return keras.optimizers.schedules.CosineDecay(
+        0.0 if warmup else config.learning_rate,
+        decay_steps=config.epochs * steps_per_epoch - warmup,
+        warmup_target=config.learning_rate if warmup else None,
+        warmup_steps=warmup,
+    )
 
 
 def _build_adam(
@@ -68,23 +88,3 @@ def _build_lamb(
     # The name of `build` in the older optimizers that it derives from.
     optimizer._create_all_weights(model.trainable_variables)
     return optimizer
-
-
-def _build_schedule(
-    config: Config, steps_per_epoch: int
-) -> keras.optimizers.schedules.LearningRateSchedule:
-    """Builds the paper's staircase, or a cosine that decays to 0."""
-    if config.schedule == "staircase":
-        return keras.optimizers.schedules.ExponentialDecay(
-            config.learning_rate,
-            decay_steps=config.decay_epochs * steps_per_epoch,
-            decay_rate=config.decay_rate,
-            staircase=True,
-        )
-    warmup = min(config.epochs - 1, WARMUP_EPOCHS) * steps_per_epoch
-    return keras.optimizers.schedules.CosineDecay(
-        0.0 if warmup else config.learning_rate,
-        decay_steps=config.epochs * steps_per_epoch - warmup,
-        warmup_target=config.learning_rate if warmup else None,
-        warmup_steps=warmup,
-    )

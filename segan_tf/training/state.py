@@ -82,13 +82,13 @@ def build_train_state(
             dtype=config.precision,
         )
         critic_optimizer = optimizers.build_optimizer(
-            config, steps_per_epoch, critic
+            config, critic, steps_per_epoch=steps_per_epoch
         )
     return TrainState(
         config=config,
         segmentor=segmentor,
         segmentor_optimizer=optimizers.build_optimizer(
-            config, steps_per_epoch, segmentor
+            config, segmentor, steps_per_epoch=steps_per_epoch
         ),
         critic=critic,
         critic_optimizer=critic_optimizer,

@@ -51,7 +51,7 @@ def train(config: Config, *, command: Sequence[str] = ()) -> dict[str, Any]:
         f"{', '.join(labels.names)}"
     )
     console.say(f"training pairs are mirrored with --flip={config.flip}")
-    trainer = _make_trainer(config, divided, labels)
+    trainer = _make_trainer(config, divided, labels=labels)
     # After all checks: a command that fails must neither change how a trained
     # model is read nor block the next command.
     splits.write_splits(divided, config.model_dir)
@@ -68,7 +68,7 @@ def _with_resolved_flip(config: Config, *, resumes: bool) -> Config:
 
 
 def _make_trainer(
-    config: Config, divided: splits.Splits, labels: labels_lib.Labels
+    config: Config, divided: splits.Splits, *, labels: labels_lib.Labels
 ) -> "loop.Trainer":
     startup.import_tensorflow()
     from segan_tf.input import cached_dataset

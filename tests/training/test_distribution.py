@@ -176,7 +176,11 @@ def test_both_models_get_an_optimizer_with_the_same_settings(monkeypatch):
     monkeypatch.setattr(
         optimizers,
         "build_optimizer",
-        lambda config, steps, model: (config, steps, model.name),
+        lambda config, model, steps_per_epoch: (
+            config,
+            steps_per_epoch,
+            model.name,
+        ),
     )
     state = build_train_state(RUN, steps_per_epoch=10)
     assert state.segmentor_optimizer == (RUN, 10, "segmentor")

@@ -38,7 +38,7 @@ def dense_model():
 
 def build(name, model, **options):
     config = Config(optimizer=name, learning_rate=RATE, **options)
-    return optimizers.build_optimizer(config, 1000, model)
+    return optimizers.build_optimizer(config, model, steps_per_epoch=1000)
 
 
 @OPTIMIZERS
@@ -106,7 +106,7 @@ def test_learning_rate_decays_with_either_optimizer(name, schedule):
         epochs=2,
         decay_epochs=1,
     )
-    optimizer = optimizers.build_optimizer(config, 1, model)
+    optimizer = optimizers.build_optimizer(config, model, steps_per_epoch=1)
     moved = []
     for _ in range(2):
         model.set_weights([np.ones((3, 2), "f"), np.ones(2, "f")])
@@ -123,9 +123,7 @@ def test_learning_rate_decays_with_either_optimizer(name, schedule):
 def rate_at(step, **changes):
     """Returns the learning rate of a step, 10 steps making an epoch."""
     config = Config(learning_rate=RATE, **changes)
-    optimizer = optimizers.build_optimizer(config, 10, dense_model())
-    optimizer.iterations.assign(step)
-    return float(optimizer.learning_rate)
+    return float(optimizers.build_schedule(config, 10)(step))
 
 
 def test_staircase_decays_every_decay_epochs():
