@@ -1,29 +1,30 @@
 """Reads a camera's orientation tag inside a graph, and turns images upright.
 
-TensorFlow decodes a JPEG image as it is stored. A phone stores portraits on
-their side, with a tag that says so.
+TensorFlow decodes an image as it is stored. A phone stores portraits on their
+side, with a tag that says so.
 """
+
+from collections.abc import Callable
 
 import tensorflow as tf
 
-# A segment has at most so many bytes, and cameras put EXIF first.
-_SEARCHED_BYTES = 1 << 16
-# JPEG (ITU T.81): two bytes of marker, two of length, then the content.
-_MARKER = 0xFF
-_FIRST_SEGMENT = 2  # after the marker that starts an image
-_LENGTH = 2
-_CONTENT = 4
-_EXIF_MARKER = 0xE1
-_APPLICATION_MARKERS = (0xE0, 0xEF)
-_COMMENT_MARKER = 0xFE
-_EXIF_NAME = tuple(b"Exif\0\0")
-# EXIF 2.32, 4.6.2: byte order, the directory's offset at 4; the directory is
-# a count and entries of 12 bytes: tag at 0, value at 8.
-_LITTLE_ENDIAN = ord("I")
+# TIFF 6.0: byte order, the number 42, the directory's offset; the directory is
+# a count and entries of 12 bytes: tag, type, count of values, the value or its
+# offset.
+_LITTLE_ENDIAN = b"II"
+_BIG_ENDIAN = b"MM"
+_VERSION = (b"*\0", b"\0*")
 _DIRECTORY_OFFSET = 4
+_HEADER_BYTES = 8
 _ENTRY_BYTES = 12
-_VALUE = 8
+_TYPE, _COUNT, _VALUE = 2, 4, 8
+_INLINE_BYTES = 4
 _ORIENTATION_TAG = 0x0112
+_SHORT, _LONG = 3, 4
+# Bytes of a value by its type, from 0 on; 0 for unknown types, which Pillow
+# skips.
+_VALUE_BYTES = (0, 1, 1, 2, 4, 8, 1, 1, 2, 4, 8, 4, 8, 4, 0, 0, 8)
+UNKNOWN = 0
 _UPRIGHT = 1
 # EXIF 2.32, table 6. First rows and columns swap places, then a side does.
 _SWAPPED = (5, 6, 7, 8)
@@ -31,28 +32,26 @@ _LEFT_TO_RIGHT = (2, 3, 6, 7)
 _TOP_TO_BOTTOM = (3, 4, 7, 8)
 
 
-def jpeg_orientation(image_bytes: tf.Tensor) -> tf.Tensor:
-    """Reads the orientation of a JPEG image.
+def read_orientation(exif: tf.Tensor) -> tf.Tensor:
+    """Reads the orientation from EXIF tags, as Pillow does.
 
     Args:
-      image_bytes: string [].
+      exif: string [], the TIFF structure; empty where there is none.
 
     Returns:
-      int32 [], 1 to 8 as in EXIF; 1, upright, where there is no valid tag.
+      int32 [], 1 to 8 as in EXIF; 1, upright, where there is no valid tag;
+        UNKNOWN where the tag is no integer, as EXIF demands, or after a
+        damaged one.
     """
-    # Twice as long as what is searched, so that every offset below is inside.
-    head = tf.cast(
-        tf.io.decode_raw(
-            image_bytes, tf.uint8, fixed_length=2 * _SEARCHED_BYTES
-        ),
-        tf.int32,
+    order = tf.strings.substr(exif, 0, 2)
+    version = _substr(exif, 2, 2)
+    # Pillow accepts the number in either byte order.
+    is_tiff = ((order == _LITTLE_ENDIAN) | (order == _BIG_ENDIAN)) & (
+        (version == _VERSION[0]) | (version == _VERSION[1])
     )
-    segment = _find_segment(head)
     return tf.cond(
-        _is_exif(head, segment),
-        lambda: _read_orientation(
-            head, segment + _CONTENT + len(_EXIF_NAME), default=_UPRIGHT
-        ),
+        is_tiff & (tf.strings.length(exif) >= _HEADER_BYTES),
+        lambda: _read_directory(exif, order == _LITTLE_ENDIAN),
         lambda: _UPRIGHT,
     )
 
@@ -80,60 +79,68 @@ def turn_upright(image: tf.Tensor, orientation: tf.Tensor) -> tf.Tensor:
     return image
 
 
-def _find_segment(head: tf.Tensor) -> tf.Tensor:
-    """Finds the EXIF segment, or else the first that is needed to decode."""
-    first, last = _APPLICATION_MARKERS
+def _read_directory(exif: tf.Tensor, is_little_endian: tf.Tensor) -> tf.Tensor:
+    """Reads the orientation from the first directory."""
 
-    def is_skipped(at: tf.Tensor) -> tf.Tensor:
-        marker = head[at + 1]
-        application = (first <= marker) & (marker <= last)
-        return (
-            (head[at] == _MARKER)
-            & (application | (marker == _COMMENT_MARKER))
-            & ~_is_exif(head, at)
-            & (at < _SEARCHED_BYTES)
+    def number(digits: tf.Tensor) -> tf.Tensor:
+        """Makes numbers, int64 [...], of bytes [..., count]."""
+        digits = tf.cond(
+            is_little_endian,
+            lambda: tf.reverse(digits, axis=[-1]),
+            lambda: digits,
         )
+        total = tf.zeros(tf.shape(digits)[:-1], tf.int64)
+        for digit in tf.unstack(digits, axis=-1):
+            total = 256 * total + digit
+        return total
 
-    def skip(at: tf.Tensor) -> tf.Tensor:
-        length = 256 * head[at + _LENGTH] + head[at + _LENGTH + 1]
-        return tf.minimum(at + _LENGTH + length, _SEARCHED_BYTES)
-
-    (at,) = tf.while_loop(is_skipped, skip, (tf.constant(_FIRST_SEGMENT),))
-    return at
-
-
-def _is_exif(head: tf.Tensor, segment: tf.Tensor) -> tf.Tensor:
-    content = segment + _CONTENT
-    name = head[content : content + len(_EXIF_NAME)]
-    return (head[segment + 1] == _EXIF_MARKER) & tf.reduce_all(
-        name == _EXIF_NAME
-    )
-
-
-def _read_orientation(
-    head: tf.Tensor, tiff: tf.Tensor, *, default: int
-) -> tf.Tensor:
-    is_little_endian = head[tiff] == _LITTLE_ENDIAN
-
-    def two_bytes(first: tf.Tensor, second: tf.Tensor) -> tf.Tensor:
-        return tf.where(
-            is_little_endian, 256 * second + first, 256 * first + second
-        )
-
-    # The lower two of its four bytes: no directory is beyond 64 KiB.
-    low = tiff + _DIRECTORY_OFFSET + tf.where(is_little_endian, 0, 2)
-    directory = tf.minimum(
-        tiff + two_bytes(head[low], head[low + 1]), _SEARCHED_BYTES
-    )
-    count = tf.minimum(
-        two_bytes(head[directory], head[directory + 1]),
-        (_SEARCHED_BYTES - 2) // _ENTRY_BYTES,
-    )
+    content = tf.cast(tf.io.decode_raw(exif, tf.uint8), tf.int64)
+    size = tf.size(content, tf.int64)
+    offset = content[_DIRECTORY_OFFSET:_HEADER_BYTES]
+    start = tf.minimum(number(tf.ensure_shape(offset, (4,))), size)
+    padded = tf.pad(content[start : start + 2], [[0, 2]])[:2]
+    count = number(tf.ensure_shape(padded, (2,)))
+    # Those that are there whole.
+    count = tf.clip_by_value((size - start - 2) // _ENTRY_BYTES, 0, count)
     entries = tf.reshape(
-        tf.slice(head, [directory + 2], [count * _ENTRY_BYTES]),
+        content[start + 2 : start + 2 + count * _ENTRY_BYTES],
         (-1, _ENTRY_BYTES),
     )
-    is_tag = two_bytes(entries[:, 0], entries[:, 1]) == _ORIENTATION_TAG
-    value = two_bytes(entries[:, _VALUE], entries[:, _VALUE + 1])
+    return tf.cast(_find_orientation(entries, number, size), tf.int32)
+
+
+def _find_orientation(
+    entries: tf.Tensor,
+    number: Callable[[tf.Tensor], tf.Tensor],
+    size: tf.Tensor,
+) -> tf.Tensor:
+    """Reads the first orientation."""
+    kind = number(entries[:, _TYPE:_COUNT])
+    last_kind = len(_VALUE_BYTES) - 1
+    value_bytes = tf.gather(
+        tf.constant(_VALUE_BYTES, tf.int64), tf.minimum(kind, last_kind)
+    ) * tf.cast(kind <= last_kind, tf.int64)
+    num_bytes = value_bytes * number(entries[:, _COUNT:_VALUE])
+    offset = number(entries[:, _VALUE:])
+    # After a value that is outside, it depends on Pillow's version whether the
+    # other entries count.
+    is_outside = (num_bytes > _INLINE_BYTES) & (offset + num_bytes > size)
+    is_certain = tf.cumsum(tf.cast(is_outside, tf.int32)) == 0
+    is_tag = (number(entries[:, :_TYPE]) == _ORIENTATION_TAG) & (num_bytes > 0)
+    short = number(entries[:, _VALUE : _VALUE + 2])
+    value = tf.where(kind == _SHORT, short, offset)
     is_valid = (value >= _UPRIGHT) & (value <= max(_SWAPPED))
-    return tf.reduce_max(tf.where(is_tag & is_valid, value, default))
+    is_known = (
+        is_certain
+        & ((kind == _SHORT) | (kind == _LONG))
+        & (num_bytes <= _INLINE_BYTES)
+    )
+    value = tf.where(is_valid, value, _UPRIGHT)
+    found = tf.boolean_mask(tf.where(is_known, value, UNKNOWN), is_tag)
+    # One more, for where there is none.
+    return tf.concat([found, [_UPRIGHT]], axis=0)[0]
+
+
+def _substr(content: tf.Tensor, at: int, count: int) -> tf.Tensor:
+    at = tf.minimum(at, tf.strings.length(content))
+    return tf.strings.substr(content, at, count)

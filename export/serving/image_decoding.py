@@ -4,30 +4,26 @@ The error tells a client which of its images is at fault: `image_bytes[2] is
 empty`.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 
 import tensorflow as tf
 
 from segan_tf.imaging import images
 
-from . import exif
+from . import exif, headers
 
 # The first bytes of each format.
 _JPEG = b"\xff\xd8\xff"
 _PNG = b"\x89PNG\r\n\x1a\n"
 _BMP = b"BM"
-# PNG, chunk IHDR: width and height, 4 bytes each, big-endian.
-_PNG_WIDTH = 16
-_PNG_HEIGHT = 20
-# BMP, BITMAPINFOHEADER: little-endian; a negative height means that the rows
-# run from the top.
-_BMP_WIDTH = 18
-_BMP_HEIGHT = 22
-_BMP_PIXEL_BITS = 28
-_BMP_READ_BITS = (24, 32)  # of 8, TensorFlow reads palette indices as gray
-_HEAD_BYTES = 30
-_BMP_REMEDY = " bits a pixel; 24 and 32 can be read: send it as PNG"
+_BMP_REMEDY = (
+    " bits a pixel of a kind that is not read; uncompressed ones of 24 and 32 "
+    "can be read: send it as PNG"
+)
+_KIND_REMEDY = "is an image of an unusual kind: send it as 8-bit RGB PNG"
+_DAMAGED = "is damaged or truncated"
 _SIZE_REMEDY = f"); at most {images.MAX_PIXELS:,} pixels are decoded"
+_SIDE_REMEDY = f"); an image needs at least {images.MIN_SIDE} pixels a side"
 _OPAQUE = 255
 _WHITE = 255
 
@@ -47,64 +43,77 @@ def read_image(
 
     Raises:
       InvalidArgumentError: when it runs: `<name>[<position>]` is empty, no
-        image, damaged, of a kind that TensorFlow cannot decode, or larger
-        than images.MAX_PIXELS.
+        image, damaged, of a kind that TensorFlow cannot decode as Pillow does,
+        or smaller or larger than training reads.
     """
     where = _join(name, "[", position, "] ")
-    # A short file is padded with zeros.
-    head = tf.io.decode_raw(image_bytes, tf.uint8, fixed_length=_HEAD_BYTES)
     is_jpeg, is_png, is_bmp = (
-        tf.reduce_all(head[: len(start)] == tuple(start))
+        tf.strings.substr(image_bytes, 0, len(start)) == start
         for start in (_JPEG, _PNG, _BMP)
     )
+    header = tf.cond(
+        is_jpeg,
+        lambda: headers.read_jpeg(image_bytes),
+        lambda: tf.cond(
+            is_png,
+            lambda: headers.read_png(image_bytes),
+            lambda: headers.read_bmp(image_bytes),
+        ),
+    )
+    orientation = exif.read_orientation(header.exif)
     image_bytes = _check_header(
-        image_bytes, head, where, is_jpeg=is_jpeg, is_png=is_png, is_bmp=is_bmp
+        image_bytes,
+        header,
+        where,
+        orientation=orientation,
+        is_bmp=is_bmp,
+        is_image=is_jpeg | is_png | is_bmp,
     )
     decoded = _or_else(
-        lambda content: _decode(content, is_jpeg),
+        lambda content: _decode(content, header, is_jpeg=is_jpeg),
         image_bytes,
         fallback=tf.zeros((0, 0, 0), tf.uint8),
     )
-    decoded = _checked(
-        decoded, where, [(tf.size(decoded) == 0, "is damaged or truncated")]
-    )
-    orientation = tf.cond(
-        is_jpeg, lambda: exif.jpeg_orientation(image_bytes), lambda: 1
-    )
-    rgb = _to_rgb(decoded, has_alpha=~is_bmp)
+    decoded = _checked(decoded, where, [(tf.size(decoded) == 0, _DAMAGED)])
+    rgb = _to_rgb(decoded, has_alpha=header.has_alpha)
     return exif.turn_upright(rgb, orientation)
 
 
 def _check_header(
     image_bytes: tf.Tensor,
-    head: tf.Tensor,
+    header: headers.Header,
     where: tf.Tensor,
     *,
-    is_jpeg: tf.Tensor,
-    is_png: tf.Tensor,
+    orientation: tf.Tensor,
     is_bmp: tf.Tensor,
+    is_image: tf.Tensor,
 ) -> tf.Tensor:
-    """Checks a file by its first bytes; returns the file."""
-    height, width = _stored_size(
-        image_bytes, head, is_jpeg=is_jpeg, is_png=is_png
-    )
-    bits = _number(head, (_BMP_PIXEL_BITS + 1, _BMP_PIXEL_BITS))
+    """Checks a file by its header; returns the file."""
+    width, height = header.width, header.height
+    size = _join(width, "x", height)
     return _checked(
         image_bytes,
         where,
         [
             (tf.strings.length(image_bytes) == 0, "is empty"),
+            (~is_image, "is not a JPEG, PNG or BMP image"),
             (
-                ~(is_jpeg | is_png | is_bmp),
-                "is not a JPEG, PNG or BMP image",
+                is_bmp & ~header.is_known,
+                _join("is a BMP image of ", header.bits, _BMP_REMEDY),
             ),
             (
-                is_bmp & tf.reduce_all(bits != _BMP_READ_BITS),
-                _join("is a BMP image of ", bits, _BMP_REMEDY),
+                ~header.is_known | (orientation == exif.UNKNOWN),
+                _KIND_REMEDY,
             ),
+            (~header.is_complete | (tf.minimum(height, width) <= 0), _DAMAGED),
             (
                 height * width > images.MAX_PIXELS,
-                _join("is too large (", width, "x", height, _SIZE_REMEDY),
+                _join("is too large (", size, _SIZE_REMEDY),
+            ),
+            (header.is_short, _DAMAGED),
+            (
+                tf.minimum(height, width) < images.MIN_SIDE,
+                _join("is too small (", size, _SIDE_REMEDY),
             ),
         ],
     )
@@ -153,66 +162,43 @@ def _or_else(
     )
 
 
-def _stored_size(
-    image_bytes: tf.Tensor,
-    head: tf.Tensor,
-    *,
-    is_jpeg: tf.Tensor,
-    is_png: tf.Tensor,
-) -> tuple[tf.Tensor, tf.Tensor]:
-    """Reads height and width, int64 [], from the header; 0 if it has none."""
-
-    def of_jpeg() -> tuple[tf.Tensor, ...]:
-        shape = _or_else(
-            lambda content: tf.image.extract_jpeg_shape(content, tf.int64),
-            image_bytes,
-            fallback=tf.zeros(3, tf.int64),
-        )
-        return shape[0], shape[1]
-
-    def of_png() -> tuple[tf.Tensor, ...]:
-        return tuple(
-            _number(head, range(at, at + 4)) for at in (_PNG_HEIGHT, _PNG_WIDTH)
-        )
-
-    def of_bmp() -> tuple[tf.Tensor, ...]:
-        height, width = (
-            tf.bitcast(
-                tf.cast(_number(head, range(at + 3, at - 1, -1)), tf.uint32),
-                tf.int32,
-            )
-            for at in (_BMP_HEIGHT, _BMP_WIDTH)
-        )
-        return tf.abs(tf.cast(height, tf.int64)), tf.cast(width, tf.int64)
-
-    return tf.cond(is_jpeg, of_jpeg, lambda: tf.cond(is_png, of_png, of_bmp))
-
-
-def _number(head: tf.Tensor, places: Iterable[int]) -> tf.Tensor:
-    """Reads an unsigned number, int64 [], from bytes, highest first."""
-    number = tf.constant(0, tf.int64)
-    for place in places:
-        number = 256 * number + tf.cast(head[place], tf.int64)
-    return number
-
-
-def _decode(image_bytes: tf.Tensor, is_jpeg: tf.Tensor) -> tf.Tensor:
+def _decode(
+    image_bytes: tf.Tensor, header: headers.Header, *, is_jpeg: tf.Tensor
+) -> tf.Tensor:
     # With as many channels as the file has: TensorFlow cannot convert a BMP
     # image. CMYK becomes RGB.
-    decoded = tf.cond(
-        is_jpeg,
+    def decode_jpeg() -> tf.Tensor:
+        content = tf.cond(
+            header.needs_adobe_marker,
+            lambda: headers.add_adobe_marker(image_bytes),
+            lambda: image_bytes,
+        )
         # TensorFlow's default, the fast transform, is 3 gray values off what
         # Pillow reads for training.
-        lambda: tf.io.decode_jpeg(image_bytes, dct_method="INTEGER_ACCURATE"),
-        lambda: tf.io.decode_image(image_bytes, expand_animations=False),
-    )
+        return tf.io.decode_jpeg(content, dct_method="INTEGER_ACCURATE")
+
+    def decode_other() -> tf.Tensor:
+        return tf.cond(
+            header.is_16_bit_gray,
+            lambda: _decode_16_bit_gray(image_bytes),
+            lambda: tf.io.decode_image(image_bytes, expand_animations=False),
+        )
+
+    decoded = tf.cond(is_jpeg, decode_jpeg, decode_other)
     return tf.ensure_shape(decoded, (None, None, None))
+
+
+def _decode_16_bit_gray(image_bytes: tf.Tensor) -> tf.Tensor:
+    # Rounded; decode_image would cut the lower byte off.
+    gray = tf.cast(tf.io.decode_png(image_bytes, dtype=tf.uint16), tf.int32)
+    largest = images.MAX_16_BIT
+    return tf.cast((gray * _OPAQUE + largest // 2) // largest, tf.uint8)
 
 
 def _to_rgb(decoded: tf.Tensor, *, has_alpha: tf.Tensor) -> tf.Tensor:
     """Converts 1 to 4 channels, gray or RGB with or without alpha, to RGB.
 
-    The fourth channel of a BMP image is padding, usually 0.
+    Without alpha, the fourth channel of a BMP image is padding, usually 0.
     """
     height, width, channels = tf.unstack(tf.shape(decoded))
     num_colors = tf.where(channels > 2, 3, 1)

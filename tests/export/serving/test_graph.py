@@ -168,7 +168,7 @@ def test_multilabel_labels_are_bits(multilabel_session):
 def test_batch_holds_images_of_any_sizes_and_formats(lesion_session):
     images = [
         _plain((255, 0, 0), 20, 50),
-        _plain((0, 0, 0), 7, 9),
+        _plain((0, 0, 0), 17, 19),
         _plain((255, 255, 255), 33, 16),
     ]
     encoded = [_png(image) for image in images]

@@ -11,6 +11,7 @@ from PIL import Image
 from export.serving import image_decoding
 from segan_tf.imaging import images
 from segan_tf.synthetic import lesions
+from tests.support import spoiled_images
 
 _HEIGHT, _WIDTH = 40, 60
 
@@ -227,3 +228,192 @@ def test_altered_header_bytes_never_crash_the_graph():
             assert shape[-1] == 3
     assert 0 < len(refused) < 150
     assert all("image_bytes[2] is " in error for error in refused)
+
+
+def _segment(marker, content):
+    return bytes((0xFF, marker)) + struct.pack(">H", 2 + len(content)) + content
+
+
+def _long_exif(orientation, order):
+    """Makes an EXIF segment's content with an orientation of four bytes."""
+    mark = {"<": b"II", ">": b"MM"}[order]
+    return (
+        b"Exif\0\0"
+        + mark
+        + struct.pack(f"{order}HIH", 42, 8, 1)
+        + struct.pack(f"{order}HHII", 0x0112, 4, 1, orientation)
+        + bytes(4)
+    )
+
+
+_TURNED = _segment(0xE1, _exif(6))
+_PROFILE = _segment(0xE2, b"ICC_PROFILE\0\1\1" + bytes(40_000))
+# An entry of 999 bytes at an offset outside, then the orientation.
+_AFTER_DAMAGE = b"Exif\0\0" + (
+    b"II" + struct.pack("<HIH", 42, 8, 2)
+    + struct.pack("<HHII", 0x010F, 2, 999, 5000)
+    + struct.pack("<HHIHH", 0x0112, 3, 1, 6, 0) + bytes(4)
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("segments", "is_turned"),
+    [
+        (_segment(0xE1, _long_exif(6, "<")), True),
+        (_segment(0xE1, _long_exif(6, ">")), True),
+        (_PROFILE * 3 + _TURNED, True),
+        (b"\xff\xff\xff" + _TURNED, True),
+        (_segment(0xE1, b"http://ns.adobe.com/xap/1.0/\0") + _TURNED, True),
+        (_TURNED + _segment(0xE1, _exif(3)), True),
+        (_segment(0xE1, _exif(6)[:30]), False),
+    ],
+    ids=range(7),
+)
+def test_orientation_is_found_wherever_pillow_finds_it(
+    segments, is_turned, tmp_path
+):
+    content = _encode(_draw(), "JPEG")
+    content = content[:2] + segments + content[2:]
+
+    image = _read(content)
+
+    assert image.shape[:2] == (
+        (_WIDTH, _HEIGHT) if is_turned else (_HEIGHT, _WIDTH)
+    )
+    np.testing.assert_array_equal(
+        image, _read_as_in_training(content, tmp_path)
+    )
+
+
+def test_orientation_of_a_png_is_read_as_in_training(tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 8
+    content = _encode(_draw(), "PNG", exif=exif)
+
+    image = _read(content)
+
+    assert image.shape == (_WIDTH, _HEIGHT, 3)
+    np.testing.assert_array_equal(
+        image, _read_as_in_training(content, tmp_path)
+    )
+
+
+_TEXT = _exif(6).replace(
+    struct.pack("<HHI", 0x0112, 3, 1), struct.pack("<HHI", 0x0112, 2, 1)
+)
+
+
+@pytest.mark.parametrize("exif", [_TEXT, _AFTER_DAMAGE], ids=range(2))
+def test_orientation_that_is_uncertain_is_an_error(exif):
+    content = _encode(_draw(), "JPEG")
+
+    with pytest.raises(tf.errors.InvalidArgumentError, match="unusual kind"):
+        _read(content[:2] + _segment(0xE1, exif) + content[2:])
+
+
+def test_cmyk_image_without_adobes_marker_is_read_as_in_training(tmp_path):
+    content = _encode(_draw("CMYK"), "JPEG")
+    at = content.index(b"\xff\xee\x00\x0eAdobe")
+    content = content[:at] + content[at + 16 :]
+
+    image = _read(content)
+
+    expected = _read_as_in_training(content, tmp_path)
+    assert np.ptp(expected) > 50
+    np.testing.assert_allclose(np.int32(image), np.int32(expected), atol=1)
+
+
+def _bitfields_bmp(masks, alpha=255):
+    """Makes a 32-bit BMP image whose header says where the colors are."""
+    rgb = np.asarray(_draw())
+    shifts = [mask.bit_length() - 8 for mask in masks]
+    pixels = sum(
+        np.uint32(channel) << np.uint32(shift)
+        for channel, shift in zip(
+            (*np.moveaxis(rgb, -1, 0), np.full((_HEIGHT, _WIDTH), alpha)),
+            shifts,
+            strict=False,
+        )
+        if shift >= 0
+    )
+    data = pixels[::-1].astype("<u4").tobytes()
+    header = struct.pack(
+        "<IiiHHIIiiII", 124, _WIDTH, _HEIGHT, 1, 32, 3, len(data), 0, 0, 0, 0
+    )
+    header += struct.pack("<IIII", *masks)
+    start = 14 + 124
+    return (
+        b"BM"
+        + struct.pack("<IHHI", start + len(data), 0, 0, start)
+        + header.ljust(124, b"\0")
+        + data
+    )
+
+
+@pytest.mark.parametrize("alpha", [255, 100])
+def test_bmp_with_the_usual_masks_is_read_as_in_training(alpha, tmp_path):
+    content = _bitfields_bmp((0xFF0000, 0xFF00, 0xFF, 0xFF000000), alpha)
+
+    image = _read(content)
+
+    expected = _read_as_in_training(content, tmp_path)
+    np.testing.assert_allclose(np.int32(image), np.int32(expected), atol=1)
+
+
+@pytest.mark.parametrize(
+    "masks",
+    [
+        (0xFF, 0xFF00, 0xFF0000, 0xFF000000),
+        (0xFF000000, 0xFF0000, 0xFF00, 0xFF),
+        (0xFF000000, 0xFF00, 0xFF, 0),
+    ],
+)
+def test_bmp_with_other_masks_is_an_error(masks):
+    with pytest.raises(tf.errors.InvalidArgumentError, match="BMP .* not read"):
+        _read(_bitfields_bmp(masks))
+
+
+def test_16_bit_gray_is_rounded_as_in_training(tmp_path):
+    ramp = np.arange(_HEIGHT * _WIDTH, dtype=np.uint16) * 27
+    content = _encode(Image.fromarray(ramp.reshape(_HEIGHT, _WIDTH)), "PNG")
+
+    np.testing.assert_array_equal(
+        _read(content), _read_as_in_training(content, tmp_path)
+    )
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "BMP"])
+def test_header_that_states_more_than_the_file_holds_is_an_error(kind):
+    content = _encode(_draw(), kind)
+
+    with pytest.raises(tf.errors.InvalidArgumentError, match=_DAMAGED):
+        _read(spoiled_images.with_stated_size(content, 9000, 9000))
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "BMP"])
+def test_image_that_training_rejects_as_too_small_is_an_error(kind):
+    content = _encode(_draw().resize((40, 15)), kind)
+
+    with pytest.raises(tf.errors.InvalidArgumentError, match="too small"):
+        _read(content)
+
+
+def test_spoiled_files_are_read_as_in_training_or_rejected(tmp_path):
+    """`python -m benchmarks.fuzz` reads more of them."""
+    read, errors = [], []
+    for name, content in spoiled_images.spoil(150, seed=5):
+        try:
+            image = _read(content)
+        except tf.errors.InvalidArgumentError as error:
+            errors.append(str(error))
+            continue
+        read.append(name)
+        # Both fill in what a damaged progressive image lacks.
+        np.testing.assert_allclose(
+            np.int32(image),
+            np.int32(_read_as_in_training(content, tmp_path)),
+            atol=4,
+            err_msg=name,
+        )
+    assert 20 < len(read) < 130
+    assert all("image_bytes[2] is " in error for error in errors)
