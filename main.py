@@ -22,7 +22,7 @@ def check(config: Config) -> int:
     """Reads every pair and reports what it finds."""
     report = segan_tf.check(config)
     print(report.summary())
-    return 1 if report.blocks_training else 0
+    return 0 if report.is_sound else 1
 
 
 def train(config: Config) -> int:

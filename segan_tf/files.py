@@ -1,14 +1,55 @@
-"""Writes files atomically: a reader finds the old file or the new one."""
+"""Opens files, and writes them atomically.
+
+A reader finds the old file or the new one. Only regular files are opened:
+reading a named pipe would wait for a writer forever.
+"""
 
 import contextlib
+import errno
 import json
 import math
 import os
+import stat
 import uuid
 from collections.abc import Iterator
-from typing import Any, BinaryIO
+from typing import IO, Any, BinaryIO
 
 from segan_tf.errors import UserError
+
+_KINDS = {
+    stat.S_IFDIR: "a folder",
+    stat.S_IFIFO: "a named pipe",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+}
+
+
+def open_regular(
+    path: str | os.PathLike[str], mode: str = "r", **options: Any
+) -> IO[Any]:
+    """Opens a file for reading, as `open` does.
+
+    Raises:
+      OSError: it cannot be opened, or is a folder, pipe, socket or device.
+    """
+    if not stat.S_ISREG(os.stat(path).st_mode):
+        reason = f"it is {kind_of(path)}, not a file"
+        raise OSError(errno.EINVAL, reason, os.fspath(path))
+    return open(path, mode, **options)
+
+
+def is_regular(path: str | os.PathLike[str]) -> bool:
+    """Tells whether a path may be opened; a missing file may."""
+    try:
+        return stat.S_ISREG(os.stat(path).st_mode)
+    except OSError:
+        return True
+
+
+def kind_of(path: str | os.PathLike[str]) -> str:
+    """Names what is at a path that is no regular file: "a named pipe"."""
+    return _KINDS.get(stat.S_IFMT(os.stat(path).st_mode), "a special file")
 
 
 @contextlib.contextmanager

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from segan_tf import config, records
+from segan_tf import config, files, records
 
 FILE_NAME = "labels.json"
 # The palette of Okabe and Ito, distinguishable with every common color
@@ -23,6 +23,10 @@ COLORS = (
 )
 
 _BACKGROUND = "background"
+# Predicted label maps of a label are called <id>_<slug>.png; these names are
+# taken by other files.
+_TAKEN_SLUGS = ("overlay", "label_map")
+_MAX_NAME = 100  # characters; it becomes a part of file names
 _COLOR = re.compile(r"#[0-9a-f]{6}", re.IGNORECASE)
 _MAX_VALUE = 65535  # of a 16-bit gray image
 
@@ -74,7 +78,8 @@ LESION = Labels()  # the only label of the paper
 
 def slug(name: str) -> str:
     """Reduces a name to letters, digits and underscores: "ruler_mark"."""
-    return re.sub(r"\W+", "_", name.strip().lower()).strip("_")
+    short = re.sub(r"\W+", "_", name.strip().lower()).strip("_")
+    return f"{short}_label" if short in _TAKEN_SLUGS else short
 
 
 def default_names(count: int) -> tuple[str, ...]:
@@ -114,20 +119,44 @@ def read_labels(path: str, *, multiclass: bool = True) -> Labels:
       UserError: the file cannot be read or has other content.
     """
     try:
-        with open(path, encoding="utf-8-sig") as file:
-            named = json.load(file)
+        with files.open_regular(path, encoding="utf-8-sig") as file:
+            named = json.load(file, object_pairs_hook=_unique)
         if isinstance(named, dict):
             named = records.without_format(named, path, kind=FILE_NAME)
     except OSError as error:
         raise config.UserError(
             f"{path} cannot be read ({error.strerror}); give a labels.json."
         ) from error
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except config.UserError:  # of a newer format
+        raise
+    except _NamedTwiceError as error:
+        raise config.UserError(
+            f"{path} names {error.args[0]!r} twice; keep one of the names."
+        ) from error
+    except (ValueError, RecursionError) as error:
         raise config.UserError(
             f"{path} is not JSON ({error}); write "
             '{"1": "first name", "2": "second name"}.'
         ) from error
     return _labels_of(named, path, multiclass)
+
+
+class _NamedTwiceError(Exception):
+    """A value has two names; json.load would keep the last one."""
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Makes the object of a JSON file.
+
+    Raises:
+      _NamedTwiceError: a key is there twice.
+    """
+    named: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in named:
+            raise _NamedTwiceError(key)
+        named[key] = value
+    return named
 
 
 def numbered(labels: Labels) -> dict[str, str]:
@@ -166,8 +195,15 @@ def _labels_of(named: Any, path: str, multiclass: bool) -> Labels:
     by_color = any(mark.startswith("#") for mark in named)
     names: list[str] = []
     marks = {0: 0}
+    seen: dict[int, str] = {}
     for mark, name in named.items():
         value = _value_of(mark, by_color, path)
+        if value in seen:
+            raise config.UserError(
+                f"{path} names {seen[value]!r} and {mark!r}, which are the "
+                "same; keep one."
+            )
+        seen[value] = mark
         if name is None or name.strip().lower() == _BACKGROUND:
             marks[value] = 0
             continue
@@ -186,10 +222,13 @@ def _labels_of(named: Any, path: str, multiclass: bool) -> Labels:
 def _value_of(mark: str, by_color: bool, path: str) -> int:
     if by_color and _COLOR.fullmatch(mark):
         return int(mark[1:], 16)
-    if not by_color and mark.isdecimal() and int(mark) <= _MAX_VALUE:
-        return int(mark)
+    if not by_color and mark.isdecimal():
+        digits = mark.lstrip("0") or "0"
+        if len(digits) <= len(str(_MAX_VALUE)) and int(digits) <= _MAX_VALUE:
+            return int(digits)
+    shown = mark if len(mark) <= _MAX_NAME else f"{mark[:_MAX_NAME]}..."
     raise config.UserError(
-        f"{path} names {mark!r}, which is "
+        f"{path} names {shown!r}, which is "
         + (
             "not a color; write all as #rrggbb."
             if by_color
@@ -205,6 +244,11 @@ def _check_names(names: Sequence[str], where: str) -> None:
         )
     seen: dict[str, str] = {}
     for name in names:
+        if len(name) > _MAX_NAME or not name.isprintable():
+            raise config.UserError(
+                f"{where}: the label name {name[:_MAX_NAME]!r} is longer than "
+                f"{_MAX_NAME} characters or not printable; rename it."
+            )
         short = slug(name)
         if not short:
             raise config.UserError(

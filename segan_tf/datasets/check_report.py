@@ -61,6 +61,8 @@ class Report:
       warnings: by id, what is odd about a pair.
       near_duplicates: images that show the same photograph, the most similar
         first.
+      doubts: by id, why image and label map may not match.
+      contradictions: why it would be wrong to train on the label maps together.
       unmatched: problems of finding the pairs, such as files without a partner.
       notes: what was left out on purpose.
     """
@@ -74,6 +76,8 @@ class Report:
     problems: dict[str, str]
     warnings: dict[str, str]
     near_duplicates: tuple[NearDuplicate, ...]
+    doubts: dict[str, str] = dataclasses.field(default_factory=dict)
+    contradictions: tuple[str, ...] = ()
     unmatched: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
@@ -85,7 +89,12 @@ class Report:
     @property
     def blocks_training(self) -> bool:
         """Whether training on these pairs ends with an error."""
-        return bool(self.problems or self.unmatched)
+        return bool(self.problems or self.unmatched or self.contradictions)
+
+    @property
+    def is_sound(self) -> bool:
+        """Whether it is right to train on these pairs."""
+        return not (self.blocks_training or self.doubts)
 
     def summary(self) -> str:
         """Returns the report as plain text."""
@@ -97,6 +106,11 @@ class Report:
             *self.notes,
             *_section("files without a partner", self.unmatched),
             *_section("pairs that cannot be used", self.problems.values()),
+            *_section("wrong to train on", self.contradictions),
+            *_section(
+                "pairs that may not match, wrong to train on",
+                self.doubts.values(),
+            ),
             *_section("odd label maps (warning)", self.warnings.values()),
             *_section("labels absent from a split (warning)", self._absent()),
             *_section(
@@ -107,10 +121,19 @@ class Report:
             "near duplicates within one split: "
             f"{len(self.near_duplicates) - len(self.leaks)}",
         ]
-        if self.blocks_training:
+        if self.contradictions:
+            lines.append(
+                "training would end with an error: fix the label maps as said "
+                "above"
+            )
+        elif self.blocks_training:
             lines.append(
                 "training would end with an error: fix or remove the files "
                 "above, or pass --skip_bad_pairs"
+            )
+        elif self.doubts:
+            lines.append(
+                "training may go wrong: fix the pairs that may not match"
             )
         else:
             lines.append("training can use these pairs")

@@ -12,6 +12,7 @@ from segan_tf import config
 from segan_tf import labels as labels_lib
 from segan_tf.datasets import (
     check_report,
+    findings,
     label_maps,
     near_duplicates,
     pairs,
@@ -23,11 +24,6 @@ from segan_tf.imaging import images
 # images.MAX_PIXELS.
 _MIN_THREADS = 2
 _MAX_THREADS = 8
-# A label map is probably inverted if it marks most of the image's border and
-# little of its middle: a lesion may touch the border, but photographers place
-# it in the middle.
-_BORDER_SHARE = 0.9
-_MIDDLE_SHARE = 0.5
 _USED_SPLITS = ("train", "validation", "test")
 
 
@@ -35,7 +31,8 @@ _USED_SPLITS = ("train", "validation", "test")
 class _PairStatistics:
     """What the report needs of a readable pair."""
 
-    warning: str
+    doubt: str
+    facts: findings.MapFacts
     size: tuple[int, int]
     share: float
     label_shares: tuple[float, ...]
@@ -43,21 +40,32 @@ class _PairStatistics:
     thumbnail: np.ndarray
 
 
-def find_header_problems(all_pairs: Iterable[pairs.Pair]) -> dict[str, str]:
-    """Finds the pairs that cannot be used, from the headers of their files.
+@dataclasses.dataclass(frozen=True)
+class HeaderFindings:
+    """What the headers of pairs tell, by id.
 
-    Returns:
-      A line for each bad pair, by id: a file is missing, empty, not an image,
-      too small or too large, or the two differ in size.
+    Attributes:
+      problems: why a pair cannot be used: a file is missing, empty, not an
+        image, too small or too large, or the two differ in size.
+      warnings: why a pair may be wrong.
     """
+
+    problems: dict[str, str]
+    warnings: dict[str, str]
+
+
+def check_headers(all_pairs: Iterable[pairs.Pair]) -> HeaderFindings:
+    """Checks the headers of the files of pairs."""
     all_pairs = list(all_pairs)
+    problems, warnings = {}, {}
     with _threads() as threads:
-        found = threads.map(_header_problem, all_pairs)
-        return {
-            pair.id: problem
-            for pair, problem in zip(all_pairs, found, strict=True)
-            if problem
-        }
+        found = threads.map(_check_header, all_pairs)
+        for pair, (problem, warning) in zip(all_pairs, found, strict=True):
+            if problem:
+                problems[pair.id] = problem
+            elif warning:
+                warnings[pair.id] = warning
+    return HeaderFindings(problems, warnings)
 
 
 def check_pairs(
@@ -108,7 +116,9 @@ def check_pairs(
         values=_count_values(s.values for s, *_ in good),
         labels=_label_statistics(labels, [(s, split) for s, split, _ in good]),
         problems=problems,
-        warnings={pair.id: s.warning for s, _, pair in good if s.warning},
+        warnings={p.id: s.facts.oddity for s, _, p in good if s.facts.oddity},
+        doubts={pair.id: s.doubt for s, _, pair in good if s.doubt},
+        contradictions=_find_contradictions(good, labels),
         near_duplicates=_find_near_duplicates(good),
         unmatched=tuple(unmatched),
         notes=tuple(notes),
@@ -121,55 +131,52 @@ def _threads() -> concurrent.futures.ThreadPoolExecutor:
     return concurrent.futures.ThreadPoolExecutor(count)
 
 
-def _header_problem(pair: pairs.Pair) -> str:
-    """Explains why a pair cannot be used, from its headers, or returns ""."""
-    sizes, problem = _read_both(
-        pair, images.image_size_of, label_maps.label_map_size
-    )
-    return problem or label_maps.size_problem(pair, *sizes)
+def _check_header(pair: pairs.Pair) -> tuple[str, str]:
+    """Returns why a pair cannot be used, and why it may be wrong."""
+    try:
+        return label_maps.header_findings(pair)
+    except config.UserError as error:
+        problems = _problems_of(
+            lambda: images.read_header(pair.image_path),
+            lambda: [images.read_header(p) for p in pair.label_map_paths],
+        )
+        return problems or str(error), ""
 
 
 def _read_pair(
     pair: pairs.Pair, labels: labels_lib.Labels
 ) -> _PairStatistics | str:
     """Reads a pair completely; returns why it cannot be used if it cannot."""
-    arrays, problem = _read_both(
-        pair,
-        images.read_image,
-        lambda pair: label_maps.read_label_map(pair, labels),
-    )
+    problem, doubt = _check_header(pair)
     if problem:
         return problem
-    image, label_map = arrays
-    size = image.shape[1::-1]
-    problem = label_maps.size_problem(pair, size, label_map.shape[1::-1])
-    if problem:
-        return problem
-    foreground = label_map.any(axis=2)
+    try:
+        image, label_map, facts = label_maps.read_pair_and_facts(pair, labels)
+    except config.UserError:
+        return _problems_of(
+            lambda: images.read_image(pair.image_path),
+            lambda: label_maps.read_label_map(pair, labels),
+        )
     return _PairStatistics(
-        warning=_warning(pair, foreground),
-        size=size,
-        share=float(foreground.mean()),
+        doubt=doubt,
+        facts=facts,
+        size=image.shape[1::-1],
+        share=float(label_map.any(axis=2).mean()),
         label_shares=tuple(label_map.mean(axis=(0, 1)).tolist()),
         values=label_maps.values_found(pair, labels),
         thumbnail=near_duplicates.make_thumbnail(image),
     )
 
 
-def _read_both(
-    pair: pairs.Pair, read_image: Callable, read_label_map: Callable
-) -> tuple[list, str]:
-    """Reads both files; returns what was read, and the problems in a line."""
-    read, problems = [], []
-    for reader, what in (
-        (read_image, pair.image_path),
-        (read_label_map, pair),
-    ):
+def _problems_of(*readers: Callable[[], object]) -> str:
+    """Calls functions that read; returns the problems of all in a line."""
+    problems = []
+    for read in readers:
         try:
-            read.append(reader(what))
+            read()
         except config.UserError as error:
             problems.append(str(error))
-    return read, " ".join(problems)
+    return " ".join(problems)
 
 
 def _count_values(found: Iterable[tuple[str, ...]]) -> dict[str, int]:
@@ -200,26 +207,23 @@ def _label_statistics(
     }
 
 
-def _warning(pair: pairs.Pair, foreground: np.ndarray) -> str:
-    """Describes what is odd about bool [height, width], or returns ""."""
-    path = ", ".join(pair.label_map_paths)
-    if not foreground.any():
-        return f"{path} is empty, it marks nothing"
-    if foreground.all():
-        return f"{path} is full, it marks the whole image"
-    height, width = foreground.shape
-    border = np.concatenate(
-        [foreground[[0, -1]].ravel(), foreground[:, [0, -1]].ravel()]
-    ).mean()
-    middle = foreground[
-        height // 3 : height - height // 3, width // 3 : width - width // 3
-    ].mean()
-    if border > _BORDER_SHARE and middle < _MIDDLE_SHARE:
-        return (
-            f"{path} may be inverted, it marks {border:.0%} of "
-            f"the border and {middle:.0%} of the middle"
-        )
-    return ""
+def _find_contradictions(
+    good: Sequence[tuple[_PairStatistics, str, pairs.Pair]],
+    labels: labels_lib.Labels,
+) -> tuple[str, ...]:
+    """Finds what would be wrong to train on, as training does."""
+    training, others = (
+        {
+            p.id: s.facts
+            for s, split, p in good
+            if (split == "train") == is_train
+        }
+        for is_train in (True, False)
+    )
+    return (
+        findings.judge(training, labels, what="label maps for training").errors
+        or findings.judge({**training, **others}, labels).errors
+    )
 
 
 def _find_near_duplicates(

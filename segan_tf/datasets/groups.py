@@ -3,7 +3,8 @@
 import csv
 from collections.abc import Mapping, Sequence, Set
 
-from segan_tf import config
+from segan_tf import config, files
+from segan_tf.datasets import pairs
 
 
 def read_groups(path: str, known: Set[str]) -> dict[str, str]:
@@ -21,7 +22,9 @@ def read_groups(path: str, known: Set[str]) -> dict[str, str]:
         two.
     """
     try:
-        with open(path, encoding="utf-8-sig", newline="") as stream:
+        with files.open_regular(
+            path, encoding="utf-8-sig", newline=""
+        ) as stream:
             rows = list(csv.DictReader(stream))
     except OSError as error:
         raise config.UserError(
@@ -34,6 +37,7 @@ def read_groups(path: str, known: Set[str]) -> dict[str, str]:
             "group."
         ) from error
     group_of: dict[str, str] = {}
+    spelled = {pairs.normalized(name): name for name in known}
     for row in rows:
         name, group = row.get("id"), row.get("group")
         if not name or not group:
@@ -41,6 +45,7 @@ def read_groups(path: str, known: Set[str]) -> dict[str, str]:
                 f"--groups ({path}) must have the columns id and group, both "
                 f"filled in every row, but has the row {dict(row)}."
             )
+        name = spelled.get(pairs.normalized(name), name)
         if group_of.setdefault(name, group) != group:
             raise config.UserError(
                 f"--groups ({path}) puts {name} into {group_of[name]} and "

@@ -1,5 +1,6 @@
 """Reads label maps of any encoding as zeros and ones."""
 
+import dataclasses
 import os
 from collections.abc import Sequence
 
@@ -8,24 +9,12 @@ from PIL import Image
 
 from segan_tf import config
 from segan_tf import labels as labels_lib
-from segan_tf.datasets import pairs
-from segan_tf.imaging import images
+from segan_tf.datasets import findings, pairs
+from segan_tf.imaging import images, orientation
 
 # How many of a label map's wrong values an error lists.
 _SHOWN_VALUES = 5
 _COLOR_CODE = np.array([256 * 256, 256, 1], np.int32)  # RGB -> 0xRRGGBB
-
-
-def label_map_size(pair: pairs.Pair) -> tuple[int, int]:
-    """Reads the (width, height) of a pair's label map from the headers.
-
-    Raises:
-      config.UserError: a file cannot be read, or those of the labels
-        differ in size.
-    """
-    sizes = [images.image_size_of(path) for path in pair.label_map_paths]
-    _check_same_sizes(pair, sizes)
-    return sizes[0]
 
 
 def read_label_map(pair: pairs.Pair, labels: labels_lib.Labels) -> np.ndarray:
@@ -38,9 +27,20 @@ def read_label_map(pair: pairs.Pair, labels: labels_lib.Labels) -> np.ndarray:
       config.UserError: a file cannot be read, those of the labels differ
         in size, or multiclass labels overlap.
     """
-    if len(pair.label_map_paths) == 1:
-        return read_label_file(pair.label_map_paths[0], labels)
-    maps = [read_label_file(path) for path in pair.label_map_paths]
+    return _read_label_map(pair, labels)[0]
+
+
+def _read_label_map(
+    pair: pairs.Pair, labels: labels_lib.Labels
+) -> tuple[np.ndarray, findings.MapFacts]:
+    paths = pair.label_map_paths
+    if len(paths) == 1:
+        file = _read_file(paths[0], labels)
+        found = findings.look_at(
+            paths, file.label_map, value=file.value, palette=file.palette
+        )
+        return file.label_map, found
+    maps = [read_label_file(path) for path in paths]
     _check_same_sizes(pair, [a_map.shape[1::-1] for a_map in maps])
     label_map = np.concatenate(maps, axis=-1)
     overlap = int(np.count_nonzero(label_map.sum(axis=-1) > 1))
@@ -49,7 +49,7 @@ def read_label_map(pair: pairs.Pair, labels: labels_lib.Labels) -> np.ndarray:
             f"{', '.join(pair.label_map_paths)} overlap in {overlap} pixels; "
             "fix them, or give --label_kind=multilabel."
         )
-    return label_map
+    return label_map, findings.look_at(paths, label_map)
 
 
 def values_found(
@@ -80,12 +80,23 @@ def read_pair(
     Raises:
       config.UserError: as `read_label_map`, or the two differ in size.
     """
+    return read_pair_and_facts(pair, labels)[:2]
+
+
+def read_pair_and_facts(
+    pair: pairs.Pair, labels: labels_lib.Labels
+) -> tuple[np.ndarray, np.ndarray, findings.MapFacts]:
+    """Reads as `read_pair` does, and describes the label map.
+
+    Raises:
+      config.UserError: as `read_pair`.
+    """
     image = images.read_image(pair.image_path)
-    label_map = read_label_map(pair, labels)
+    label_map, facts = _read_label_map(pair, labels)
     problem = size_problem(pair, image.shape[1::-1], label_map.shape[1::-1])
     if problem:
         raise config.UserError(problem)
-    return image, label_map
+    return image, label_map, facts
 
 
 def size_problem(
@@ -99,6 +110,45 @@ def size_problem(
         f"label map {pair.label_map_paths[0]} is {map_size[0]}x{map_size[1]}; "
         "they must have the same size."
     )
+
+
+def header_findings(pair: pairs.Pair) -> tuple[str, str]:
+    """Compares an image and its label map by their headers.
+
+    An image with an EXIF orientation is turned upright. A label map without
+    one was drawn either on the upright image or on the stored one; if their
+    sizes tell that it was the latter, the pair cannot be used, and if they do
+    not tell, it may be wrong.
+
+    Returns:
+      Why the pair cannot be used, and why it may be wrong; or "".
+
+    Raises:
+      config.UserError: a file cannot be read, or the label maps differ in size.
+    """
+    image = images.read_header(pair.image_path)
+    maps = [images.read_header(path) for path in pair.label_map_paths]
+    _check_same_sizes(pair, [a_map.size for a_map in maps])
+    is_turned = image.orientation != 1 and any(
+        a_map.orientation == 1 for a_map in maps
+    )
+    width, height = image.size
+    problem = size_problem(pair, image.size, maps[0].size)
+    turned = (
+        f"{pair.image_path} is turned upright by its EXIF orientation "
+        f"({image.orientation}), and its label map {pair.label_map_paths[0]} "
+        "has none"
+    )
+    remedy = (
+        "save the image upright without an orientation, and turn the label map "
+        "if it does not match then"
+    )
+    if problem and is_turned and maps[0].size == (height, width):
+        return f"{turned} and has the size before turning; {remedy}.", ""
+    swaps_sides = image.orientation in orientation.SIDES_SWAPPED
+    if is_turned and not problem and (width == height or not swaps_sides):
+        return "", f"{turned}, so they may not match; {remedy}"
+    return problem, ""
 
 
 def _check_same_sizes(
@@ -136,11 +186,39 @@ def read_label_file(
     Raises:
       config.UserError: as for `read_image`, or other values than these.
     """
-    values = read_label_values(path, by_color=labels.by_color)
-    if not labels.marks and labels.count == 1:
-        if not np.all((values == 0) | (values == values.max())):
+    return _read_file(path, labels).label_map
+
+
+@dataclasses.dataclass(frozen=True)
+class _LabelFile:
+    """A label map from a file; the others as in `findings.MapFacts`."""
+
+    label_map: np.ndarray
+    value: int
+    palette: tuple[tuple[int, int], ...]
+
+
+def _read_file(
+    path: str | os.PathLike[str], labels: labels_lib.Labels
+) -> _LabelFile:
+    image = images.decode(path)
+    values = _read_values(path, image, by_color=labels.by_color)
+    if labels.marks or labels.count > 1:
+        label_map, value = _split_labels(path, values, labels), 0
+    else:
+        value = int(values.max())
+        if not np.all((values == 0) | (values == value)):
             raise _wrong_values(path, values, labels)
-        return (values > 0).astype(np.uint8)[:, :, None]
+        label_map = (values > 0).astype(np.uint8)[:, :, None]
+    has_one_value = image.mode == "1"
+    palette = () if labels.by_color else _used_palette(image)
+    return _LabelFile(label_map, 0 if has_one_value else value, palette)
+
+
+def _split_labels(
+    path: str | os.PathLike[str], values: np.ndarray, labels: labels_lib.Labels
+) -> np.ndarray:
+    """Maps int32 [height, width] to uint8 [height, width, labels]."""
     marks = labels.marks or [(i, i) for i in range(labels.count + 1)]
     label_map = np.zeros((*values.shape, labels.count), np.uint8)
     unknown = np.ones(values.shape, bool)
@@ -169,13 +247,40 @@ def read_label_values(
     Raises:
       config.UserError: as for `read_image`, or colors instead of values.
     """
-    image = images.decode(path)
+    return _read_values(path, images.decode(path), by_color=by_color)
+
+
+def _read_values(
+    path: str | os.PathLike[str], image: Image.Image, *, by_color: bool
+) -> np.ndarray:
     if not by_color:
         return _label_values(path, image)
-    return (
-        np.asarray(images.blend_over(image, "black")).astype(np.int32)
-        @ _COLOR_CODE
-    )
+    return _opaque_colors(path, image) @ _COLOR_CODE
+
+
+def _opaque_colors(
+    path: str | os.PathLike[str], image: Image.Image
+) -> np.ndarray:
+    """Returns int32 [height, width, 3], black where nothing is seen.
+
+    Raises:
+      config.UserError: nothing is seen anywhere, and yet the file marks
+        something: by its opacity alone, or under full transparency.
+    """
+    colors = np.asarray(images.blend_over(image, "black"))
+    if images.has_alpha(image) and not colors.any():
+        low, high = images.alpha_range(image)
+        if low != high:
+            raise config.UserError(
+                f"{path} is black and marks something by its transparency "
+                "alone (alpha channel); save that channel as a gray PNG."
+            )
+        if high == 0 and np.any(np.asarray(image.convert("RGBA"))[..., :3]):
+            raise config.UserError(
+                f"{path} is fully transparent (alpha 0 everywhere), so its "
+                "colors mark nothing; save it without its alpha channel."
+            )
+    return colors.astype(np.int32)
 
 
 def name_values(values: np.ndarray, *, by_color: bool) -> list[str]:
@@ -223,11 +328,9 @@ def _label_values(path: str | os.PathLike, image: Image.Image) -> np.ndarray:
     """Returns a label map's values as integers [height, width]."""
     if image.mode in ("1", "L") or image.mode.startswith("I"):
         return np.asarray(image).astype(np.int32)
-    if image.mode == "P":
-        palette = np.array(image.getpalette("RGB")).reshape(-1, 3)
-        if np.any(palette != palette[:, :1]):
-            return np.asarray(image).astype(np.int32)
-    rgb = np.asarray(images.blend_over(image, "black")).astype(np.int32)
+    if _palette_of_colors(image) is not None:
+        return np.asarray(image).astype(np.int32)
+    rgb = _opaque_colors(path, image)
     if np.any(rgb != rgb[:, :, :1]):
         found = name_values(rgb @ _COLOR_CODE, by_color=True)
         raise config.UserError(
@@ -236,3 +339,20 @@ def _label_values(path: str | os.PathLike, image: Image.Image) -> np.ndarray:
             "numbers of the labels."
         )
     return rgb[:, :, 0]
+
+
+def _palette_of_colors(image: Image.Image) -> np.ndarray | None:
+    """Returns the palette, int [n, 3], if it holds other colors than gray."""
+    if image.mode != "P":
+        return None
+    palette = np.array(image.getpalette("RGB")).reshape(-1, 3)
+    return palette if np.any(palette != palette[:, :1]) else None
+
+
+def _used_palette(image: Image.Image) -> tuple[tuple[int, int], ...]:
+    """Lists (index, 0xRRGGBB) of the colors of a palette that are used."""
+    palette = _palette_of_colors(image)
+    if palette is None:
+        return ()
+    used = np.flatnonzero(image.histogram()[: len(palette)])
+    return tuple((int(i), int(palette[i] @ _COLOR_CODE)) for i in used)

@@ -1,12 +1,19 @@
 """Loads what a configuration names: its labels, its pairs and their splits."""
 
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence, Set
 
 from segan_tf import console
 from segan_tf import labels as labels_lib
 from segan_tf.config import SPLITS, Config, UserError
-from segan_tf.datasets import check_report, checks, pairs, splits
+from segan_tf.datasets import (
+    check_report,
+    checks,
+    findings,
+    layouts,
+    pairs,
+    splits,
+)
 from segan_tf.synthetic import lesions
 
 _DRAWN_FOLDER = "drawn_lesions"  # inside model_dir
@@ -17,7 +24,8 @@ def load_labels(config: Config) -> labels_lib.Labels:
     """Loads the names of the labels and how label maps mark them.
 
     They come from ``label_names``, which is names or a file, else from the
-    labels.json in ``data_dir``. Drawn lesions have names of their own.
+    labels.json in ``data_dir`` or in its folder of images or of label maps.
+    Drawn lesions have names of their own.
 
     Raises:
       UserError: the file cannot be read, or the names are not ``num_labels``.
@@ -36,9 +44,7 @@ def _find_labels(config: Config) -> tuple[labels_lib.Labels, str]:
     """Finds the labels and the flag or file that they come from."""
     multiclass = config.multiclass
     path = config.label_names
-    if not path and config.data_dir:
-        in_folder = os.path.join(config.data_dir, labels_lib.FILE_NAME)
-        path = in_folder if os.path.exists(in_folder) else ""
+    path = path or _find_labels_file(config)
     if path.endswith(".json"):
         return labels_lib.read_labels(path, multiclass=multiclass), path
     if path:
@@ -53,6 +59,27 @@ def _find_labels(config: Config) -> tuple[labels_lib.Labels, str]:
     else:
         names = lesions.LABEL_NAMES[: config.num_labels]
     return labels_lib.Labels(names, multiclass), "the drawn lesions"
+
+
+def _find_labels_file(config: Config) -> str:
+    """Finds the only labels.json in the folders of the pairs, or returns "".
+
+    Raises:
+      UserError: there are several.
+    """
+    folders = [config.image_dir, config.label_map_dir]
+    if config.data_dir:
+        folders = [config.data_dir]
+        for part in layouts.find_parts(config.data_dir):
+            folders += [part.image_dir, part.label_map_dir]
+    paths = (os.path.join(d, labels_lib.FILE_NAME) for d in folders if d)
+    found = [path for path in paths if os.path.exists(path)]
+    if len(found) > 1:
+        raise UserError(
+            f"{' and '.join(found)} may both name the labels; keep one, or "
+            "choose with --label_names."
+        )
+    return found[0] if found else ""
 
 
 def find_pairs(
@@ -97,7 +124,7 @@ def check(config: Config) -> check_report.Report:
     labels = load_labels(config)
     found = find_pairs(config, labels, progress=console.bar)
     return checks.check_pairs(
-        _split(config, found.pairs),
+        _split(config, found.pairs, found.left_out, say=console.say),
         labels=labels,
         unmatched=found.problems,
         notes=found.notes,
@@ -127,9 +154,17 @@ def load_splits(
     found = find_pairs(config, labels, progress=progress)
     for note in found.notes:
         say(note)
-    bad = checks.find_header_problems(found.pairs)
+    headers = checks.check_headers(found.pairs)
+    bad = headers.problems
     report_problems(config, [*found.problems, *bad.values()], say=say)
-    return _split(config, [p for p in found.pairs if p.id not in bad])
+    for warning in findings.summarize_lines(headers.warnings):
+        say(f"warning: {warning}")
+    return _split(
+        config,
+        [pair for pair in found.pairs if pair.id not in bad],
+        found.left_out | set(bad),
+        say=say,
+    )
 
 
 def load_run_splits(
@@ -205,7 +240,13 @@ def report_problems(
     say(f"continuing without {count} {files}:\n  {listed}")
 
 
-def _split(config: Config, all_pairs: Sequence[pairs.Pair]) -> splits.Splits:
+def _split(
+    config: Config,
+    all_pairs: Sequence[pairs.Pair],
+    left_out: Set[str],
+    *,
+    say: Callable[[str], None],
+) -> splits.Splits:
     return splits.make_splits(
         all_pairs,
         num_test=config.num_test,
@@ -213,4 +254,6 @@ def _split(config: Config, all_pairs: Sequence[pairs.Pair]) -> splits.Splits:
         split_seed=config.split_seed,
         test_list=config.test_list or None,
         group_list=config.groups or None,
+        left_out=left_out,
+        say=say,
     )

@@ -4,12 +4,13 @@ import collections
 import dataclasses
 import itertools
 import os
+import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 
 from segan_tf import config
 from segan_tf import labels as labels_lib
 from segan_tf.datasets import layouts
-from segan_tf.imaging import images
+from segan_tf.imaging import formats, images
 
 _WHOLE = ""  # a label map of all labels
 _OTHER = "other"  # a label map of a label that was not asked for
@@ -41,11 +42,22 @@ class DiscoveredPairs:
       pairs: every id with exactly one image and one label map, sorted by id.
       problems: a line for each image, label map or folder that is in no pair.
       notes: a line on what was left out on purpose.
+      left_out: ids of the images and label maps that are in no pair.
     """
 
     pairs: tuple[Pair, ...]
     problems: tuple[str, ...]
     notes: tuple[str, ...] = ()
+    left_out: frozenset[str] = frozenset()
+
+
+def normalized(name: str) -> str:
+    """Returns a name with its accents composed (Unicode NFC).
+
+    macOS writes names decomposed: "a" and two dots instead of one letter. Ids
+    are compared in this form, and written as the names are on the disk.
+    """
+    return unicodedata.normalize("NFC", name)
 
 
 def find_pairs(
@@ -63,7 +75,15 @@ def find_pairs(
         or holds no pair.
     """
     parts = layouts.find_parts(data_dir)
-    return _find(parts, labels, where=f"--data_dir ({data_dir})")
+    found = _find(parts, labels, where=f"--data_dir ({data_dir})")
+    loose = [e.path for e in layouts.list_entries(data_dir) if _may_be_image(e)]
+    if loose:
+        note = (
+            f"warning: {len(loose)} images in {data_dir} itself are not used, "
+            f"such as {loose[0]}; move them into the folder of images"
+        )
+        found = dataclasses.replace(found, notes=(*found.notes, note))
+    return found
 
 
 def find_pairs_in_folders(
@@ -98,14 +118,17 @@ def _find(
     pairs: dict[str, list[Pair]] = collections.defaultdict(list)
     problems: list[str] = []
     notes: list[str] = []
+    left_out: set[str] = set()
     for part in parts:
         found = _find_in_part(part, labels)
         problems.extend(found.problems)
         notes.extend(found.notes)
+        left_out |= found.left_out
         for pair in found.pairs:
-            pairs[pair.id].append(pair)
+            pairs[normalized(pair.id)].append(pair)
     for image_id, same in pairs.items():
         if len(same) > 1:
+            left_out.add(image_id)
             paths = ", ".join(pair.image_path for pair in same)
             problems.append(
                 f"{image_id} is in several folders, none is used: {paths}; "
@@ -121,7 +144,9 @@ def _find(
             f"{where} holds no pair of image and label map: {detail}; "
             f"{layouts.known_layouts()}."
         )
-    return DiscoveredPairs(tuple(used), tuple(problems), tuple(notes))
+    return DiscoveredPairs(
+        tuple(used), tuple(problems), tuple(notes), frozenset(left_out)
+    )
 
 
 def _find_in_part(
@@ -152,29 +177,79 @@ def _images_in(folder: str) -> tuple[list[str], list[str]]:
     """Lists a folder's images, and the problems with its other entries."""
     if not os.path.isdir(folder):
         return [], [f"folder {folder} is missing"]
-    formats = images.format_names
-    paths, problems = [], []
+    paths: list[str] = []
+    problems: list[str] = []
+    inner: dict[str, list[str]] = {}
     for entry in layouts.list_entries(folder):
         if entry.is_dir():
-            inside = sum(map(images.is_image, layouts.list_entries(entry.path)))
-            if inside:
-                problems.append(
-                    f"folder {entry.path} is not searched, its {inside} images "
-                    f"are not used; move them to {folder}"
-                )
-        elif images.is_unread_image(entry):
-            problems.append(
-                f"{entry.path} is not used: only {formats('and')} are read; "
-                "save it as PNG"
-            )
-        elif images.is_image(entry) and not layouts.is_ignored(
+            inner[entry.path] = _names_below(entry.path, problems)
+        elif reason := formats.unread_reason(entry):
+            problems.append(reason)
+        elif formats.is_image(entry) and not layouts.is_ignored(
             images.image_id(entry)
         ):
             # A broken link stays in, so that the checks name it.
             paths.append(entry.path)
+    problems += _inner_folder_problems(folder, paths, inner)
     if not paths:
-        problems.append(f"folder {folder} holds no {formats()} file")
+        problems.append(
+            f"folder {folder} holds no {formats.format_names()} file"
+        )
     return paths, problems
+
+
+def _may_be_image(entry: os.DirEntry[str]) -> bool:
+    return not entry.is_dir() and (
+        formats.is_image(entry) or formats.is_unread_image(entry)
+    )
+
+
+def _names_below(folder: str, problems: list[str]) -> list[str]:
+    """Lists the names of the images in a folder and in those inside it."""
+
+    def report(error: OSError) -> None:
+        problems.append(
+            f"folder {error.filename} cannot be read ({error.strerror}); check "
+            "its permissions"
+        )
+
+    return [
+        name
+        for _, _, names in os.walk(folder, onerror=report)
+        for name in sorted(names)
+        if formats.is_image(name) or formats.is_unread_image(name)
+    ]
+
+
+def _inner_folder_problems(
+    folder: str, paths: Sequence[str], inner: Mapping[str, Sequence[str]]
+) -> list[str]:
+    """Explains that folders inside are not searched, and what to do.
+
+    Files of equal names must not overwrite each other when they are moved.
+    """
+    names = [os.path.basename(path) for path in paths]
+    names += itertools.chain.from_iterable(inner.values())
+    counts = collections.Counter(normalized(name).lower() for name in names)
+    problems = []
+    for path, inside in inner.items():
+        if not inside:
+            continue
+        twice = [n for n in inside if counts[normalized(n).lower()] > 1]
+        remedy = f"move them to {folder}"
+        if twice:
+            stem, ending = os.path.splitext(twice[0])
+            renamed = f"{stem}_{os.path.basename(path)}{ending}"
+            target = os.path.join(folder, renamed)
+            remedy = (
+                f"other files have the same names, such as {twice[0]}, so "
+                f"rename each while moving it, to {target}"
+            )
+        problems.append(
+            f"folder {path} is not searched, its {len(inside)} images are not "
+            f"used; {remedy}"
+        )
+    return problems
 
 
 def _match(
@@ -187,18 +262,20 @@ def _match(
     """Pairs images with label maps; every file ends in a pair or a line."""
     images_of = collections.defaultdict(list)
     for path in image_paths:
-        images_of[images.image_id(path)].append(path)
+        images_of[_id_of(path)].append(path)
     maps_of, others = _assign_label_maps(label_map_paths, images_of, labels)
     has_map_for_each_label = any(
         maps[slug] for maps in maps_of.values() for slug in labels.slugs
     )
-    pairs, problems, notes = [], [], []
+    pairs, problems, notes, left_out = [], [], [], set()
     for name in sorted({*images_of, *maps_of}):
         chosen, problem = _choose(name, images_of[name], maps_of[name], labels)
         if problem:
             problems.append(problem)
+            left_out.add(name)
         else:
-            pairs.append(Pair(name, images_of[name][0], chosen, split))
+            path = images_of[name][0]
+            pairs.append(Pair(images.image_id(path), path, chosen, split))
     if others and has_map_for_each_label:
         notes.append(
             f"{len(others)} label map(s) of other labels than "
@@ -208,7 +285,13 @@ def _match(
         problems += [
             f"label map without image, not used: {path}" for path in others
         ]
-    return DiscoveredPairs(tuple(pairs), tuple(problems), tuple(notes))
+    return DiscoveredPairs(
+        tuple(pairs), tuple(problems), tuple(notes), frozenset(left_out)
+    )
+
+
+def _id_of(path: str) -> str:
+    return normalized(images.image_id(path))
 
 
 # From the id of an image and the slug of a label, or _WHOLE, to label maps.
@@ -226,7 +309,7 @@ def _assign_label_maps(
     )
     others = []
     for path in label_map_paths:
-        name, kind = _owner(images.image_id(path), images_of, labels)
+        name, kind = _owner(_id_of(path), images_of, labels)
         if kind == _OTHER:
             others.append(path)
         else:
@@ -252,7 +335,7 @@ def _owner(
     if stem in images_of:
         return stem, _WHOLE
     for slug, name in zip(labels.slugs, labels.names, strict=True):
-        for ending in (f"_{slug}", f"_{name.lower()}"):
+        for ending in (f"_{slug}", f"_{normalized(name.lower())}"):
             head = stem[: -len(ending)]
             if stem.lower().endswith(ending) and head in images_of:
                 return head, slug
@@ -287,6 +370,7 @@ def _choose(
     if len(own_images) > 1 or len(whole) > 1 or len(chosen) > len(whole) > 0:
         return (), (
             f"{name} has {counts}, none is used: {files}; keep one of each"
+            f"{_unicode_hint(own_images)}"
         )
     for slug, paths in zip(labels.slugs, of_label, strict=False):
         if not whole and len(paths) != 1:
@@ -295,3 +379,10 @@ def _choose(
                 f"one, {name}_{slug}.png; none is used: {files}"
             )
     return tuple(chosen), ""
+
+
+def _unicode_hint(paths: Sequence[str]) -> str:
+    stems = {images.image_id(path) for path in paths}
+    if len(stems) < 2:
+        return ""
+    return " (the names look alike; their accents differ in Unicode form)"

@@ -4,7 +4,7 @@ import collections
 import dataclasses
 import os
 import re
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Callable, Mapping, Sequence, Set
 
 import numpy as np
 
@@ -51,6 +51,8 @@ def make_splits(
     split_seed: int,
     test_list: str | None,
     group_list: str | None = None,
+    left_out: Set[str] = frozenset(),
+    say: Callable[[str], None] = print,
 ) -> Splits:
     """Splits the pairs.
 
@@ -67,8 +69,11 @@ def make_splits(
       num_validation: None draws a tenth, 0 none.
       split_seed: 0 or more.
       test_list: a file with one id on each line. Lines that start with #, and
-        what follows a blank and a #, are comments.
+        what follows a blank and a #, are comments, unless the line as a whole
+        is an id.
       group_list: a CSV file with the columns id and group, such as a patient.
+      left_out: ids of pairs that cannot be used; the list may name them.
+      say: is called with a message if it does.
 
     Raises:
       config.UserError: a file cannot be read or names an unknown id, a
@@ -89,7 +94,9 @@ def make_splits(
     validation = [p.id for p in all_pairs if p.split == "validation"]
     unused: list[str] = []
     if test_list:
-        listed = _read_test_list(test_list, known=known)
+        listed = _read_test_list(
+            test_list, known=known, left_out=left_out, say=say
+        )
         unused = sorted(set(test) - set(listed))
         test = listed
         validation = sorted(set(validation) - set(listed))
@@ -111,6 +118,15 @@ def make_splits(
             rng=np.random.default_rng([split_seed, 1]),
         )
         pool = sorted(set(pool) - set(validation))
+    if not pool and group_list:
+        count = len({group_of[name] for name in known})
+        raise config.UserError(
+            f"--groups ({group_list}) has {count} group(s) for the "
+            f"{len(known)} pairs, and no group is left to train on: "
+            f"{len(test)} pairs are for testing and {len(validation)} for "
+            "validation, drawn by whole groups; at least 3 groups are needed, "
+            "or 2 with --num_test=0 or --num_validation=0."
+        )
     if not pool:
         raise config.UserError(
             f"No pair is left to train on: of {len(known)} pairs {len(test)} "
@@ -132,7 +148,11 @@ def splits_from_ids(
     Raises:
       config.UserError: a pair is missing, or is in two splits.
     """
-    known = {pair.id: pair for pair in all_pairs}
+    known = {pairs.normalized(pair.id): pair for pair in all_pairs}
+    ids = {
+        split: [pairs.normalized(name) for name in names]
+        for split, names in ids.items()
+    }
     named = [name for names in ids.values() for name in names]
     missing = sorted(set(named) - set(known))
     if missing:
@@ -205,12 +225,18 @@ def _not_a_split(path: str) -> config.UserError:
     )
 
 
-def _read_test_list(path: str, *, known: Set[str]) -> list[str]:
+def _read_test_list(
+    path: str,
+    *,
+    known: Set[str],
+    left_out: Set[str],
+    say: Callable[[str], None],
+) -> list[str]:
     """Reads the ids of a list and checks that each has its pair."""
     try:
         # "utf-8-sig": Windows editors start a file with a byte-order mark.
-        with open(path, encoding="utf-8-sig") as stream:
-            lines = stream.read().splitlines()
+        with files.open_regular(path, encoding="utf-8-sig") as stream:
+            lines = stream.read().split("\n")
     except OSError as error:
         raise config.UserError(
             f"--test_list ({path}) cannot be read ({error.strerror}); check "
@@ -220,19 +246,36 @@ def _read_test_list(path: str, *, known: Set[str]) -> list[str]:
         raise config.UserError(
             f"--test_list ({path}) is not a text file; give one id per line."
         ) from error
-    ids = {re.split(r"(?:^|\s)#", line)[0].strip() for line in lines} - {""}
+    spelled = {pairs.normalized(name): name for name in known}
+    bad = {pairs.normalized(name) for name in left_out}
+    ids = {_listed_id(line, {*spelled, *bad}) for line in lines} - {""}
+    if skipped := sorted(ids & bad - set(spelled)):
+        say(
+            f"--test_list ({path}) names {_some(skipped)} of pairs that cannot "
+            "be used; continuing without"
+        )
+        ids -= set(skipped)
     if not ids:
         raise config.UserError(
             f"--test_list ({path}) names no id; give one id per line."
         )
-    missing = sorted(ids - known)
+    missing = sorted(ids - set(spelled))
     if missing:
         raise config.UserError(
             f"--test_list ({path}) names {_some(missing)} not among the "
             f"{len(known)} pairs found; an id is an image's file name without "
             "folder and ending."
         )
-    return sorted(ids)
+    return sorted(spelled[name] for name in ids)
+
+
+def _listed_id(line: str, known: Set[str]) -> str:
+    """Returns the id on a line, normalized: the whole line if it is one."""
+    name = ""
+    for name in (line, line.strip(), re.split(r"(?:^|\s)#", line)[0].strip()):
+        if pairs.normalized(name) in known:
+            break
+    return pairs.normalized(name)
 
 
 def _some(ids: Sequence[str]) -> str:

@@ -153,6 +153,13 @@ def _score_all(
             problems[pair.id] = str(error)
     loading.report_problems(config, list(problems.values()), say=console.say)
     loading.check_not_empty(config, scored)
+    marked = [f"{slug}_fraction_true" for slug in labels.slugs]
+    if not any(score.row[name] for score in scored for name in marked):
+        raise UserError(
+            f"--split ({config.split}): none of its {len(scored)} label maps "
+            "marks anything, so nothing can be scored; give label maps in "
+            "which the label is not 0 (black)."
+        )
     return scored, list(problems)
 
 

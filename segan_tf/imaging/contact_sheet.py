@@ -1,5 +1,7 @@
 """Contact sheets: images with captions in a grid, under a title and legend."""
 
+import functools
+import unicodedata
 from collections.abc import Sequence
 
 import numpy as np
@@ -11,6 +13,31 @@ _PAPER: Color = (255, 255, 255)
 _TILE_GROUND: Color = (236, 236, 236)
 _INK: Color = (34, 34, 34)
 _FAINT_INK: Color = (96, 96, 96)
+
+# What the font has no letter for and Unicode does not decompose.
+_SPELLED = {
+    "ß": "ss",
+    "ẞ": "SS",
+    "æ": "ae",
+    "Æ": "AE",
+    "œ": "oe",
+    "Œ": "OE",
+    "ø": "o",
+    "Ø": "O",
+    "ł": "l",
+    "Ł": "L",
+    "đ": "d",
+    "Đ": "D",
+    "ð": "d",
+    "Ð": "D",
+    "þ": "th",
+    "Þ": "Th",
+    "\u0131": "i",
+    "\u2013": "-",
+    "\u2014": "-",
+    "\u2019": "'",
+    "\u03bc": "u",
+}
 
 _Legend = Sequence[tuple[str, Color]]
 
@@ -38,6 +65,10 @@ def sheet(
     Returns:
       An RGB image.
     """
+    title = spell(title)
+    tiles = [(image, spell(caption)) for image, caption in tiles]
+    legend = [(spell(name), color) for name, color in legend]
+    row_titles = [spell(row_title) for row_title in row_titles]
     layout = _Layout(
         [caption for _, caption in tiles],
         columns=columns,
@@ -195,6 +226,41 @@ def _font(size: int) -> ImageFont.FreeTypeFont:
 
 def _line_height(font: ImageFont.FreeTypeFont) -> int:
     return round(1.3 * sum(font.getmetrics()))
+
+
+def spell(text: str) -> str:
+    """Spells text with the letters that Pillow's font has.
+
+    Accents are dropped ("Läsion" is shown as "Lasion"), and other letters that
+    it does not have are shown by their Unicode number, as U+6F22.
+    """
+    return "".join(map(_spell_letter, text))
+
+
+@functools.cache
+def _spell_letter(letter: str) -> str:
+    if letter == "\n" or _is_drawn(letter):
+        return letter
+    parts = [
+        part
+        for part in unicodedata.normalize("NFKD", letter)
+        if not unicodedata.combining(part)
+    ]
+    spelled = "".join(_SPELLED.get(part, part) for part in parts)
+    if all(map(_is_drawn, spelled)):
+        return spelled
+    return f"U+{ord(letter):04X} "
+
+
+def _is_drawn(letter: str) -> bool:
+    """Tells whether the font has a letter, rather than a box in its place."""
+    font = _font(20)
+    no_letter = font.getmask("\uffff")
+    mask = font.getmask(letter)
+    return letter == " " or (mask.size, bytes(mask)) != (
+        no_letter.size,
+        bytes(no_letter),
+    )
 
 
 def shorten(text: str, font: ImageFont.FreeTypeFont, width: int) -> str:

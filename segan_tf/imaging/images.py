@@ -1,8 +1,7 @@
 """Reads and writes images.
 
 All images are read here, so that a file looks the same to training,
-evaluation and prediction, and a bad file gives a one-line error. To read
-another format, set `is_read` in its row of FORMATS.
+evaluation and prediction, and a bad file gives a one-line error.
 """
 
 import contextlib
@@ -11,41 +10,13 @@ import io
 import itertools
 import os
 from collections.abc import Iterator, Sequence
+from typing import IO
 
 import numpy as np
 from PIL import Image
 
 from segan_tf import config, files
-from segan_tf.imaging import orientation, pillow
-
-
-@dataclasses.dataclass(frozen=True)
-class ImageFormat:
-    """A file format of images.
-
-    Attributes:
-      name: what Pillow calls it, also used in messages.
-      endings: of its file names, in lower case.
-      is_read: whether files of the format are read. The others are known so
-        that a folder of TIFF files is not taken for an empty one.
-    """
-
-    name: str
-    endings: tuple[str, ...]
-    is_read: bool = False
-
-
-FORMATS: tuple[ImageFormat, ...] = (
-    ImageFormat("JPEG", (".jpg", ".jpeg"), is_read=True),
-    ImageFormat("PNG", (".png",), is_read=True),
-    ImageFormat("BMP", (".bmp",), is_read=True),
-    ImageFormat("TIFF", (".tif", ".tiff")),
-    ImageFormat("GIF", (".gif",)),
-    ImageFormat("WEBP", (".webp",)),
-    ImageFormat("JPEG2000", (".jp2",)),
-    ImageFormat("HEIC", (".heic",)),
-    ImageFormat("DICOM", (".dcm",)),
-)
+from segan_tf.imaging import completeness, formats, orientation, pillow
 
 # Three times the largest image of the ISIC archive (6748x4499); as RGB it takes
 # 300 MB. A header that claims more is damaged or an attack, so the pixels are
@@ -55,39 +26,14 @@ MAX_PIXELS = 100_000_000
 MIN_SIDE = 16
 # The largest value of a 16-bit gray image.
 MAX_16_BIT = 65535
+# An image of 16 bits a value that uses no more than so many is an error: at
+# most a quarter of the range, 64 of the 256 gray levels that it is read as.
+MAX_EMPTY_BITS = 14
 
 _EXPECTED_IMAGE = (
     "an image must be a uint8 array [height, width, 3] of RGB, a PIL image or "
     "a path"
 )
-
-
-def format_names(last: str = "or") -> str:
-    """Lists the formats that are read: "JPEG, PNG or BMP"."""
-    *names, end = (known.name for known in FORMATS if known.is_read)
-    return f"{', '.join(names)} {last} {end}" if names else end
-
-
-def is_image(path: str | os.PathLike[str]) -> bool:
-    """Tells by its name whether a file is an image that is read here.
-
-    Hidden files are not: archives packed on a Mac hold a `._name.jpg` for
-    each image.
-    """
-    return _has_format(path, is_read=True)
-
-
-def is_unread_image(path: str | os.PathLike[str]) -> bool:
-    """Tells by its name whether a file is an image that is not read here."""
-    return _has_format(path, is_read=False)
-
-
-def _has_format(path: str | os.PathLike[str], *, is_read: bool) -> bool:
-    name = os.path.basename(os.fspath(path))
-    endings = itertools.chain.from_iterable(
-        known.endings for known in FORMATS if known.is_read == is_read
-    )
-    return not name.startswith(".") and name.lower().endswith(tuple(endings))
 
 
 def image_id(path: str | os.PathLike[str]) -> str:
@@ -98,6 +44,8 @@ def image_id(path: str | os.PathLike[str]) -> str:
 def find_images(path: str) -> list[str]:
     """Lists the images to segment: a single file, or those in a folder.
 
+    `find_unread` lists what else in the folder may be one.
+
     Raises:
       config.UserError: there is no such file, or no image in the folder.
     """
@@ -107,36 +55,138 @@ def find_images(path: str) -> list[str]:
         raise config.UserError(
             f"--input ({path}) is neither an image nor a folder; give one."
         )
-    names = sorted(name for name in os.listdir(path) if is_image(name))
-    if not names:
+    entries = _list_input(path)
+    found = [
+        entry.path
+        for entry in entries
+        if formats.is_image(entry)
+        and not entry.is_dir()
+        and files.is_regular(entry)
+    ]
+    if not found:
+        unread = list(find_unread(path).values())
+        detail = f" ({len(unread)} not read: {unread[0]})" if unread else ""
         raise config.UserError(
-            f"--input ({path}) holds no {format_names()} image; give another "
-            "folder."
+            f"--input ({path}) holds no {formats.format_names()} image{detail};"
+            " give another folder."
         )
-    return [os.path.join(path, name) for name in names]
+    return found
 
 
-def image_size_of(path: str | os.PathLike[str]) -> tuple[int, int]:
-    """Reads an image's (width, height) after it is turned upright.
+def find_unread(path: str, *, output_dir: str = "") -> dict[str, str]:
+    """Explains what in a folder may hold images but is not read.
 
-    Only the header is read, so a truncated image is not noticed.
+    Args:
+      path: as for `find_images`.
+      output_dir: a folder that may be inside and is expected there.
+
+    Returns:
+      From path to a line, for files of other formats and for folders with
+      images.
+
+    Raises:
+      config.UserError: the folder cannot be read.
+    """
+    if not os.path.isdir(path):
+        return {}
+    unread = {}
+    for entry in _list_input(path):
+        reason = ""
+        if not entry.is_dir():
+            reason = formats.unread_reason(entry)
+        elif not _is_same(entry.path, output_dir) and _has_image(entry.path):
+            reason = (
+                f"{entry.path} is a folder with images, and folders in --input "
+                "are not searched; give it as --input of its own"
+            )
+        if reason:
+            unread[entry.path] = reason
+    return unread
+
+
+def _list_input(path: str) -> list[os.DirEntry[str]]:
+    try:
+        with os.scandir(path) as found:
+            visible = [e for e in found if not e.name.startswith(".")]
+    except OSError as error:
+        raise config.UserError(
+            f"--input ({path}) cannot be read ({error.strerror}); check its "
+            "permissions."
+        ) from error
+    return sorted(visible, key=lambda entry: entry.name)
+
+
+def _is_same(path: str, other: str) -> bool:
+    return bool(other) and os.path.realpath(path) == os.path.realpath(other)
+
+
+def _has_image(folder: str) -> bool:
+    """Tells whether a folder has images anywhere, or cannot be read."""
+    unreadable: list[OSError] = []
+    for _, _, names in os.walk(folder, onerror=unreadable.append):
+        if any(
+            formats.is_image(name) or formats.is_unread_image(name)
+            for name in names
+        ):
+            return True
+    return bool(unreadable)
+
+
+@dataclasses.dataclass(frozen=True)
+class Header:
+    """What an image's header says.
+
+    Attributes:
+      size: (width, height) after it is turned upright.
+      orientation: its EXIF orientation, 1 if it is stored upright.
+    """
+
+    size: tuple[int, int]
+    orientation: int
+
+
+def read_header(path: str | os.PathLike[str]) -> Header:
+    """Reads an image's header; a truncated image is mostly not noticed.
 
     Raises:
       config.UserError: not an image, empty, too small or too large.
     """
     with _opened(path) as image:
-        return orientation.upright_size(image)
+        return Header(
+            orientation.upright_size(image),
+            orientation.read_orientation(image),
+        )
+
+
+def image_size_of(path: str | os.PathLike[str]) -> tuple[int, int]:
+    """Reads an image's (width, height) after it is turned upright.
+
+    Raises:
+      config.UserError: as `read_header`.
+    """
+    return read_header(path).size
 
 
 def decode(path: str | os.PathLike[str]) -> Image.Image:
     """Decodes an image in its own mode and turns it upright.
 
     Raises:
-      config.UserError: not an image, empty, damaged, truncated, too small or
-        too large.
+      config.UserError: not an image, empty, damaged, truncated, shorter than
+        its header says, too small or too large.
     """
+    return _decode(path)[0]
+
+
+def _decode(path: str | os.PathLike[str]) -> tuple[Image.Image, bool]:
+    """Decodes an image; also tells whether the file has 16 bits a value."""
     with _opened(path) as image:
-        return orientation.turn_upright(image)
+        # What the decoder is to unpack, such as "RGB;16B".
+        tiles = getattr(image, "tile", ())
+        has_16_bits = any("16" in str(tile[-1]) for tile in tiles)
+        upright = orientation.turn_upright(image)
+        if completeness.is_filled_up(path, image):
+            raise _claims_too_much(path)
+        return upright, has_16_bits
 
 
 def read_image(path: str | os.PathLike[str]) -> np.ndarray:
@@ -149,9 +199,11 @@ def read_image(path: str | os.PathLike[str]) -> np.ndarray:
       uint8 [height, width, 3], 0 to 255.
 
     Raises:
-      config.UserError: as `decode`.
+      config.UserError: as `decode`; or nothing of the image would be seen,
+        since it is fully transparent or uses few of its 16 bits.
     """
-    return _to_rgb(decode(path))
+    image, has_16_bits = _decode(path)
+    return _to_rgb(image, str(path), has_16_bits=has_16_bits)
 
 
 def as_rgb(
@@ -168,12 +220,13 @@ def as_rgb(
 
     Raises:
       TypeError: it is none of these.
-      config.UserError: the file cannot be read.
+      config.UserError: the file cannot be read, or nothing of the image would
+        be seen, as in `read_image`.
     """
     if isinstance(image, str | os.PathLike):
         return read_image(image)
     if isinstance(image, Image.Image):
-        return _to_rgb(orientation.turn_upright(image))
+        return _to_rgb(orientation.turn_upright(image), "the image")
     if not isinstance(image, np.ndarray):
         raise TypeError(f"{_EXPECTED_IMAGE}, not {type(image).__name__}.")
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
@@ -185,35 +238,78 @@ def as_rgb(
 
 def blend_over(image: Image.Image, background: str) -> Image.Image:
     """Converts to RGB, with transparent pixels blended over a background."""
-    if not (image.mode.endswith("A") or "transparency" in image.info):
+    if not has_alpha(image):
         return image.convert("RGB")
     image = image.convert("RGBA")
     canvas = Image.new("RGBA", image.size, background)
     return Image.alpha_composite(canvas, image).convert("RGB")
 
 
-def _to_rgb(image: Image.Image) -> np.ndarray:
+def has_alpha(image: Image.Image) -> bool:
+    """Tells whether an image may have transparent pixels."""
+    return image.mode.endswith(("A", "a")) or "transparency" in image.info
+
+
+def alpha_range(image: Image.Image) -> tuple[int, int]:
+    """Returns the least and the largest opacity, 0 to 255."""
+    if not has_alpha(image):
+        return 255, 255
+    opacity = np.asarray(image.convert("RGBA").getchannel("A"))
+    return int(opacity.min()), int(opacity.max())
+
+
+def _to_rgb(
+    image: Image.Image, name: str, *, has_16_bits: bool = False
+) -> np.ndarray:
     if image.mode.startswith("I"):
         # 0..65535 to 0..255, rounded; convert() would clip at 255.
         gray = np.asarray(image).astype(np.uint32)
+        _check_brightness(name, int(gray.max()))
         gray = (gray * 255 + MAX_16_BIT // 2) // MAX_16_BIT
         return np.repeat(gray.astype(np.uint8)[:, :, None], 3, axis=2)
-    return np.array(blend_over(image, "white"))
+    if alpha_range(image)[1] == 0:
+        raise config.UserError(
+            f"{name} is fully transparent (alpha 0 everywhere), nothing of it "
+            "would be seen; save it without its alpha channel."
+        )
+    rgb = np.array(blend_over(image, "white"))
+    if has_16_bits:  # of which Pillow keeps the upper 8
+        _check_brightness(name, (int(rgb.max()) << 8) + 255)
+    return rgb
+
+
+def _check_brightness(name: str, brightest: int) -> None:
+    """Checks that an image of 16 bits a value does not use far fewer.
+
+    Scanners and cameras of 10, 12 or 14 bits often leave the upper ones empty.
+
+    Raises:
+      config.UserError: it does; it would be read as nearly black.
+    """
+    bits = brightest.bit_length()
+    if 0 < bits <= MAX_EMPTY_BITS:
+        raise config.UserError(
+            f"{name} has 16 bits a value but uses {bits} (its largest is "
+            f"{brightest} of {MAX_16_BIT}), so it would be read as nearly "
+            f"black; multiply its values by {2 ** (16 - bits)}, the same for "
+            "all images, or save it as PNG with 8 bits."
+        )
 
 
 @contextlib.contextmanager
 def _opened(path: str | os.PathLike[str]) -> Iterator[Image.Image]:
     """Opens an image, header only, and turns damage into a UserError."""
-    formats = [known.name for known in FORMATS if known.is_read]
+    names = [known.name for known in formats.FORMATS if known.is_read]
     try:
-        with open(path, "rb") as stream:
-            if not stream.peek(1):
+        with files.open_regular(path, "rb") as stream:
+            if not os.fstat(stream.fileno()).st_size:
                 raise config.UserError(
                     f"{path} is empty (zero bytes); copy it again or remove it."
                 )
             with pillow.ignored_warnings():
-                image = Image.open(stream, formats=formats)
+                image = Image.open(stream, formats=names)
             _check_size(path, image.size)
+            _check_length(path, image, stream)
             yield image
     except config.UserError:
         raise
@@ -221,8 +317,8 @@ def _opened(path: str | os.PathLike[str]) -> Iterator[Image.Image]:
         raise _too_large(path, "more than Pillow opens") from error
     except Image.UnidentifiedImageError as error:
         raise config.UserError(
-            f"{path} is not a {format_names()} image, or its beginning is "
-            "damaged; save it again as PNG or remove it."
+            f"{path} is not a {formats.format_names()} image, or its beginning "
+            "is damaged; save it again as PNG or remove it."
         ) from error
     except pillow.DAMAGE as error:
         system_error = getattr(error, "strerror", None)  # Pillow sets none
@@ -251,6 +347,34 @@ def _check_size(path: str | os.PathLike[str], size: tuple[int, int]) -> None:
         )
     if width * height > MAX_PIXELS:
         raise _too_large(path, f"{width}x{height}")
+
+
+def _check_length(
+    path: str | os.PathLike[str], image: Image.Image, stream: IO[bytes]
+) -> None:
+    """Checks that a JPEG is not far shorter than its size allows.
+
+    Raises:
+      config.UserError: it is.
+    """
+    length = os.fstat(stream.fileno()).st_size
+    width, height = image.size
+    # Blocks of 8x8 in 4 channels of 2 bits are one byte for 64 pixels.
+    if image.format not in ("JPEG", "MPO") or length > width * height // 32:
+        return
+    position = stream.tell()
+    stream.seek(0)
+    start = stream.read(length)
+    stream.seek(position)
+    if completeness.is_too_short(start, length):
+        raise _claims_too_much(path)
+
+
+def _claims_too_much(path: str | os.PathLike[str]) -> config.UserError:
+    return config.UserError(
+        f"{path} is damaged: it holds fewer pixels than its header says; copy "
+        "it again or remove it."
+    )
 
 
 def _too_large(path: str | os.PathLike[str], size: str) -> config.UserError:

@@ -17,12 +17,12 @@ _UPRIGHT = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-_SIDES_SWAPPED = (5, 6, 7, 8)
+SIDES_SWAPPED = (5, 6, 7, 8)
 
 
 def turn_upright(image: Image.Image) -> Image.Image:
     """Decodes an image and turns it by its orientation."""
-    orientation = _read_orientation(image)
+    orientation = read_orientation(image)
     image.load()
     if orientation in _UPRIGHT:
         return image.transpose(_UPRIGHT[orientation])
@@ -32,12 +32,12 @@ def turn_upright(image: Image.Image) -> Image.Image:
 def upright_size(image: Image.Image) -> tuple[int, int]:
     """Returns the (width, height) after turning, without decoding."""
     width, height = image.size
-    if _read_orientation(image) in _SIDES_SWAPPED:
+    if read_orientation(image) in SIDES_SWAPPED:
         return height, width
     return width, height
 
 
-def _read_orientation(image: Image.Image) -> int:
+def read_orientation(image: Image.Image) -> int:
     """Reads the EXIF orientation, 1 (upright) if there is none.
 
     It is read from the header alone: Pillow's getexif decodes a whole PNG to

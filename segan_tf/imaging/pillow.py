@@ -7,6 +7,13 @@ import warnings
 import zlib
 from collections.abc import Iterator
 
+from PIL import PngImagePlugin
+
+# Color profiles and texts of sound PNGs exceed Pillow's 1 MiB; both bounds are
+# in bytes, unpacked.
+PngImagePlugin.MAX_TEXT_CHUNK = 64 << 20
+PngImagePlugin.MAX_TEXT_MEMORY = 128 << 20
+
 # Raised on damaged files, as seen on truncated and altered ones.
 DAMAGE = (
     OSError,

@@ -46,14 +46,18 @@ def predict(config: Config) -> PredictionSummary:
             "--input is missing; give an image or a folder of images."
         )
     paths = images.find_images(config.input)
+    unread = images.find_unread(config.input, output_dir=config.output_dir)
     model = choose_model(config)
     if run_dir.has_flags(model):
         run_dir.check_same_model(run_dir.read_flags(model), config)
     else:
         run_dir.check_no_model_settings(config, model)
-    return predict_images(
+    for reason in unread.values():
+        console.say(f"skipped: {reason}")
+    done = predict_images(
         paths, model=model, output_dir=config.output_dir, tta=config.tta
     )
+    return dataclasses.replace(done, skipped={**unread, **done.skipped})
 
 
 def choose_model(config: Config) -> str:

@@ -12,7 +12,7 @@ from PIL import Image
 
 from segan_tf import labels as labels_lib
 from segan_tf.config import Config, UserError
-from segan_tf.datasets import label_maps, loading, pairs
+from segan_tf.datasets import findings, label_maps, loading, pairs
 from segan_tf.input import disk_cache
 
 # Side of the cached pairs, times image_size. A crop then shows 4/5 of the image
@@ -32,12 +32,16 @@ class CachedDataset:
       shape: of one record.
       read: from index to record; safe to call from several threads.
       problems: from id to what is wrong with a pair that is not among them.
+      facts: from id to what the label map of a pair tells.
     """
 
     count: int
     shape: tuple[int, int, int]
     read: Callable[[int], np.ndarray]
     problems: dict[str, str]
+    facts: dict[str, findings.MapFacts] = dataclasses.field(
+        default_factory=dict
+    )
 
 
 def open_split(
@@ -111,43 +115,46 @@ def open_records(
         )
         return _open_on_disk(path, shape, decoded=decoded)
     problems: dict[str, str] = {}
+    facts: dict[str, findings.MapFacts] = {}
     good: list[pairs.Pair] = []
     kept: list[np.ndarray] = []
-    for pair, record in decoded:
-        if isinstance(record, UserError):
-            problems[pair.id] = str(record)
+    for pair, found in decoded:
+        if isinstance(found, UserError):
+            problems[pair.id] = str(found)
             continue
         good.append(pair)
+        facts[pair.id] = found.facts
         if cache == "memory":
-            kept.append(record)
+            kept.append(found.record)
 
     def decode_again(index: int) -> np.ndarray:
-        return decode_pair(good[index])
+        return decode_pair(good[index]).record
 
     read = kept.__getitem__ if cache == "memory" else decode_again
-    return CachedDataset(len(good), shape, read, problems)
+    return CachedDataset(len(good), shape, read, problems, facts)
 
 
 def decode(
     pair: pairs.Pair, *, size: int, labels: labels_lib.Labels
-) -> np.ndarray:
+) -> disk_cache.Decoded:
     """Reads a pair and resizes it to the working size.
 
     The image is resized with Pillow's antialiased bilinear filter, the label
     map to its nearest neighbors; both become square, as in the paper.
 
     Returns:
-      uint8 [size, size, 3 + labels]: RGB, then the labels in {0, 1}.
+      The record, uint8 [size, size, 3 + labels]: RGB, then the labels in
+      {0, 1}; and what the label map tells.
 
     Raises:
       UserError: one of the files cannot be read, or their sizes differ.
     """
-    image, label_map = label_maps.read_pair(pair, labels)
+    image, label_map, facts = label_maps.read_pair_and_facts(pair, labels)
     planes = [_resize(image, size, Image.Resampling.BILINEAR)]
     for label in range(labels.count):
         plane = _resize(label_map[..., label], size, Image.Resampling.NEAREST)
         planes.append(plane[..., None])
-    return np.concatenate(planes, axis=-1)
+    return disk_cache.Decoded(np.concatenate(planes, axis=-1), facts)
 
 
 def _resize(
@@ -160,13 +167,13 @@ def _resize(
 
 def _decode_all(
     split: Sequence[pairs.Pair],
-    decode_pair: Callable[[pairs.Pair], np.ndarray],
+    decode_pair: Callable[[pairs.Pair], disk_cache.Decoded],
     *,
     progress: Callable[..., Iterable[pairs.Pair]],
-) -> Iterator[tuple[pairs.Pair, np.ndarray | UserError]]:
+) -> Iterator[tuple[pairs.Pair, disk_cache.Decoded | UserError]]:
     """Yields each pair with its record, or with the error of reading it."""
 
-    def decode_or_error(pair: pairs.Pair) -> np.ndarray | UserError:
+    def decode_or_error(pair: pairs.Pair) -> disk_cache.Decoded | UserError:
         try:
             return decode_pair(pair)
         except UserError as error:
@@ -188,7 +195,7 @@ def _open_on_disk(
     path: str,
     shape: tuple[int, int, int],
     *,
-    decoded: Iterable[tuple[pairs.Pair, np.ndarray | UserError]],
+    decoded: Iterable[tuple[pairs.Pair, disk_cache.Decoded | UserError]],
 ) -> CachedDataset:
     """Opens a file of records, written from ``decoded`` if it is missing."""
     try:
@@ -202,7 +209,7 @@ def _open_on_disk(
             "space there, or use --cache=memory or --cache=none."
         ) from error
     read = disk_cache.make_reader(path, shape)
-    return CachedDataset(index.count, shape, read, index.problems)
+    return CachedDataset(index.count, shape, read, index.problems, index.facts)
 
 
 def _check_memory(needed: int) -> None:

@@ -12,7 +12,15 @@ import numpy as np
 from segan_tf import files
 from segan_tf import labels as labels_lib
 from segan_tf.config import UserError
-from segan_tf.datasets import pairs
+from segan_tf.datasets import findings, pairs
+
+
+@dataclasses.dataclass(frozen=True)
+class Decoded:
+    """A pair at the working size, and what its label map tells."""
+
+    record: np.ndarray
+    facts: findings.MapFacts
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,10 +30,12 @@ class Index:
     Attributes:
       count: number of records.
       problems: from id to what is wrong with a pair that is not among them.
+      facts: from id to what the label map of a pair tells.
     """
 
     count: int
     problems: dict[str, str]
+    facts: dict[str, findings.MapFacts]
 
 
 def find_path(
@@ -59,15 +69,20 @@ def open_index(path: str, shape: tuple[int, int, int]) -> Index | None:
     """Reads what a file holds; None if it is missing or incomplete."""
     try:
         with open(_index_path(path), encoding="utf-8") as file:
-            index = Index(**json.load(file))
+            saved = json.load(file)
+        facts = {
+            name: findings.MapFacts.from_json(fact)
+            for name, fact in saved["facts"].items()
+        }
+        index = Index(saved["count"], saved["problems"], facts)
         length = os.path.getsize(path)
-    except FileNotFoundError:
+    except (FileNotFoundError, KeyError):  # or of an earlier version
         return None
     return index if length == index.count * math.prod(shape) else None
 
 
 def write(
-    path: str, decoded: Iterable[tuple[pairs.Pair, np.ndarray | UserError]]
+    path: str, decoded: Iterable[tuple[pairs.Pair, Decoded | UserError]]
 ) -> Index:
     """Writes records to a file.
 
@@ -78,14 +93,16 @@ def write(
     _remove_leftovers(os.path.dirname(path))
     count = 0
     problems = {}
+    facts = {}
     with files.replacing(path) as file:
-        for pair, record in decoded:
-            if isinstance(record, UserError):
-                problems[pair.id] = str(record)
+        for pair, found in decoded:
+            if isinstance(found, UserError):
+                problems[pair.id] = str(found)
             else:
-                file.write(record.tobytes())
+                file.write(found.record.tobytes())
+                facts[pair.id] = found.facts
                 count += 1
-    index = Index(count, problems)
+    index = Index(count, problems, facts)
     # Last, because it marks the file as complete.
     files.write_json(_index_path(path), dataclasses.asdict(index))
     return index

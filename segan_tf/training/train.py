@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from segan_tf import console, run_dir, startup
 from segan_tf import labels as labels_lib
 from segan_tf.config import Config, UserError
-from segan_tf.datasets import loading, splits
+from segan_tf.datasets import findings, loading, splits
 from segan_tf.models import imagenet_weights
 
 if TYPE_CHECKING:
@@ -87,6 +87,7 @@ def _make_trainer(
         )
         for part in (divided.train, divided.validation)
     )
+    findings.report((training.facts, validation.facts), labels, say=console.say)
     return loop.Trainer(
         config,
         training=training,

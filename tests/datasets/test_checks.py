@@ -59,7 +59,7 @@ def check(folder, **options):
 
 def test_good_pairs_have_no_problems(folder):
     report = check(folder)
-    assert checks.find_header_problems(find(folder)) == {}
+    assert checks.check_headers(find(folder)).problems == {}
     assert (report.problems, report.warnings, report.near_duplicates) == (
         {},
         {},
@@ -98,7 +98,7 @@ def test_unreadable_header_is_found_without_decoding(
 ):
     (folder / name).write_bytes(content)
     for problems in (
-        checks.find_header_problems(find(folder)),
+        checks.check_headers(find(folder)).problems,
         check(folder).problems,
     ):
         assert list(problems) == ["b"]
@@ -109,7 +109,7 @@ def test_unreadable_header_is_found_without_decoding(
 def test_both_bad_files_of_a_pair_are_reported(folder):
     (folder / "images/b.png").write_bytes(b"")
     (folder / "masks/b.png").write_bytes(b"")
-    problems = checks.find_header_problems(find(folder))
+    problems = checks.check_headers(find(folder)).problems
     assert str(folder / "images/b.png") in problems["b"]
     assert str(folder / "masks/b.png") in problems["b"]
     assert "\n" not in problems["b"]
@@ -119,7 +119,7 @@ def test_different_sizes_are_found_without_decoding(folder):
     draw_label_map(folder / "masks" / "c.png", size=(48, 64))
     message = r"c.png is 64x48 pixels but its label map .*c.png is 48x64"
     for problems in (
-        checks.find_header_problems(find(folder)),
+        checks.check_headers(find(folder)).problems,
         check(folder).problems,
     ):
         assert list(problems) == ["c"]
@@ -133,13 +133,13 @@ def test_sizes_are_compared_after_turning_upright(folder):
         image.rotate(90, expand=True).save(
             folder / "images" / "c.png", exif=exif
         )
-    assert checks.find_header_problems(find(folder)) == {}
+    assert checks.check_headers(find(folder)).problems == {}
     assert not check(folder).problems
 
 
 def test_tiny_image_is_found_without_decoding(folder):
     draw_image(folder / "images" / "a.png", 0, size=(1, 1))
-    problems = checks.find_header_problems(find(folder))
+    problems = checks.check_headers(find(folder)).problems
     assert "1x1 pixels; an image needs at least 16" in problems["a"]
 
 
@@ -147,7 +147,7 @@ def test_truncated_image_is_found_by_decoding(folder):
     path = folder / "images" / "d.png"
     path.write_bytes(path.read_bytes()[:-2000])
     report = check(folder)
-    assert checks.find_header_problems(find(folder)) == {}
+    assert checks.check_headers(find(folder)).problems == {}
     assert list(report.problems) == ["d"]
     assert "damaged or truncated" in report.problems["d"]
     assert report.blocks_training

@@ -231,7 +231,7 @@ def test_multiclass_labels_that_overlap_are_an_error(tmp_path):
 def test_label_maps_of_an_image_must_have_the_same_size(tmp_path):
     pair = pair_of(tmp_path, halves("L", 0, 255), Image.new("L", (20, 17)))
     for read in (
-        label_maps.label_map_size,
+        label_maps.header_findings,
         lambda pair: label_maps.read_label_map(pair, make_labels(2)),
     ):
         with pytest.raises(config.UserError, match="a_1.png is 20x17 .* 20x16"):

@@ -8,7 +8,7 @@ from PIL import Image
 
 from segan_tf import config, labels
 from segan_tf.datasets import layouts, pairs
-from segan_tf.imaging import images
+from segan_tf.imaging import formats
 
 
 def draw(root, *names):
@@ -446,9 +446,9 @@ def test_messages_list_every_format_that_is_read(tmp_path, monkeypatch):
     draw(tmp_path, "empty/masks/a.gif")
     rows = [
         dataclasses.replace(row, is_read=row.is_read or row.name == "TIFF")
-        for row in images.FORMATS
+        for row in formats.FORMATS
     ]
-    monkeypatch.setattr(images, "FORMATS", tuple(rows))
+    monkeypatch.setattr(formats, "FORMATS", tuple(rows))
 
     (problem,) = pairs.find_pairs(str(tmp_path)).problems
 

@@ -14,7 +14,7 @@ from PIL import Image
 
 from segan_tf import config
 from segan_tf.datasets import label_maps
-from segan_tf.imaging import images
+from segan_tf.imaging import formats, images
 
 WHITE, BLACK = (255, 255, 255), (0, 0, 0)
 
@@ -84,7 +84,7 @@ def assert_halves(array, left, right):
     ],
 )
 def test_image_is_recognized_by_its_name(name, expected):
-    assert images.is_image(name) is expected
+    assert formats.is_image(name) is expected
 
 
 def test_id_is_the_name_without_folder_and_ending():
@@ -414,22 +414,22 @@ def read_tiff_too(monkeypatch):
     """Sets in the table of formats that TIFF is read."""
     rows = [
         dataclasses.replace(row, is_read=row.is_read or row.name == "TIFF")
-        for row in images.FORMATS
+        for row in formats.FORMATS
     ]
-    monkeypatch.setattr(images, "FORMATS", tuple(rows))
+    monkeypatch.setattr(formats, "FORMATS", tuple(rows))
 
 
 def test_one_row_of_the_table_adds_a_format(tmp_path, monkeypatch):
     path = tmp_path / "a.tif"
     save(path, halves("RGB", (1, 2, 3), (9, 8, 7)), exif=orientation(1))
-    assert images.is_unread_image(path)
+    assert formats.is_unread_image(path)
     with pytest.raises(config.UserError, match="holds no JPEG, PNG or BMP"):
         images.find_images(str(tmp_path))
 
     read_tiff_too(monkeypatch)
 
-    assert images.is_image(path)
-    assert not images.is_unread_image(path)
+    assert formats.is_image(path)
+    assert not formats.is_unread_image(path)
     assert images.find_images(str(tmp_path)) == [str(path)]
     assert_halves(images.read_image(path), (1, 2, 3), (9, 8, 7))
     path.write_bytes(b"not an image at all")

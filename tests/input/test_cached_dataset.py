@@ -14,8 +14,8 @@ from PIL import Image
 
 from segan_tf import labels as labels_lib
 from segan_tf.config import UserError
-from segan_tf.datasets import pairs
-from segan_tf.input import cached_dataset
+from segan_tf.datasets import findings, pairs
+from segan_tf.input import cached_dataset, disk_cache
 
 CACHES = ("memory", "disk", "none")
 LESION = labels_lib.LESION
@@ -66,7 +66,7 @@ def cache_files(tmp_path, ending):
 def assert_redone(split, tmp_path):
     records = open_records(split, "disk", tmp_path)
     expected = [
-        cached_dataset.decode(p, size=SIZE, labels=LESION) for p in split
+        cached_dataset.decode(p, size=SIZE, labels=LESION).record for p in split
     ]
     np.testing.assert_array_equal(read_all(records), expected)
 
@@ -85,7 +85,7 @@ def test_records_are_the_decoded_pairs_in_order(split, kind, tmp_path):
     assert records.shape == (SIZE, SIZE, 3 + 1)
     for pair, record in zip(split, read_all(records), strict=True):
         assert record.dtype == np.uint8
-        expected = cached_dataset.decode(pair, size=SIZE, labels=LESION)
+        expected = cached_dataset.decode(pair, size=SIZE, labels=LESION).record
         np.testing.assert_array_equal(record, expected)
 
 
@@ -97,7 +97,7 @@ def test_image_is_resized_with_antialiasing(tmp_path):
     Image.fromarray(columns).save(tmp_path / "a.bmp")
     pair = pairs.Pair("a", str(tmp_path / "a.bmp"), pair.label_map_paths)
 
-    record = cached_dataset.decode(pair, size=SIZE, labels=LESION)
+    record = cached_dataset.decode(pair, size=SIZE, labels=LESION).record
 
     expected = (0 * 1 + 200 * 3 + 0 * 3 + 200 * 1) / 8
     np.testing.assert_array_equal(record[:, 1:-1, :3], expected)
@@ -108,7 +108,7 @@ def test_label_map_takes_its_nearest_neighbors(tmp_path):
     with Image.open(pair.label_map_paths[0]) as image:
         marked = np.asarray(image) // 255
 
-    record = cached_dataset.decode(pair, size=SIZE, labels=LESION)
+    record = cached_dataset.decode(pair, size=SIZE, labels=LESION).record
 
     # The center of pixel i is at 2 i + 1 of the 64: in pixel 2 i + 1.
     np.testing.assert_array_equal(record[..., 3], marked[1::2, 1::2])
@@ -118,7 +118,7 @@ def test_label_map_takes_its_nearest_neighbors(tmp_path):
 def test_label_map_stays_two_valued_at_the_working_size(tmp_path, size):
     pair = draw_pair(tmp_path, "a", 0, size=size)
 
-    record = cached_dataset.decode(pair, size=SIZE, labels=LESION)
+    record = cached_dataset.decode(pair, size=SIZE, labels=LESION).record
 
     assert set(np.unique(record[..., 3])) == {0, 1}
 
@@ -173,7 +173,7 @@ def test_bad_pair_is_a_problem_and_the_others_stay(
     assert message in records.problems["c"]
     assert records.count == 6 - 1
     for pair, record in zip(good, read_all(records), strict=True):
-        expected = cached_dataset.decode(pair, size=SIZE, labels=LESION)
+        expected = cached_dataset.decode(pair, size=SIZE, labels=LESION).record
         np.testing.assert_array_equal(record, expected)
 
 
@@ -217,7 +217,7 @@ def test_disk_cache_is_rewritten_when_a_file_changes(split, changed, tmp_path):
 
     records = open_records(split, "disk", tmp_path)
 
-    expected = cached_dataset.decode(split[3], size=SIZE, labels=LESION)
+    expected = cached_dataset.decode(split[3], size=SIZE, labels=LESION).record
     np.testing.assert_array_equal(records.read(3), expected)
 
 
@@ -251,7 +251,9 @@ def test_disk_caches_of_splits_and_sizes_coexist(split, tmp_path):
     opened = [open_records(p, "disk", tmp_path, size=s) for p, s in parts]
     for records, (part, size) in zip(opened, parts, strict=True):
         for pair, record in zip(part, read_all(records), strict=True):
-            expected = cached_dataset.decode(pair, size=size, labels=LESION)
+            expected = cached_dataset.decode(
+                pair, size=size, labels=LESION
+            ).record
             np.testing.assert_array_equal(record, expected)
     assert len(cache_files(tmp_path, ".records")) == 3
 
@@ -340,7 +342,8 @@ def test_number_of_pairs_decoded_ahead_is_bounded(split, tmp_path, monkeypatch):
 
     def decode(pair, **_):
         decoded.append(pair)
-        return np.zeros((SIZE, SIZE, 4), np.uint8)
+        record = np.zeros((SIZE, SIZE, 4), np.uint8)
+        return disk_cache.Decoded(record, findings.MapFacts((False,)))
 
     def look(items, **_):
         for taken, item in enumerate(items):

@@ -264,7 +264,9 @@ def test_every_cache_feeds_the_same_batches(tmp_path, kind):
         split.append(pairs.Pair(str(seed), paths[0], (paths[1],)))
     decoded = np.stack(
         [
-            cached_dataset.decode(p, size=WORKING_SIZE, labels=labels.LESION)
+            cached_dataset.decode(
+                p, size=WORKING_SIZE, labels=labels.LESION
+            ).record
             for p in split
         ]
     )

@@ -1,0 +1,154 @@
+"""The file formats of images: those that are read, and those that are not.
+
+To read another format, set `is_read` in its row of FORMATS.
+"""
+
+import dataclasses
+import itertools
+import os
+import re
+
+from segan_tf import files
+
+
+@dataclasses.dataclass(frozen=True)
+class ImageFormat:
+    """A file format of images.
+
+    Attributes:
+      name: what Pillow calls it, also used in messages.
+      endings: of its file names, in lower case.
+      is_read: whether files of the format are read. The others are known so
+        that no image is left out in silence.
+      signature: of the first bytes, as a regular expression.
+    """
+
+    name: str
+    endings: tuple[str, ...]
+    is_read: bool = False
+    signature: bytes = b""
+
+
+FORMATS: tuple[ImageFormat, ...] = (
+    ImageFormat(
+        "JPEG", (".jpg", ".jpeg"), is_read=True, signature=rb"\xff\xd8\xff"
+    ),
+    ImageFormat("PNG", (".png",), is_read=True, signature=rb"\x89PNG\r\n\x1a"),
+    ImageFormat("BMP", (".bmp",), is_read=True, signature=rb"BM.{4}\0{4}"),
+    ImageFormat("JPEG", (".jfif", ".jfi", ".jif", ".jpe", ".pjpeg", ".pjp")),
+    ImageFormat("BMP", (".dib",)),
+    ImageFormat("PNG", (".apng",)),
+    ImageFormat("TIFF", (".tif", ".tiff"), signature=rb"II[*+]\0|MM\0[*+]"),
+    ImageFormat("GIF", (".gif",), signature=b"GIF8"),
+    ImageFormat("WEBP", (".webp",), signature=rb"RIFF.{4}WEBP"),
+    ImageFormat("AVIF", (".avif", ".avifs"), signature=rb".{4}ftypavi[fs]"),
+    ImageFormat(
+        "HEIC",
+        (".heic", ".heif", ".hif"),
+        signature=rb".{4}ftyp(?:hei|hev|mif1|msf1)",
+    ),
+    ImageFormat(
+        "JPEG XL", (".jxl",), signature=rb"\xff\n|\0\0\0\x0cJXL \r\n\x87\n"
+    ),
+    ImageFormat(
+        "JPEG2000",
+        (".jp2", ".j2k", ".jpf", ".jpx", ".jpc", ".j2c"),
+        signature=rb"\0\0\0\x0cjP  \r\n|\xffO\xffQ",
+    ),
+    ImageFormat("JPEG XR", (".jxr", ".wdp", ".hdp"), signature=rb"II\xbc"),
+    ImageFormat("DICOM", (".dcm", ".dicom", ".ima"), signature=rb".{128}DICM"),
+    ImageFormat("NIfTI", (".nii", ".nii.gz"), signature=rb".{344}n[+i]1\0"),
+    ImageFormat(
+        "MetaImage", (".mha", ".mhd"), signature=rb"(?:NDims|ObjectType) ="
+    ),
+    ImageFormat("NRRD", (".nrrd", ".nhdr"), signature=rb"NRRD000"),
+    ImageFormat("Analyze", (".hdr", ".img")),
+    ImageFormat("NumPy", (".npy", ".npz"), signature=rb"\x93NUMPY"),
+    ImageFormat(
+        "Netpbm",
+        (".pbm", ".pgm", ".ppm", ".pnm", ".pam"),
+        signature=rb"P[1-7]\s+\d+\s",
+    ),
+    ImageFormat("PSD", (".psd", ".psb"), signature=b"8BPS"),
+    ImageFormat("TGA", (".tga",)),
+    ImageFormat("PCX", (".pcx",)),
+    ImageFormat("ICO", (".ico", ".cur")),
+    ImageFormat("SVG", (".svg",)),
+    ImageFormat("OpenEXR", (".exr",), signature=rb"v/1\x01"),
+    ImageFormat(
+        "raw camera image",
+        (".dng", ".cr2", ".cr3", ".nef", ".arw", ".orf", ".rw2", ".raf"),
+    ),
+    ImageFormat(
+        "slide", (".svs", ".ndpi", ".mrxs", ".scn", ".czi", ".vsi", ".bif")
+    ),
+)
+
+_SIGNATURE_BYTES = 352
+
+
+def format_names(last: str = "or") -> str:
+    """Lists the formats that are read: "JPEG, PNG or BMP"."""
+    *names, end = (known.name for known in FORMATS if known.is_read)
+    return f"{', '.join(names)} {last} {end}" if names else end
+
+
+def is_image(path: str | os.PathLike[str]) -> bool:
+    """Tells by its name whether a file is an image that is read here.
+
+    Hidden files are not: archives packed on a Mac hold a `._name.jpg` for
+    each image.
+    """
+    return _has_format(path, is_read=True)
+
+
+def is_unread_image(path: str | os.PathLike[str]) -> bool:
+    """Tells by its name whether a file is an image that is not read here."""
+    return not is_image(path) and _has_format(path, is_read=False)
+
+
+def unread_reason(path: str | os.PathLike[str]) -> str:
+    """Explains why a file that may be an image is not read, or returns "".
+
+    Its format is told by the ending of its name and by its first bytes. Pipes,
+    sockets and devices of any name are never opened.
+    """
+    path = os.fspath(path)
+    if os.path.basename(path).startswith("."):
+        return ""
+    if not files.is_regular(path):
+        return f"{path} is not used: it is {files.kind_of(path)}; remove it"
+    if is_image(path):
+        return ""
+    found = _format_of_content(path)
+    if found and found.is_read:
+        return (
+            f"{path} is not used: it holds a {found.name}, but its name does "
+            f"not say so; rename it to end in {found.endings[0]}"
+        )
+    if found or is_unread_image(path):
+        return (
+            f"{path} is not used: only {format_names('and')} are read; save it "
+            "as PNG"
+        )
+    return ""
+
+
+def _has_format(path: str | os.PathLike[str], *, is_read: bool) -> bool:
+    name = os.path.basename(os.fspath(path))
+    endings = itertools.chain.from_iterable(
+        known.endings for known in FORMATS if known.is_read == is_read
+    )
+    return not name.startswith(".") and name.lower().endswith(tuple(endings))
+
+
+def _format_of_content(path: str | os.PathLike[str]) -> ImageFormat | None:
+    try:
+        with files.open_regular(path, "rb") as file:
+            start = file.read(_SIGNATURE_BYTES)
+    except OSError:
+        return None
+    for known in FORMATS:
+        if known.signature and re.match(known.signature, start, re.DOTALL):
+            return known
+    return None
