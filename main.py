@@ -1,5 +1,6 @@
 """Command line for training, evaluating and exporting SegAN."""
 
+import shlex
 import sys
 
 import segan_tf
@@ -10,10 +11,14 @@ try:
     from absl import flags as absl_flags
 
     import flags
-    from segan_tf import config_checks, console, startup
+    from segan_tf import config_checks, console, failures, startup
     from segan_tf.config import MODES, Config, UserError
 except ModuleNotFoundError as error:
-    sys.exit(f"error: {errors.message(error)}")
+    if not errors.missing_package(error):
+        raise
+    sys.exit(f"error: {errors.missing_package(error)}")
+except KeyboardInterrupt:
+    sys.exit(130)
 
 FLAGS = flags.FLAGS
 
@@ -21,7 +26,7 @@ FLAGS = flags.FLAGS
 def check(config: Config) -> int:
     """Reads every pair and reports what it finds."""
     report = segan_tf.check(config)
-    print(report.summary())
+    console.say(report.summary())
     return 0 if report.is_sound else 1
 
 
@@ -29,26 +34,33 @@ def train(config: Config) -> int:
     """Trains, or resumes, the run in model_dir."""
     summary = segan_tf.train(config, command=sys.argv)
     if summary:
-        print(
+        next_command = shlex.join(
+            [
+                *flags.program().split(),
+                "--mode=evaluate",
+                f"--model_dir={config.model_dir}",
+            ]
+        )
+        console.say(
             f"trained to step {summary['last_step']} in "
             f"{summary['train_seconds'] / 60:.1f} min, "
             f"{summary['images_per_second']} images/s, at most "
             f"{summary['peak_memory_gb']} GB of memory\nnext: "
-            f"{flags.program()} --mode=evaluate --model_dir={config.model_dir}"
+            f"{next_command}"
         )
     return 0
 
 
 def evaluate(config: Config) -> int:
     """Scores a model on a split."""
-    print(segan_tf.evaluate(config, command=sys.argv).summary())
+    console.say(segan_tf.evaluate(config, command=sys.argv).summary())
     return 0
 
 
 def predict(config: Config) -> int:
     """Writes label maps and overlays of images."""
     done = segan_tf.predict(config)
-    print(
+    console.say(
         f"{done.predicted} of {done.predicted + len(done.skipped)} images have "
         f"a label map and an overlay in {done.output_dir}"
     )
@@ -58,9 +70,9 @@ def predict(config: Config) -> int:
 def export(config: Config) -> int:
     """Writes SavedModel and TFLite models, each verified against Keras."""
     report = segan_tf.export(config)
-    print(report.summary())
+    console.say(report.summary())
     for line in report.failures:
-        print(f"error: {line}", file=sys.stderr)
+        console.say_error(line)
     return 1 if report.failures else 0
 
 
@@ -68,25 +80,28 @@ RUN = {f.__name__: f for f in (check, train, evaluate, predict, export)}
 
 
 def main(argv: list[str]) -> int:
-    """Runs one mode; a user's mistake is one line and exit status 1."""
-    try:
-        if argv[1:]:
-            raise UserError(f"{argv[1]!r} is not a flag; give --name=value.")
-        if FLAGS.mode is None:
-            modes = ", ".join(MODES)
-            raise UserError(
-                f"--mode is missing; give one of {modes}, or --help."
-            )
-        # Before TensorFlow, which takes seconds to start.
-        given = flags.given()
-        recipe = flags.in_flagfile(sys.argv)
-        config = config_checks.check_mode(given, FLAGS.mode, recipe=recipe)
-        for note in flags.notes(given, config):
-            console.say(f"note: {note}")
-        return RUN[FLAGS.mode](config)
-    except (UserError, ModuleNotFoundError) as error:
-        print(f"error: {errors.message(error)}", file=sys.stderr)
-        return 1
+    """Runs one mode; a failure is one line, see `failures.run`."""
+    return failures.run(lambda: run_mode(argv))
+
+
+def run_mode(argv: list[str]) -> int:
+    """Runs the mode that the flags give; returns the exit status.
+
+    Raises:
+      UserError: an argument is no flag, or the mode or a setting is a mistake.
+    """
+    if argv[1:]:
+        raise UserError(f"{argv[1]!r} is not a flag; give --name=value.")
+    if FLAGS.mode is None:
+        modes = ", ".join(MODES)
+        raise UserError(f"--mode is missing; give one of {modes}, or --help.")
+    # Before TensorFlow, which takes seconds to start.
+    given = flags.given()
+    recipe = flags.in_flagfile(sys.argv)
+    config = config_checks.check_mode(given, FLAGS.mode, recipe=recipe)
+    for note in flags.notes(given, config):
+        console.say(f"note: {note}")
+    return RUN[FLAGS.mode](config)
 
 
 def parse_flags(argv: list[str]) -> list[str]:
@@ -98,15 +113,26 @@ def parse_flags(argv: list[str]) -> list[str]:
         sys.exit(f"error: {reason} (--help lists the flags)")
 
 
-def run() -> None:
-    """Starts the program."""
-    startup.set_environment()
-    if any(name in sys.argv[1:] for name in ("--help", "-h", "-help")):
-        print(flags.help_text())
-        return
+def show_help() -> int:
+    """Prints every flag."""
+    print(flags.help_text())
+    return 0
+
+
+def start() -> int:
+    """Parses the flags and runs the mode."""
     # absl would raise it to INFO, where TensorFlow writes into the bar.
     logging.set_verbosity(logging.WARNING)
     app.run(main, flags_parser=parse_flags)
+    return 0
+
+
+def run() -> None:
+    """Starts the program."""
+    console.escape_narrow_encodings()
+    startup.set_environment()
+    helps = any(name in sys.argv[1:] for name in ("--help", "-h", "-help"))
+    sys.exit(failures.run(show_help if helps else start))
 
 
 if __name__ == "__main__":

@@ -2,9 +2,11 @@
 
 import contextlib
 import functools
+import io
 import os
 import sys
 import tempfile
+import unicodedata
 from collections.abc import Iterator
 from typing import Any
 
@@ -32,11 +34,53 @@ no_bar = functools.partial(tqdm.tqdm, disable=True)  # for benchmarks, tests
 
 def say(text: str) -> None:
     """Prints a line above the progress bar, if there is one."""
-    tqdm.tqdm.write(text, file=sys.stdout)
+    tqdm.tqdm.write(printable(text), file=sys.stdout)
     sys.stdout.flush()
 
 
+def say_error(text: str) -> None:
+    """Prints an error above the progress bar, if there is one."""
+    sys.stdout.flush()
+    tqdm.tqdm.write(f"error: {printable(text)}", file=sys.stderr)
+
+
+def printable(text: str, *, keep: str = "\n") -> str:
+    """Escapes what a terminal acts on or cannot show, as Python writes it.
+
+    Names of files may hold escape sequences, characters that reverse the text
+    after them, and bytes that are not UTF-8.
+
+    Args:
+      text: what to show.
+      keep: control characters that stay as they are.
+    """
+    return "".join(
+        char
+        if char in keep or _is_shown(char)
+        else char.encode("unicode_escape").decode("ascii")
+        for char in text
+    )
+
+
+def _is_shown(char: str) -> bool:
+    return (
+        unicodedata.category(char) not in _NOT_SHOWN
+        and unicodedata.bidirectional(char) not in _REVERSING
+    )
+
+
+def escape_narrow_encodings() -> None:
+    """Has stdout and stderr escape what their encoding lacks."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
 _STDOUT_AND_STDERR = (1, 2)
+# Categories of control characters, surrogates and separators of lines.
+_NOT_SHOWN = ("Cc", "Cs", "Zl", "Zp")
+# Characters that change the direction of the text after them.
+_REVERSING = ("LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI")
 
 
 @contextlib.contextmanager

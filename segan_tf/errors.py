@@ -8,17 +8,11 @@ class UserError(ValueError):
     """A mistake that the user can fix: one line with name, value and remedy."""
 
 
-def message(error: UserError | ModuleNotFoundError) -> str:
-    """Describes an error that the user can fix.
-
-    Raises:
-      ModuleNotFoundError: the missing module is part of this project.
-    """
-    if isinstance(error, UserError):
-        return str(error)
+def missing_package(error: ModuleNotFoundError) -> str | None:
+    """Names a package that must be installed; None for a module of this one."""
     package = (error.name or "segan_tf").partition(".")[0]
     if package in _OWN_PACKAGES:
-        raise error
+        return None
     return (
         f"the package {package} is missing; install the requirements first: "
         "python -m pip install -r requirements.txt"

@@ -185,11 +185,14 @@ def test_package_that_only_a_mode_needs_is_missed_in_one_line(tmp_path):
     assert result.err.startswith("error: the package PIL is missing; install ")
 
 
-def test_missing_module_of_the_project_keeps_its_traceback(monkeypatch):
+def test_missing_module_of_the_project_is_reported_as_a_bug(monkeypatch):
     monkeypatch.setitem(sys.modules, "segan_tf.datasets.loading", None)
     monkeypatch.delitem(vars(main.segan_tf), "check", raising=False)
-    with pytest.raises(ModuleNotFoundError, match="segan_tf.datasets.loading"):
-        running.run("--mode=check")
+    error = running.error_of("--mode=check")
+    assert "this is a bug of segan-tf (ModuleNotFoundError: " in error
+    log = re.search(r"\S+\.log", error)[0]
+    with open(log, encoding="utf-8") as file:
+        assert "segan_tf.datasets.loading" in file.read()
 
 
 def test_flagfile_gives_flags_and_a_later_flag_overrides_it(tmp_path):

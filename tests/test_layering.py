@@ -22,6 +22,7 @@ FLOORS = {
     "segan_tf.console": 1,
     "segan_tf.records": 1,
     "segan_tf.compat": 2,
+    "segan_tf.failures": 2,
     "segan_tf.startup": 2,
     "segan_tf.labels": 2,
     "segan_tf.run_dir": 3,

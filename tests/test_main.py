@@ -336,13 +336,16 @@ def test_missing_tensorflow_is_named_with_the_remedy(monkeypatch, tmp_path):
     assert error.endswith("python -m pip install -r requirements.txt")
 
 
-def test_mistake_of_the_program_keeps_its_traceback(monkeypatch):
+def test_mistake_of_the_program_keeps_its_traceback(monkeypatch, tmp_path):
     def fail(_):
         raise ValueError("not the user's fault")
 
     monkeypatch.setitem(main.RUN, "check", fail)
-    with pytest.raises(ValueError, match="not the user's fault"):
-        running.run("--mode=check")
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    error = running.error_of("--mode=check")
+    (log,) = tmp_path.iterdir()
+    assert f"its log is {log}; please report it" in error
+    assert 'raise ValueError("not the user\'s fault")' in log.read_text()
 
 
 def test_only_warnings_of_libraries_are_shown():
