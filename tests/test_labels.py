@@ -1,6 +1,7 @@
 """Tests of names, values and colors of labels."""
 
 import json
+import re
 
 import pytest
 
@@ -85,3 +86,34 @@ def test_colors_differ_up_to_eight_labels_and_then_repeat():
 def test_default_names():
     assert labels.default_names(1) == ("lesion",)
     assert labels.default_names(2) == ("label 1", "label 2")
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ('{"1": "hair", "1": "lesion"}', "names '1' twice"),
+        ('{"1": "hair", "01": "lesion"}', "names '1' and '01', which are the"),
+        ('{"#FF0000": "a1", "#ff0000": "b1"}', "which are the same; keep one"),
+        ("", "is not JSON"),
+        ("null", "must map values or colors to names"),
+        ("3", "must map values or colors to names"),
+        ('{"1": ["lesion"]}', "must map values or colors to names"),
+        ('{"1": ' + "9" * 5000 + "}", "is not JSON"),
+        ("[" * 100_000, "is not JSON"),
+        ('{"' + "9" * 5000 + '": "lesion"}', "not a value from 0 to 65535"),
+        ('{"1": "a\\nb"}', "not printable; rename it"),
+        ('{"1": "' + "a" * 101 + '"}', "longer than 100 characters"),
+    ],
+)
+def test_odd_labels_file_is_one_error_of_one_line(tmp_path, text, words):
+    with pytest.raises(config.UserError, match=re.escape(words)) as caught:
+        read(tmp_path, text)
+    assert len(str(caught.value).splitlines()) == 1
+    assert len(str(caught.value)) < 1000
+
+
+def test_label_called_like_an_output_file_has_a_file_of_its_own(tmp_path):
+    found = read(tmp_path, {"1": "overlay", "2": "Label map", "3": "hair"})
+    assert found.slugs == ("overlay_label", "label_map_label", "hair")
+    with pytest.raises(config.UserError, match="are too similar; rename one"):
+        read(tmp_path, {"1": "overlay", "2": "overlay label"})

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from typing import IO
 
 import numpy as np
-from PIL import Image
+from PIL import Image, PngImagePlugin
 
 from segan_tf import config, files
 from segan_tf.imaging import completeness, formats, orientation, pillow
@@ -326,6 +326,11 @@ def _opened(path: str | os.PathLike[str]) -> Iterator[Image.Image]:
             raise config.UserError(
                 f"{path} cannot be opened ({system_error}); check the path and "
                 "its permissions."
+            ) from error
+        if "MAX_TEXT" in str(error):  # Pillow's name of the bound
+            raise config.UserError(
+                f"{path} has a text or color profile above "
+                f"{PngImagePlugin.MAX_TEXT_CHUNK >> 20} MiB; save it without."
             ) from error
         raise config.UserError(
             f"{path} is damaged or truncated ({error}); copy it again or "

@@ -93,3 +93,29 @@ def test_the_legend_shows_each_color_and_the_title_is_not_cut():
         assert is_color(pixels, color).sum() > 50
     # Paper, not ink, at the right edge.
     assert is_color(pixels[:, -1], (255, 255, 255)).all()
+
+
+@pytest.mark.parametrize(
+    ("text", "spelled"),
+    [
+        ("left ventricle 0.91", "left ventricle 0.91"),
+        ("L\u00e4sion", "Lasion"),
+        ("La\u0308sion", "Lasion"),
+        ("Stra\u00dfe", "Strasse"),
+        ("\u0141\u00f3d\u017a", "Lodz"),
+        ("3 \u00b5m", "3 um"),
+        ("\u6f22", "U+6F22 "),
+    ],
+)
+def test_text_is_spelled_with_letters_that_the_font_has(text, spelled):
+    assert contact_sheet.spell(text) == spelled
+
+
+def test_letters_without_a_glyph_do_not_become_equal_boxes():
+    def draw(name):
+        legend = [(name, (0, 0, 0))]
+        options = {"columns": 1, "tile_px": 100, "title": "", "legend": legend}
+        return np.array(contact_sheet.sheet([], **options))
+
+    assert np.array_equal(draw("\u00f6"), draw("o"))
+    assert not np.array_equal(draw("\u6f22"), draw("\u5b57"))
