@@ -221,7 +221,7 @@ def _find_contradictions(
         for is_train in (True, False)
     )
     return (
-        findings.judge(training, labels, what="label maps for training").errors
+        findings.judge(training, labels, what=findings.TRAINING).errors
         or findings.judge({**training, **others}, labels).errors
     )
 

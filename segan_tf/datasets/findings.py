@@ -20,6 +20,7 @@ _BORDER_SHARE = 0.9
 _MIDDLE_SHARE = 0.5
 # Of the label maps; more empty ones than that are named once more.
 _MANY_EMPTY_SHARE = 0.5
+TRAINING = "label maps for training"
 _SHOWN = 3  # findings of one kind; the rest are counted
 
 
@@ -121,29 +122,29 @@ def judge(
 
 
 def report(
-    facts: Sequence[Mapping[str, MapFacts]],
+    facts: Mapping[str, MapFacts],
     labels: labels_lib.Labels,
     *,
+    what: str,
     say: Callable[[str], None],
+    others: Mapping[str, MapFacts] | None = None,
 ) -> None:
-    """Reports what is odd about the label maps that are trained on.
+    """Reports what is wrong or odd about the label maps that are used.
 
     Args:
-      facts: of the training split, then of the validation split.
+      facts: of the label maps, from id.
       labels: of the label maps.
+      what: names them, in messages.
       say: is called with each warning.
+      others: of label maps that must go with them, such as for validation.
 
     Raises:
-      UserError: it would be wrong to train on them.
+      UserError: it would be wrong to use them.
     """
-    training, *others = facts
-    judgment = judge(training, labels, what="label maps for training")
-    errors = list(judgment.errors)
-    if not errors:
-        together = {**training}
-        for other in others:
-            together.update(other)
-        errors += judge(together, labels).errors
+    judgment = judge(facts, labels, what=what)
+    errors = judgment.errors
+    if others and not errors:
+        errors = judge({**facts, **others}, labels).errors
     if errors:
         raise config.UserError("; ".join(errors) + ".")
     for warning in judgment.warnings:

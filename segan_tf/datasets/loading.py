@@ -157,8 +157,7 @@ def load_splits(
     headers = checks.check_headers(found.pairs)
     bad = headers.problems
     report_problems(config, [*found.problems, *bad.values()], say=say)
-    for warning in findings.summarize_lines(headers.warnings):
-        say(f"warning: {warning}")
+    _report_doubts(headers, say=say)
     return _split(
         config,
         [pair for pair in found.pairs if pair.id not in bad],
@@ -186,6 +185,7 @@ def load_run_splits(
         )
     ids = splits.read_split_ids(config.model_dir)
     found = find_pairs(config, labels, progress=console.bar)
+    _report_doubts(checks.check_headers(found.pairs), say=console.say)
     return splits.splits_from_ids(found.pairs, ids)
 
 
@@ -238,6 +238,14 @@ def report_problems(
             f"--skip_bad_pairs:\n  {listed}"
         )
     say(f"continuing without {count} {files}:\n  {listed}")
+
+
+def _report_doubts(
+    headers: checks.HeaderFindings, *, say: Callable[[str], None]
+) -> None:
+    """Says which images and label maps may not match."""
+    for warning in findings.summarize_lines(headers.warnings):
+        say(f"warning: {warning}")
 
 
 def _split(

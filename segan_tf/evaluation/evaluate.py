@@ -12,7 +12,7 @@ import numpy as np
 from segan_tf import console, environment, run_dir, startup
 from segan_tf import labels as labels_lib
 from segan_tf.config import DATA_FIELDS, RESPLIT_FIELDS, Config, UserError
-from segan_tf.datasets import label_maps, loading, pairs, splits
+from segan_tf.datasets import findings, label_maps, loading, pairs, splits
 from segan_tf.evaluation import report, scores, table
 
 if TYPE_CHECKING:
@@ -146,20 +146,21 @@ def _score_all(
     """Scores every pair; reports all that cannot be read together."""
     scored: list[scores.Score] = []
     problems: dict[str, str] = {}
+    facts: dict[str, findings.MapFacts] = {}
     for pair in console.bar(chosen, desc="evaluating", unit="image"):
         try:
-            scored.append(score_pair(predictor, pair, labels=labels))
+            score, facts[pair.id] = score_pair(predictor, pair, labels=labels)
+            scored.append(score)
         except UserError as error:
             problems[pair.id] = str(error)
     loading.report_problems(config, list(problems.values()), say=console.say)
     loading.check_not_empty(config, scored)
-    marked = [f"{slug}_fraction_true" for slug in labels.slugs]
-    if not any(score.row[name] for score in scored for name in marked):
-        raise UserError(
-            f"--split ({config.split}): none of its {len(scored)} label maps "
-            "marks anything, so nothing can be scored; give label maps in "
-            "which the label is not 0 (black)."
-        )
+    findings.report(
+        facts,
+        labels,
+        what=f"label maps of --split={config.split}",
+        say=console.say,
+    )
     return scored, list(problems)
 
 
@@ -168,7 +169,7 @@ def score_pair(
     pair: pairs.Pair,
     *,
     labels: labels_lib.Labels,
-) -> scores.Score:
+) -> tuple[scores.Score, findings.MapFacts]:
     """Computes every metric of one pair, at the image's own size.
 
     Args:
@@ -176,12 +177,18 @@ def score_pair(
       pair: the image and its true label map.
       labels: how the true label map marks the labels.
 
+    Returns:
+      The metrics, and what the true label map tells.
+
     Raises:
       UserError: a file cannot be read, or the sizes differ.
     """
-    image, true = label_maps.read_pair(pair, labels)
+    image, true, facts = label_maps.read_pair_and_facts(pair, labels)
     predicted = predictor.label_map(image)
-    return scores.score_image(pair.id, predicted, true, labels=predictor.labels)
+    score = scores.score_image(
+        pair.id, predicted, true, labels=predictor.labels
+    )
+    return score, facts
 
 
 def _check_same_labels(

@@ -87,7 +87,13 @@ def _make_trainer(
         )
         for part in (divided.train, divided.validation)
     )
-    findings.report((training.facts, validation.facts), labels, say=console.say)
+    findings.report(
+        training.facts,
+        labels,
+        what=findings.TRAINING,
+        say=console.say,
+        others=validation.facts,
+    )
     return loop.Trainer(
         config,
         training=training,

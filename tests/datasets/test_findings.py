@@ -258,3 +258,37 @@ def test_two_images_that_differ_in_unicode_alone_are_told_apart(tmp_path):
         make_label_map().save(folder / "masks" / f"{name}.png")
     (problem,) = pairs.find_pairs(str(folder)).problems
     assert "differ in Unicode form" in problem
+
+
+def evaluate(folder, model_dir):
+    return running.run(
+        "--mode=evaluate",
+        "--model=pretrained",
+        f"--data_dir={folder}",
+        f"--model_dir={model_dir}",
+        "--split=all",
+    )
+
+
+def test_evaluation_finds_what_training_does(tmp_path):
+    makers = {
+        "empty": lambda i: make_label_map(0),
+        "mixed": lambda i: make_label_map(1 + i % 2),
+    }
+    for (name, make), words in zip(
+        makers.items(),
+        ("of the 4 label maps of --split=all marks anything", "1 (as in p0)"),
+        strict=True,
+    ):
+        folder = draw_folder(tmp_path / name, 4, make=make)
+        result = evaluate(folder, tmp_path / f"{name}_run")
+        assert result.status == 1
+        assert words in result.err
+
+
+def test_evaluation_says_that_turned_images_may_not_match(tmp_path):
+    folder = draw_folder(tmp_path / "d", 4, orientation=3)
+    result = evaluate(folder, tmp_path / "run")
+    assert result.status == 0
+    assert "warning: " in result.err + result.out
+    assert "by its EXIF orientation (3)" in result.err + result.out

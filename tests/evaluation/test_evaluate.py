@@ -178,7 +178,8 @@ def test_unwritable_report_is_one_line(run_copy, monkeypatch):
 
 
 def score(predictor, pair):
-    return evaluate.score_pair(predictor, pair, labels=labels_lib.LESION)
+    score, _ = evaluate.score_pair(predictor, pair, labels=labels_lib.LESION)
+    return score
 
 
 def test_pair_has_the_metrics_of_known_rectangles(half_and_quarter):
