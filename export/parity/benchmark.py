@@ -21,6 +21,13 @@ import numpy as np
 WARM_UP_RUNS = 10
 RUNS = 50
 
+# Run in a process that finds the same modules as this one.
+_START = """
+import json, sys
+sys.path[:] = json.loads(sys.argv.pop(1))
+import runpy
+runpy.run_module(sys.argv.pop(1), run_name="__main__", alter_sys=True)
+"""
 _STATUS_FILE = "/proc/self/status"  # only on Linux
 _CLEAR_FILE = "/proc/self/clear_refs"
 _RESET_PEAK = "5"
@@ -55,16 +62,23 @@ def measure(
     Raises:
       RuntimeError: the process failed; the message holds its output.
     """
-    command = [sys.executable, "-m", __name__]
+    # Isolated, since Python would look for modules in the current folder first.
+    command = [sys.executable, "-I", "-c", _START, json.dumps(_module_path())]
     done = subprocess.run(
-        [*command, path, runner, str(size), str(num_threads)],
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        [*command, __name__, path, runner, str(size), str(num_threads)],
         capture_output=True,
         text=True,
     )
     if done.returncode:
         raise RuntimeError(f"{path} cannot be measured: {done.stderr}")
     return json.loads(done.stdout.splitlines()[-1])
+
+
+def _module_path() -> list[str]:
+    """Lists where modules are looked for: nowhere relative to this folder."""
+    depth = len(__name__.split("."))
+    root = os.path.abspath(os.path.join(__file__, *[os.pardir] * depth))
+    return [*filter(os.path.isabs, sys.path), root]
 
 
 def measure_here(

@@ -5,6 +5,7 @@ as a server runs it, the TFLite models in LiteRT, all on the CPU.
 """
 
 import contextlib
+import glob
 import os
 from collections.abc import Mapping, Sequence
 from importlib import metadata
@@ -72,6 +73,7 @@ def export_all(
             row["path"] = os.path.relpath(paths[name], folder)
             row["files"] = _file_records(paths[name])
             row["published"] = row["within_limit"] or allow_parity_loss
+        record["earlier"] = _find_earlier(record, export_dir)
         records.write(os.path.join(folder, RECORD_NAME), record)
         _publish(record, folder, export_dir)
     return record
@@ -182,7 +184,7 @@ def _file_records(path: str) -> dict[str, Any]:
 
 def _publish(record: Mapping[str, Any], folder: str, export_dir: str) -> None:
     """Moves the record and what may be published out of the hidden folder."""
-    folders, moved = [], [RECORD_NAME]
+    folders, moved = [], []
     for row in record["artifacts"].values():
         if not row["published"]:
             continue
@@ -190,10 +192,20 @@ def _publish(record: Mapping[str, Any], folder: str, export_dir: str) -> None:
             folders.append(row["path"])
         else:
             moved += row["files"]
-    for name in moved:
+    # What a killed export has moved is replaced by the next one; the version,
+    # last, is not, and a server may load it as soon as it is there.
+    for name in [*moved, RECORD_NAME]:
         os.replace(os.path.join(folder, name), os.path.join(export_dir, name))
-    # Last, since a server may load a version as soon as it is there.
     for name in folders:
         path = os.path.join(export_dir, name)
         os.makedirs(os.path.dirname(path), exist_ok=True)
         os.rename(os.path.join(folder, name), path)
+
+
+def _find_earlier(record: Mapping[str, Any], export_dir: str) -> list[str]:
+    """Lists the models of earlier exports that this one does not replace."""
+    replaced = {
+        row["path"] for row in record["artifacts"].values() if row["published"]
+    }
+    pattern = os.path.join(glob.escape(export_dir), "segan_*.tflite")
+    return sorted(set(map(os.path.basename, glob.glob(pattern))) - replaced)

@@ -48,9 +48,13 @@ def format_table(record: Mapping[str, Any]) -> str:
         ).rstrip()
         for row in rows
     ]
-    return "\n".join(
-        [f"compared on {record['images']} images: {record['source']}", *lines]
-    )
+    first = f"compared on {record['images']} images: {record['source']}"
+    return "\n".join([first, *lines, *_earlier(record)])
+
+
+def _earlier(record: Mapping[str, Any]) -> list[str]:
+    names = ", ".join(record.get("earlier", []))
+    return [f"still there from an earlier export: {names}"] if names else []
 
 
 def failures(record: Mapping[str, Any]) -> list[str]:

@@ -50,8 +50,8 @@ def export_saved_model(
       The path of the version.
 
     Raises:
-      UserError: the version exists, `export_dir` cannot be written, or there
-        are more multilabel labels than a label map holds.
+      UserError: the version or a higher one exists, `export_dir` cannot be
+        written, or there are more multilabel labels than a label map holds.
     """
     check_existing_version(export_dir, version)
     path = version_path(export_dir, version)
@@ -90,10 +90,10 @@ def version_path(export_dir: str, version: int) -> str:
 
 
 def check_existing_version(export_dir: str, version: int) -> None:
-    """Checks that a version is new: a server may have the old one in use.
+    """Checks that a version is the highest: a server would serve another.
 
     Raises:
-      UserError: the version exists.
+      UserError: the version or a higher one exists.
     """
     path = version_path(export_dir, version)
     if os.path.lexists(path):
@@ -101,6 +101,22 @@ def check_existing_version(export_dir: str, version: int) -> None:
             f"--export_dir ({export_dir}): version {version} exists already"
             f" at {path}; remove it or choose another folder"
         )
+    highest = max(_list_versions(os.path.dirname(path)), default=version)
+    if highest > version:
+        raise config.UserError(
+            f"--export_dir ({export_dir}) holds version {highest}, and servers "
+            f"load the highest, so they would not serve version {version}; "
+            "choose another folder, or remove "
+            f"{version_path(export_dir, highest)}"
+        )
+
+
+def _list_versions(folder: str) -> list[int]:
+    try:
+        names = os.listdir(folder)
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    return [int(name) for name in names if name.isdecimal()]
 
 
 def write_archive(

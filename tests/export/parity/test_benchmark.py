@@ -54,6 +54,24 @@ def test_saved_model_has_a_latency_and_a_peak_memory(segmentor, tmp_path):
     assert 0 < found["peak_memory_mb"] < 400
 
 
+def test_modules_of_the_current_folder_are_not_run(
+    segmentor, tmp_path, monkeypatch
+):
+    path = convert.export_tflite(
+        segmentor,
+        str(tmp_path / "model.tflite"),
+        quantization="none",
+        labels=labels.Labels(),
+        version=1,
+    )
+    for name in ("json", "numpy", "runpy", "statistics"):
+        (tmp_path / f"{name}.py").write_text("raise SystemExit('run')")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend("")  # as in an interactive session
+
+    assert measure("none", path)["latency_ms"] > 0
+
+
 def test_error_holds_the_reason_why_a_file_cannot_be_measured(tmp_path):
     (tmp_path / "model.tflite").write_text("no model")
 

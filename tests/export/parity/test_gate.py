@@ -326,6 +326,31 @@ def test_existing_version_is_an_error_before_any_work(
         export_all(segmentor, exported[0], version=7)
 
 
+@pytest.mark.parametrize("version", [3, 6])
+def test_version_below_the_highest_is_an_error_before_any_work(
+    version, segmentor, exported, monkeypatch
+):
+    monkeypatch.setattr(saved_model, "write_archive", None)
+
+    words = rf"holds version 7, .* not serve version {version}; .*folder.*7$"
+    with pytest.raises(config.UserError, match=words):
+        export_all(segmentor, exported[0], version=version)
+
+
+def test_model_of_an_earlier_export_is_named(
+    other_segmentor, exported, tmp_path
+):
+    export_dir = shutil.copytree(exported[0], tmp_path / "export")
+    (export_dir / "segan_int8.tflite").write_bytes(b"earlier")
+
+    record = export_all(other_segmentor, export_dir, version=8)
+
+    others = ["segan_dynamic.tflite", "segan_float16.tflite"]
+    assert record["earlier"] == [*others, "segan_int8.tflite"]
+    last = table.format_table(record).splitlines()[-1]
+    assert last.startswith("still there from an earlier export: segan_dynamic")
+
+
 def test_few_calibration_images_are_an_error_before_any_work(
     segmentor, tmp_path, monkeypatch
 ):
