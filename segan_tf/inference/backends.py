@@ -13,7 +13,11 @@ from segan_tf import labels as labels_lib
 from segan_tf import run_dir
 from segan_tf.config import PRETRAINED, UserError
 from segan_tf.imaging import preprocessing
-from segan_tf.inference import signatures, tflite_model
+from segan_tf.inference import (
+    saved_model_check,
+    signatures,
+    tflite_model,
+)
 from segan_tf.models import pretrained, restore
 
 _LABELS_PATH = os.path.join("assets.extra", labels_lib.FILE_NAME)
@@ -100,6 +104,7 @@ def _open_keras(
 
 
 def _open_saved_model(path: str) -> Backend:
+    saved_model_check.check_operators(path)
     try:
         loaded = tf.saved_model.load(path)
         _check_name("signature", loaded.signatures, signatures.PROBABILITIES)
@@ -109,7 +114,8 @@ def _open_saved_model(path: str) -> Backend:
         _check_name(
             "output", segment.structured_outputs, signatures.PROBABILITY_MAP
         )
-    except (OSError, KeyError, ValueError, tf.errors.OpError) as error:
+    # A damaged file may raise anything; TensorFlow says which file it is.
+    except Exception as error:
         raise UserError(
             f"--model ({path}) cannot be loaded as a SavedModel "
             f"({_first_line(error)}); export it again."
