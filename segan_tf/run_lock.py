@@ -1,0 +1,97 @@
+"""One training at a time in a model_dir: a lock that dies with its process.
+
+The lock is the operating system's (flock), so a killed process leaves none
+behind; the file only says who holds it.
+"""
+
+import contextlib
+import datetime
+import errno
+import json
+import os
+import socket
+from collections.abc import Iterator
+from typing import IO
+
+from segan_tf.errors import UserError
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+
+FILE_NAME = ".lock"
+# What flock answers where another process holds the lock.
+_HELD = (errno.EAGAIN, errno.EACCES, errno.EWOULDBLOCK)
+
+
+@contextlib.contextmanager
+def hold(model_dir: str) -> Iterator[None]:
+    """Holds the lock of a run's folder for the block.
+
+    Where the file system has no locks, nothing is locked.
+
+    Args:
+      model_dir: exists.
+
+    Raises:
+      UserError: another process holds it; names process, host and time.
+      OSError: the folder cannot be written.
+    """
+    path = os.path.join(model_dir, FILE_NAME)
+    while True:
+        with open(path, "a+", encoding="utf-8") as file:
+            _lock(file, path, model_dir)
+            # The holder before may have removed the file while we waited for
+            # it: then the lock is on a file that nobody else will open.
+            if not _is_at(file, path):
+                continue
+            _write_holder(file)
+            try:
+                yield
+            finally:
+                with contextlib.suppress(OSError):
+                    os.remove(path)
+            return
+
+
+def _lock(file: IO[str], path: str, model_dir: str) -> None:
+    if fcntl is None:
+        return
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        if error.errno not in _HELD:
+            return
+        raise UserError(
+            f"--model_dir ({model_dir}) is in use by another training "
+            f"({_read_holder(path)}); wait until it ends, or give another "
+            "--model_dir."
+        ) from error
+
+
+def _is_at(file: IO[str], path: str) -> bool:
+    try:
+        return os.path.samestat(os.fstat(file.fileno()), os.stat(path))
+    except FileNotFoundError:
+        return False
+
+
+def _write_holder(file: IO[str]) -> None:
+    now = datetime.datetime.now().isoformat(" ", "seconds")
+    holder = {"pid": os.getpid(), "host": socket.gethostname(), "since": now}
+    file.truncate(0)
+    file.write(json.dumps(holder))
+    file.flush()
+
+
+def _read_holder(path: str) -> str:
+    try:
+        with open(path, encoding="utf-8") as file:
+            holder = json.load(file)
+        return (
+            f"process {holder['pid']} on {holder['host']} since "
+            f"{holder['since']}"
+        )
+    except (OSError, ValueError, KeyError, TypeError):
+        return "which process is not known"
