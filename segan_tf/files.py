@@ -4,18 +4,26 @@ A reader finds the old file or the new one. Only regular files are opened:
 reading a named pipe would wait for a writer forever.
 """
 
+import atexit
 import contextlib
 import errno
 import json
 import math
 import os
+import re
+import shutil
 import stat
+import tempfile
 import uuid
 from collections.abc import Iterator
 from typing import IO, Any, BinaryIO
 
 from segan_tf.errors import UserError
 
+_TEMPORARY = re.compile(r"\.[0-9a-f]{32}\.tmp")  # of `replacing`
+# Pattern characters, and what Python uses for bytes that are not UTF-8.
+_SPECIAL = re.compile(r"[][*?\\\ud800-\udfff]")
+_links: dict[str, str] = {}  # from folders to their links
 _KINDS = {
     stat.S_IFDIR: "a folder",
     stat.S_IFIFO: "a named pipe",
@@ -131,6 +139,41 @@ def reported_write_errors(path: str | os.PathLike[str]) -> Iterator[None]:
             f"{path} cannot be written ({error.strerror}); check the folder, "
             "its permissions and the free space."
         ) from error
+
+
+def remove_leftovers(folder: str | os.PathLike[str]) -> None:
+    """Removes what `replacing` left in a folder when its process was killed.
+
+    Call it only where no other process writes.
+
+    Raises:
+      OSError: the folder cannot be read or written.
+    """
+    for name in os.listdir(folder):
+        if _TEMPORARY.fullmatch(name):
+            os.remove(os.path.join(folder, name))
+
+
+def without_patterns(folder: str | os.PathLike[str]) -> str:
+    """Returns a path to a folder that TensorFlow takes literally.
+
+    TensorFlow takes the names of checkpoints as patterns, so that it does not
+    find them below ``lr[0.1]``, and it knows only names in UTF-8. For such a
+    folder the path is that of a link in a temporary folder.
+
+    Raises:
+      OSError: the link cannot be made.
+    """
+    path = os.path.abspath(folder)
+    if not _SPECIAL.search(path):
+        return os.fspath(folder)
+    if path not in _links:
+        links = tempfile.mkdtemp()
+        atexit.register(shutil.rmtree, links, ignore_errors=True)
+        link = os.path.join(links, "folder")
+        os.symlink(path, link)
+        _links[path] = link
+    return _links[path]
 
 
 def _plain(obj: Any) -> Any:

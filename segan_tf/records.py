@@ -54,7 +54,10 @@ def read(path: str | os.PathLike[str]) -> dict[str, Any]:
       NewerFormatError: its format is newer.
     """
     with open(path, encoding="utf-8-sig") as file:
-        content = json.load(file)
+        try:
+            content = json.load(file)
+        except RecursionError as error:
+            raise ValueError("nested too deeply") from error
     if not isinstance(content, dict):
         raise ValueError("not a JSON object")
     return without_format(content, path, kind=os.path.basename(path))

@@ -4,11 +4,19 @@ import contextlib
 import dataclasses
 import errno
 import json
+import math
 import os
 from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
-from segan_tf import console, environment, files, records
+from segan_tf import (
+    checkpoint_files,
+    console,
+    environment,
+    files,
+    records,
+    run_swap,
+)
 from segan_tf import labels as labels_lib
 from segan_tf.config import (
     DATA_FIELDS,
@@ -24,22 +32,31 @@ from segan_tf.config import (
 
 _FLAGS = "flags.json"
 _TRAINING = "training.json"
+_LOG = "log.jsonl"
 # The disk, the quota or the longest file is full.
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 # (path, setting) of every note that this process has printed.
 _noted: set[tuple[str, str]] = set()
 
 
-def write_flags(config: Config, command: Sequence[str]) -> None:
+def write_flags(
+    config: Config, command: Sequence[str], *, folder: str = ""
+) -> None:
     """Writes flags.json: the settings, command, versions and commit.
+
+    Args:
+      config: of the run.
+      command: the command line, by word.
+      folder: to write to; the model_dir if empty.
 
     Raises:
       UserError: the model_dir cannot be written.
     """
-    with _writing(config.model_dir):
-        os.makedirs(config.model_dir, exist_ok=True)
+    folder = folder or config.model_dir
+    with reported(config.model_dir):
+        os.makedirs(folder, exist_ok=True)
         records.write(
-            os.path.join(config.model_dir, _FLAGS),
+            os.path.join(folder, _FLAGS),
             {
                 "flags": dataclasses.asdict(config),
                 **environment.describe(command),
@@ -56,6 +73,7 @@ def read_flags(model_dir: str) -> Config:
     Raises:
       UserError: there is no run, or its settings cannot be read.
     """
+    run_swap.complete(model_dir)
     path = os.path.join(model_dir, _FLAGS)
     try:
         saved = {**VALUES_BEFORE, **renamed(records.read(path)["flags"])}
@@ -67,7 +85,12 @@ def read_flags(model_dir: str) -> Config:
         ) from error
     except records.NewerFormatError:
         raise
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except OSError as error:
+        raise UserError(
+            f"{path} cannot be read ({error.strerror}); check its permissions "
+            "and its disk."
+        ) from error
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(
             f"{path} cannot be understood ({error}); it was written by another"
             " version or changed by hand."
@@ -78,14 +101,29 @@ def read_flags(model_dir: str) -> Config:
 def read_versions(model_dir: str) -> dict[str, str]:
     """Reads the package versions of a run; empty if it recorded none."""
     try:
-        return records.read(os.path.join(model_dir, _FLAGS))["versions"]
+        versions = records.read(os.path.join(model_dir, _FLAGS))["versions"]
     except (OSError, ValueError, KeyError):
         return {}
+    if not isinstance(versions, dict):
+        return {}
+    return {
+        name: version
+        for name, version in versions.items()
+        if isinstance(version, str)
+    }
 
 
 def has_flags(model_dir: str) -> bool:
     """Returns whether a run was started in this folder."""
-    return os.path.exists(os.path.join(model_dir, _FLAGS))
+    run_swap.complete(model_dir)
+    path = os.path.join(model_dir, _FLAGS)
+    try:
+        os.stat(path)
+    except (FileNotFoundError, NotADirectoryError, ValueError):
+        return os.path.islink(path)
+    except OSError:
+        return True  # reading it tells what is wrong
+    return True
 
 
 def write_labels(labels: labels_lib.Labels, model_dir: str) -> None:
@@ -94,7 +132,7 @@ def write_labels(labels: labels_lib.Labels, model_dir: str) -> None:
     Raises:
       UserError: the model_dir cannot be written.
     """
-    with _writing(model_dir):
+    with reported(model_dir):
         records.write(
             os.path.join(model_dir, labels_lib.FILE_NAME),
             labels_lib.numbered(labels),
@@ -120,7 +158,7 @@ def write_training(model_dir: str, summary: dict[str, Any]) -> None:
     Raises:
       UserError: the model_dir cannot be written.
     """
-    with _writing(model_dir):
+    with reported(model_dir):
         records.write(os.path.join(model_dir, _TRAINING), summary)
 
 
@@ -206,37 +244,76 @@ def merge(saved: Config, config: Config) -> Config:
     return saved.with_given(config.given, **given)
 
 
-def check_resumable(config: Config) -> None:
+def check_resumable(config: Config) -> Config:
     """Checks that the run in model_dir was trained with the same settings.
+
+    Where the pairs come from is compared by their content instead: their
+    folder may have been moved, or named in another way. What the run started
+    from may be left out, since its weights are in the checkpoint.
+
+    Returns:
+      The configuration, with what the run started from.
 
     Raises:
       UserError: names the first flag that differs, and both values.
     """
     saved = read_flags(config.model_dir)
+    if "start_from" not in config.given or _same_place(
+        saved.start_from, config.start_from
+    ):
+        config = config.with_given(config.given, start_from=saved.start_from)
     names = RUN_FIELDS
     if config.schedule == "cosine":  # which decays to 0 at the last epoch
         names += ("epochs",)
     for name in names:
         old, new = getattr(saved, name), getattr(config, name)
-        if old != new:
-            remedy = f"give --{name}={old}"
-            if old in (None, ""):
-                old, remedy = "default", f"leave --{name} out"
-            raise UserError(
-                f"--{name} ({new}) is not the {old} that --model_dir "
-                f"({config.model_dir}) was trained with; {remedy}, another "
-                "--model_dir, or --noresume to start over there."
-            )
+        if old == new or _is_found_elsewhere(name, saved, config):
+            continue
+        remedy = f"give --{name}={old}"
+        if old in (None, ""):
+            old, remedy = "default", f"leave --{name} out"
+        raise UserError(
+            f"--{name} ({new}) is not the {old} that --model_dir "
+            f"({config.model_dir}) was trained with; {remedy}, another "
+            "--model_dir, or --noresume to start over there."
+        )
+    return config
+
+
+def _is_found_elsewhere(name: str, saved: Config, config: Config) -> bool:
+    """Returns whether a setting only names the same source in another way."""
+    if name in ("data_dir", "image_dir", "label_map_dir"):
+        folders = [c.data_dir or c.image_dir for c in (saved, config)]
+        return all(folders)
+    if name in ("test_list", "groups"):
+        return bool(getattr(saved, name)) and bool(getattr(config, name))
+    if name == "label_names":
+        return all(c.label_names.endswith(".json") for c in (saved, config))
+    return False
+
+
+def _same_place(path: str, other: str) -> bool:
+    return bool(path and other) and os.path.realpath(path) == os.path.realpath(
+        other
+    )
 
 
 def check_start_from(config: Config) -> None:
     """Checks that start_from is a run whose segmentor has the same weights.
 
     Raises:
-      UserError: it is no run, or names the first flag that differs.
+      UserError: it is no run, it is the run in model_dir, or a flag differs,
+        which is named.
     """
     if config.start_from in ("", PRETRAINED):
         return
+    for part in ("", checkpoint_files.FOLDER):
+        folders = (config.start_from, config.model_dir)
+        if _same_place(*(os.path.join(folder, part) for folder in folders)):
+            raise UserError(
+                f"--start_from ({config.start_from}) is the run in --model_dir "
+                f"({config.model_dir}) itself; give another --model_dir."
+            )
     if not has_flags(config.start_from):
         raise UserError(
             f"--start_from ({config.start_from}) holds no trained model "
@@ -261,24 +338,49 @@ def check_same_segmentor(config: Config, start: Config) -> None:
             )
 
 
-class Log:
-    """A JSON-lines file: one line per loop of steps and per epoch."""
+def has_saved(model_dir: str) -> bool:
+    """Returns whether the records tell of a checkpoint that was saved.
 
-    def __init__(self, model_dir: str, *, first_step: int) -> None:
+    The first is saved by the end of the first epoch.
+    """
+    if os.path.exists(os.path.join(model_dir, _TRAINING)):
+        return True
+    path = os.path.join(model_dir, _LOG)
+    try:
+        with open(path, encoding="utf-8", errors="replace") as file:
+            return any(_number(line, "epoch", 0) > 1 for line in file)
+    except OSError:
+        return False
+
+
+class Log:
+    """A JSON-lines file: one line per loop of steps and per epoch.
+
+    Attributes:
+      folder: where the file is.
+    """
+
+    def __init__(self, folder: str, *, first_step: int) -> None:
         """Opens the log and drops the lines after first_step.
 
         Raises:
           UserError: it cannot be written.
         """
-        self._model_dir = model_dir
-        self._path = os.path.join(model_dir, "log.jsonl")
+        self.folder = folder
+        path = os.path.join(folder, _LOG)
         kept = []
-        if os.path.exists(self._path):
-            with open(self._path, encoding="utf-8", errors="replace") as file:
-                kept = [line for line in file if _step_of(line) <= first_step]
-        with _writing(model_dir):
-            os.makedirs(model_dir, exist_ok=True)
-            files.write_text(self._path, "".join(kept))
+        with reported(folder):
+            if os.path.exists(path):
+                with open(path, encoding="utf-8", errors="replace") as file:
+                    kept = [
+                        line
+                        for line in file
+                        # One without its end was cut off.
+                        if line.endswith("\n")
+                        and _number(line, "step", math.inf) <= first_step
+                    ]
+            os.makedirs(folder, exist_ok=True)
+            files.write_text(path, "".join(kept))
 
     def write(self, **values: Any) -> None:
         """Appends a line.
@@ -286,16 +388,21 @@ class Log:
         Raises:
           UserError: it cannot be written.
         """
+        path = os.path.join(self.folder, _LOG)
         with (
-            _writing(self._model_dir),
-            open(self._path, "a", encoding="utf-8") as file,
+            reported(self.folder),
+            open(path, "a", encoding="utf-8") as file,
         ):
             file.write(json.dumps(values) + "\n")
 
 
 @contextlib.contextmanager
-def _writing(model_dir: str) -> Iterator[None]:
-    """Reports an OSError of the block as a mistake in --model_dir."""
+def reported(model_dir: str) -> Iterator[None]:
+    """Reports an OSError of the block as a mistake in --model_dir.
+
+    Raises:
+      UserError: the folder cannot be written.
+    """
     try:
         yield
     except OSError as error:
@@ -318,10 +425,10 @@ def _known_settings(saved: dict[str, Any], path: str) -> dict[str, Any]:
     return {name: value for name, value in saved.items() if name in known}
 
 
-def _step_of(line: str) -> float:
+def _number(line: str, key: str, default: float) -> float:
+    """Reads a number of a line of the log; default if it has none."""
     try:
-        if line.endswith("\n"):
-            return json.loads(line)["step"]
-    except (ValueError, KeyError, TypeError):
-        pass
-    return float("inf")  # cut off while it was written
+        value = json.loads(line)[key]
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return default
+    return value if isinstance(value, int | float) else default

@@ -35,12 +35,12 @@ def hold(model_dir: str) -> Iterator[None]:
       model_dir: exists.
 
     Raises:
-      UserError: another process holds it; names process, host and time.
-      OSError: the folder cannot be written.
+      UserError: another process holds it, which is named with its host and
+        the time; or the folder cannot be written.
     """
     path = os.path.join(model_dir, FILE_NAME)
     while True:
-        with open(path, "a+", encoding="utf-8") as file:
+        with _open(path, model_dir) as file:
             _lock(file, path, model_dir)
             # The holder before may have removed the file while we waited for
             # it: then the lock is on a file that nobody else will open.
@@ -53,6 +53,16 @@ def hold(model_dir: str) -> Iterator[None]:
                 with contextlib.suppress(OSError):
                     os.remove(path)
             return
+
+
+def _open(path: str, model_dir: str) -> IO[str]:
+    try:
+        return open(path, "a+", encoding="utf-8")
+    except OSError as error:
+        raise UserError(
+            f"--model_dir ({model_dir}) cannot be written ({error.strerror}); "
+            "give a folder that can."
+        ) from error
 
 
 def _lock(file: IO[str], path: str, model_dir: str) -> None:
@@ -80,9 +90,11 @@ def _is_at(file: IO[str], path: str) -> bool:
 def _write_holder(file: IO[str]) -> None:
     now = datetime.datetime.now().isoformat(" ", "seconds")
     holder = {"pid": os.getpid(), "host": socket.gethostname(), "since": now}
-    file.truncate(0)
-    file.write(json.dumps(holder))
-    file.flush()
+    # The lock holds without its description, such as on a full disk.
+    with contextlib.suppress(OSError):
+        file.truncate(0)
+        file.write(json.dumps(holder))
+        file.flush()
 
 
 def _read_holder(path: str) -> str:

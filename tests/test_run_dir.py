@@ -174,6 +174,33 @@ def test_resuming_with_other_settings_names_flag_and_both_values(
         run_dir.check_resumable(make_run(tmp_path, **new))
 
 
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ({"data_dir": "here"}, {"data_dir": "there/"}),
+        ({"data_dir": "a"}, {"image_dir": "b", "label_map_dir": "c"}),
+        ({"test_list": "a.txt"}, {"test_list": "b.txt"}),
+        ({"start_from": "gone"}, {}),
+        ({"start_from": "gone"}, {"start_from": "./gone/"}),
+    ],
+)
+def test_paths_are_no_contradiction(tmp_path, old, new):
+    run_dir.write_flags(make_run(tmp_path, **old), COMMAND)
+    resumed = run_dir.check_resumable(make_run(tmp_path, **new))
+    assert resumed.start_from in ("", "gone")
+
+
+@pytest.mark.parametrize("name", ["run", "run/", "link", "run/../run"])
+def test_run_cannot_start_from_itself(tmp_path, name):
+    run = make_run(tmp_path / "run")
+    run_dir.write_flags(run, COMMAND)
+    (tmp_path / "link").symlink_to(tmp_path / "run")
+    with pytest.raises(config.UserError, match="is the run in --model_dir"):
+        run_dir.check_start_from(
+            dataclasses.replace(run, start_from=f"{tmp_path}/{name}")
+        )
+
+
 # Another value of each flag that decides the weights; there is one segmentor.
 OTHER = {
     **dict.fromkeys(("data_dir", "image_dir", "test_list"), "there"),
@@ -211,8 +238,11 @@ def test_every_setting_that_decides_the_weights_is_compared(tmp_path, name):
     if name in ("image_dir", "label_map_dir"):  # each needs the other
         record["flags"].update(image_dir="there", label_map_dir="there")
     (tmp_path / "flags.json").write_text(json.dumps(record))
+    run = make_run(tmp_path)
+    if name == "start_from":  # otherwise that of the run
+        run = run.replace(start_from="elsewhere")
     with pytest.raises(config.UserError, match="was trained with"):
-        run_dir.check_resumable(make_run(tmp_path))
+        run_dir.check_resumable(run)
 
 
 def test_cosine_schedule_cannot_be_extended(tmp_path):
@@ -259,7 +289,16 @@ def test_log_drops_steps_that_are_made_again(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "end", [b'{"kind": "loop", "step": 7', b'{"step": 7}', b"7\n", b"\xff\n"]
+    "end",
+    [
+        b'{"kind": "loop", "step": 7',
+        b'{"step": 7}',
+        b"7\n",
+        b"\xff\n",
+        b'{"step": "7"}\n',
+        b'{"step": null}\n',
+        b"[" * 100_000 + b"\n",
+    ],
 )
 def test_log_drops_an_incomplete_line(tmp_path, end):
     (tmp_path / "log.jsonl").write_bytes(b'{"step": 5}\n' + end)

@@ -70,10 +70,9 @@ def open_backend(
         )
     if os.path.isdir(path) and run_dir.has_flags(path):
         config = run_dir.read_flags(path)
-        segmentor, _ = restore.load_segmentor(config)
-        checkpoint = restore.find_segmentor(path)
+        restored = restore.load(config)
         backend = _open_keras(
-            segmentor, run_dir.read_labels(config), checkpoint
+            restored.segmentor, run_dir.read_labels(config), restored.path
         )
         return dataclasses.replace(backend, flip=config.resolved_flip)
     if os.path.isfile(os.path.join(path, "saved_model.pb")):

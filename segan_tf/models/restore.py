@@ -7,13 +7,13 @@ import re
 import keras
 import tensorflow as tf
 
-from segan_tf import compat, run_dir
+from segan_tf import checkpoint_files, compat, console, files, run_dir
 from segan_tf.config import Config, UserError
 from segan_tf.models.segmentors import SEGMENTORS
 
-FOLDER = "checkpoints"
-LAST = "last"  # to resume from
-BEST = "best"  # the best Dice on the validation split
+FOLDER = checkpoint_files.FOLDER
+LAST = checkpoint_files.LAST
+BEST = checkpoint_files.BEST
 
 
 def build_segmentor(
@@ -39,43 +39,65 @@ def find_segmentor(model_dir: str) -> str:
     """Finds the checkpoint to use: the best by validation, else the last.
 
     Raises:
-      UserError: the folder holds no checkpoint.
+      UserError: the folder holds no checkpoint, or it cannot be read.
     """
     for name in (BEST, LAST):
-        folder = os.path.join(model_dir, FOLDER, name)
-        check_list(folder)
-        path = tf.train.latest_checkpoint(folder)
-        if path is not None:
-            return path
+        found = checkpoint_files.find(os.path.join(model_dir, FOLDER, name))
+        if found:
+            return found[0]
     raise UserError(
         f"--model_dir ({model_dir}) holds no checkpoint; train first with "
         f"--mode=train --model_dir={model_dir}."
     )
 
 
-def load_segmentor(config: Config) -> tuple[keras.Model, int]:
+@dataclasses.dataclass(frozen=True)
+class Restored:
+    """The segmentor of a run.
+
+    Attributes:
+      segmentor: with its trained weights.
+      step: of the weights.
+      path: of their checkpoint.
+    """
+
+    segmentor: keras.Model
+    step: int
+    path: str
+
+
+def load(config: Config) -> Restored:
     """Builds the run's segmentor with its trained weights.
 
     Args:
       config: the configuration that the run recorded.
 
-    Returns:
-      The segmentor and the step of its weights.
-
     Raises:
       UserError: there is no checkpoint, or it is damaged, of another
         configuration or written by another major version of Keras.
     """
-    path = find_segmentor(config.model_dir)
+    folder = os.path.dirname(find_segmentor(config.model_dir))
     check_edition(config.model_dir)
     # Whatever precision it was trained in, inference and export use float32.
     model = build_segmentor(dataclasses.replace(config, precision="float32"))
     step = tf.Variable(0, dtype=tf.int64, trainable=False)
+    best_dice = tf.Variable(-1.0, trainable=False)
     checkpoint = tf.train.Checkpoint(
-        step=step, **{eval_model_key(config): model}
+        step=step, best_dice=best_dice, **{eval_model_key(config): model}
     )
-    restore_checkpoint(checkpoint, path, expect_all=False)
-    return model, int(step.numpy())
+    path = restore_newest(checkpoint, folder, expect_all=False)
+    if os.path.basename(folder) == LAST and float(best_dice.numpy()) >= 0:
+        console.say(
+            f"note: {os.path.join(config.model_dir, FOLDER, BEST)}, the best "
+            f"checkpoint by validation, is missing; {path} is used instead"
+        )
+    return Restored(model, int(step.numpy()), path)
+
+
+def load_segmentor(config: Config) -> tuple[keras.Model, int]:
+    """Calls `load` and returns the segmentor and the step of its weights."""
+    restored = load(config)
+    return restored.segmentor, restored.step
 
 
 def check_edition(model_dir: str) -> None:
@@ -94,23 +116,76 @@ def check_edition(model_dir: str) -> None:
         )
 
 
-def restore_checkpoint(
-    checkpoint: tf.train.Checkpoint, path: str, *, expect_all: bool
-) -> None:
-    """Restores a checkpoint into objects that exist.
+def restore_newest(
+    checkpoint: tf.train.Checkpoint, folder: str, *, expect_all: bool
+) -> str:
+    """Restores the newest whole checkpoint of a folder.
+
+    A note names those that are damaged. A checkpoint may disappear meanwhile,
+    since a training that saves a new one removes the oldest.
 
     Args:
-      checkpoint: what to restore.
-      path: of the checkpoint, without the extension.
+      checkpoint: objects that exist.
+      folder: holds at least one checkpoint.
       expect_all: whether everything in the file must be in `checkpoint`.
 
+    Returns:
+      The path of the checkpoint.
+
     Raises:
-      UserError: the checkpoint is damaged or of another configuration.
+      UserError: all are damaged, or one cannot be read or is of another
+        configuration.
     """
+    coming = checkpoint_files.find(folder)
+    passed_over: list[str] = []
+    while coming:
+        path = coming.pop(0)
+        try:
+            checkpoint_files.check_readable(path)
+            _restore(checkpoint, path, expect_all=expect_all)
+        except DamagedCheckpointError as error:
+            if not os.path.exists(f"{path}.index"):
+                coming = [
+                    path
+                    for path in checkpoint_files.find(folder)
+                    if path not in passed_over
+                ]
+            elif not coming:
+                raise
+            else:
+                console.say(f"note: {error.reason}; {coming[0]} is used")
+            passed_over.append(path)
+        else:
+            return path
+    raise DamagedCheckpointError(f"{folder} holds no checkpoint any more")
+
+
+class DamagedCheckpointError(UserError):
+    """A checkpoint can be read, and does not hold what it should.
+
+    Attributes:
+      reason: names the checkpoint and what is wrong with it.
+    """
+
+    def __init__(self, reason: str) -> None:
+        self.reason = reason
+        super().__init__(
+            f"{reason}; copy its files again from where they are whole. "
+            f"Without a copy: if it is in {BEST}/, rename that folder to use "
+            f"the last checkpoint; if it is in {LAST}/, start over with "
+            "--noresume."
+        )
+
+
+def _restore(
+    checkpoint: tf.train.Checkpoint, path: str, *, expect_all: bool
+) -> None:
+    folder, name = os.path.split(path)
+    literal = os.path.join(files.without_patterns(folder), name)
     try:
         # Without expect_partial an error is followed by a warning for every
         # variable.
-        status = checkpoint.restore(path).expect_partial()
+        status = checkpoint.restore(literal).expect_partial()
         if expect_all:
             status.assert_consumed()
         status.assert_existing_objects_matched()
@@ -120,36 +195,14 @@ def restore_checkpoint(
             "the flags it was trained with, or another --model_dir."
         ) from error
     except (tf.errors.OpError, IndexError) as error:
-        raise UserError(
-            f"{path} is damaged ({reason_of(error)}); remove the files "
-            f"{path}.* to fall back on another checkpoint."
+        raise DamagedCheckpointError(
+            f"{path} is damaged ({reason_of(error)})"
         ) from error
-
-
-def check_list(folder: str) -> None:
-    """Checks that a folder's list of checkpoints is readable.
-
-    TensorFlow may read a damaged list as an empty one.
-
-    Raises:
-      UserError: the list is damaged.
-    """
-    path = os.path.join(folder, "checkpoint")
-    try:
-        damaged = os.path.exists(path) and not tf.train.get_checkpoint_state(
-            folder
-        )
-    except ValueError:
-        damaged = True
-    if damaged:
-        raise UserError(
-            f"{path}, the list of checkpoints, is damaged; write "
-            'model_checkpoint_path: "ckpt-STEP" into it with the step of a '
-            "checkpoint in this folder, or start again with --noresume."
-        )
 
 
 def reason_of(error: Exception) -> str:
     """Extracts the cause from TensorFlow's message, without node names."""
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
     line = (str(error).splitlines() or [type(error).__name__])[0]
     return re.sub(r"\{\{.*?\}\} | \[Op:\w+\].*", "", line).rpartition("; ")[2]

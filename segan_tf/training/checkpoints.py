@@ -1,16 +1,20 @@
 """Checkpoints of a run: the last one to resume from, the best one to use."""
 
-import glob
+import contextlib
 import os
 import shutil
 
 import tensorflow as tf
 
+from segan_tf import checkpoint_files, files, run_dir
 from segan_tf.config import UserError
 from segan_tf.models import restore
 from segan_tf.training.state import TrainState
 
-_KEPT = 2  # the newest and the one before it, should a disk fail
+_LIST = "checkpoint"  # TensorFlow's list of the checkpoints in a folder
+# How many are kept: of the last, the newest and the one before it, should a
+# disk fail.
+_KEPT = {restore.LAST: 2, restore.BEST: 1}
 
 
 class Checkpoints:
@@ -27,9 +31,6 @@ class Checkpoints:
         Args:
           model_dir: the run's folder.
           state: what is saved and restored.
-
-        Raises:
-          UserError: the list of checkpoints is damaged.
         """
         self.step = tf.Variable(0, dtype=tf.int64, trainable=False)
         self.best_dice = tf.Variable(-1.0, trainable=False)
@@ -50,32 +51,42 @@ class Checkpoints:
             best_dice=self.best_dice,
             **{restore.eval_model_key(state.config): state.eval_model},
         )
+        self._checkpoints = {restore.LAST: checkpoint, restore.BEST: best}
+        self.move(model_dir)
+
+    def move(self, model_dir: str) -> None:
+        """Uses the checkpoints in this folder from now on."""
         self._model_dir = model_dir
-        self._folder = os.path.join(model_dir, restore.FOLDER)
-        self._last = _make_manager(
-            checkpoint, os.path.join(self._folder, restore.LAST), kept=_KEPT
-        )
-        self._best = _make_manager(
-            best, os.path.join(self._folder, restore.BEST), kept=1
-        )
+        # Made when something is saved: a command that fails changes no file.
+        self._managers: dict[str, tf.train.CheckpointManager] = {}
 
     def restore(self) -> int:
         """Restores the last checkpoint, if there is one.
+
+        If the newest is damaged, the one before it is used: the run makes the
+        steps after it again, with the same result.
 
         Returns:
           The step to resume at, 0 for a new run.
 
         Raises:
-          UserError: the checkpoint is damaged, of another configuration or
-            of the other edition.
+          UserError: all checkpoints are damaged, of another configuration or
+            of the other edition; or the run has lost them.
         """
-        listed = {*self._last.checkpoints, self._last.latest_checkpoint}
-        existing = filter(_exists, listed - {None})
-        path = max(existing, key=_step_of, default=None)
-        if path is None:
+        folder = self._folder(restore.LAST)
+        if not checkpoint_files.find(folder):
+            if run_dir.has_saved(self._model_dir):
+                raise UserError(
+                    f"{folder} holds no checkpoint, although "
+                    f"--model_dir ({self._model_dir}) tells of a training that "
+                    "saved one; copy it again from where it is whole, or start "
+                    "over with --noresume."
+                )
             return 0
         restore.check_edition(self._model_dir)
-        restore.restore_checkpoint(self._last.checkpoint, path, expect_all=True)
+        restore.restore_newest(
+            self._checkpoints[restore.LAST], folder, expect_all=True
+        )
         return int(self.step.numpy())
 
     def save_last(self, step: int) -> None:
@@ -84,7 +95,7 @@ class Checkpoints:
         Raises:
           UserError: it cannot be written; earlier checkpoints are kept.
         """
-        self._save(self._last, step)
+        self._save(restore.LAST, step)
 
     def save_best(self, step: int, dice: float) -> bool:
         """Saves the segmentor if its validation Dice is the best so far.
@@ -98,45 +109,63 @@ class Checkpoints:
         if dice <= float(self.best_dice.numpy()):
             return False
         self.best_dice.assign(dice)
-        self._save(self._best, step)
+        self._save(restore.BEST, step)
         return True
 
-    def _save(self, manager: tf.train.CheckpointManager, step: int) -> None:
+    def _save(self, name: str, step: int) -> None:
         self.step.assign(step)
         try:
-            manager.save(checkpoint_number=step)
+            if name not in self._managers:
+                self._managers[name] = _make_manager(
+                    self._checkpoints[name],
+                    self._folder(name),
+                    kept=_KEPT[name],
+                )
+            self._managers[name].save(checkpoint_number=step)
         except (tf.errors.OpError, OSError) as error:
-            kept = self._last.latest_checkpoint
+            _remove_partial(self._folder(name))
+            kept = checkpoint_files.find(self._folder(restore.LAST))
             raise UserError(
-                f"--model_dir ({self._folder}): the checkpoint of step {step} "
-                f"cannot be written ({restore.reason_of(error)}); make room "
-                "and start again, the run resumes from step "
-                f"{_step_of(kept) if kept else 0}."
+                f"--model_dir ({self._folder(name)}): the checkpoint of step "
+                f"{step} cannot be written ({restore.reason_of(error)}); make "
+                "room and start again, the run resumes from step "
+                f"{checkpoint_files.step_of(kept[0]) if kept else 0}."
             ) from error
 
-
-def clear(model_dir: str) -> None:
-    """Removes the checkpoints of a run that starts over.
-
-    Otherwise the new run would resume from them if it was stopped before its
-    own first one.
-    """
-    shutil.rmtree(os.path.join(model_dir, restore.FOLDER), ignore_errors=True)
+    def _folder(self, name: str) -> str:
+        return os.path.join(self._model_dir, restore.FOLDER, name)
 
 
 def _make_manager(
     checkpoint: tf.train.Checkpoint, folder: str, *, kept: int
 ) -> tf.train.CheckpointManager:
-    restore.check_list(folder)
-    # Left by a process that was killed while saving; as large as a checkpoint.
-    for leftover in glob.glob(os.path.join(glob.escape(folder), "*_temp")):
-        shutil.rmtree(leftover, ignore_errors=True)
-    return tf.train.CheckpointManager(checkpoint, folder, max_to_keep=kept)
+    found = checkpoint_files.find(folder)
+    os.makedirs(folder, exist_ok=True)
+    _remove_partial(folder)  # left by a process that was killed while saving
+    files.remove_leftovers(folder)
+    # The manager removes only what its list names, and the list may be damaged
+    # or older than the files. Those after the time 0 may be removed.
+    lines = [
+        f'all_model_checkpoint_paths: "{os.path.basename(path)}"\n'
+        "all_model_checkpoint_timestamps: 1\n"
+        for path in reversed(found)
+    ]
+    path = os.path.join(folder, _LIST)
+    if found:
+        newest = os.path.basename(found[0])
+        lines.append(f'model_checkpoint_path: "{newest}"\n')
+        lines.append("last_preserved_timestamp: 0\n")
+        files.write_text(path, "".join(lines))
+    elif os.path.exists(path):
+        os.remove(path)
+    return tf.train.CheckpointManager(
+        checkpoint, files.without_patterns(folder), max_to_keep=kept
+    )
 
 
-def _exists(path: str) -> bool:
-    return os.path.exists(f"{path}.index")
-
-
-def _step_of(path: str) -> int:
-    return int(path.rpartition("-")[2])
+def _remove_partial(folder: str) -> None:
+    """Removes an incomplete checkpoint, as large as a whole one."""
+    with contextlib.suppress(OSError):  # another error may be being reported
+        for name in os.listdir(folder):
+            if name.endswith("_temp"):
+                shutil.rmtree(os.path.join(folder, name), ignore_errors=True)

@@ -8,7 +8,14 @@ import numpy as np
 import tensorflow as tf
 import tqdm
 
-from segan_tf import compat, console, metrics, run_dir
+from segan_tf import (
+    checkpoint_files,
+    compat,
+    console,
+    metrics,
+    run_dir,
+    run_swap,
+)
 from segan_tf import labels as labels_lib
 from segan_tf.config import Config
 from segan_tf.imaging import preprocessing
@@ -35,6 +42,8 @@ class Trainer:
     Attributes:
       state: the models and their optimizers.
       step: the number of steps made.
+      folder: where the run is written: the model_dir, or until the first
+        checkpoint of a run that starts over, a folder that will replace it.
     """
 
     def __init__(
@@ -69,27 +78,25 @@ class Trainer:
         self._steps_per_epoch = pipeline.steps_per_epoch(
             training.count, config.batch_size
         )
-        if not config.resume:
-            checkpoints.clear(config.model_dir)
+        self.folder = _choose_folder(config)
         with strategy.scope():
             self.state = build_train_state(
                 config,
                 steps_per_epoch=self._steps_per_epoch,
                 num_replicas=strategy.num_replicas_in_sync,
             )
-            self._checkpoints = checkpoints.Checkpoints(
-                config.model_dir, self.state
-            )
+            self._checkpoints = checkpoints.Checkpoints(self.folder, self.state)
             self.step = self._checkpoints.restore()
             if config.start_from and not self.step:
                 load_start_weights(self.state)
         self._first_step = self.step
         self._last_step = config.epochs * self._steps_per_epoch
-        self._panels = summaries.SummaryWriter(config.model_dir)
+        self._panels = summaries.SummaryWriter(self.folder)
         self._reporter = reporting.Reporter(
             self.state,
             labels=labels,
             summary_writer=self._panels,
+            folder=self.folder,
             first_step=self.step,
         )
         self._distributed_step = train_step.make_distributed_step(
@@ -118,7 +125,7 @@ class Trainer:
             return {}
         if self.step:
             console.say(f"resuming at step {self.step} of {self._last_step}")
-        run_dir.remove_training(self._config.model_dir)
+        run_dir.remove_training(self.folder)
         started = time.monotonic()
         with signals.StopSignals() as stop, self._bar() as bar:
             self._run(stop, bar)
@@ -128,7 +135,7 @@ class Trainer:
             batch_size=self._config.batch_size,
             seconds=time.monotonic() - started,
         )
-        run_dir.write_training(self._config.model_dir, summary)
+        run_dir.write_training(self.folder, summary)
         return summary
 
     def validate(self) -> np.ndarray:
@@ -173,9 +180,10 @@ class Trainer:
             elif stop.requested or self._checkpoint_is_due():
                 self._save()
             if stop.requested and self.step < self._last_step:
+                without = "" if self._config.resume else " without --noresume"
                 console.say(
                     f"stopped and saved at step {self.step}; the same "
-                    "command resumes from there."
+                    f"command{without} resumes from there."
                 )
                 raise SystemExit(signals.EXIT_STATUS)
 
@@ -262,7 +270,30 @@ class Trainer:
 
     def _save(self) -> None:
         self._checkpoints.save_last(self.step)
+        if self.folder != self._config.model_dir:
+            self._replace_old_run()
         self._saved_at = time.monotonic()
+
+    def _replace_old_run(self) -> None:
+        """Moves the new run, which has a checkpoint now, into the model_dir."""
+        model_dir = self._config.model_dir
+        self._panels.close()
+        with run_dir.reported(model_dir):
+            run_swap.publish(model_dir)
+        self.folder = self._reporter.log.folder = model_dir
+        self._checkpoints.move(model_dir)
+        self._panels.open(model_dir)
+
+
+def _choose_folder(config: Config) -> str:
+    """Returns a folder of its own for a run that starts over."""
+    model_dir = config.model_dir
+    if config.resume or not (
+        run_dir.has_flags(model_dir) or checkpoint_files.has_any(model_dir)
+    ):
+        return model_dir
+    with run_dir.reported(model_dir):
+        return run_swap.begin(model_dir)
 
 
 def _check_before_building(config: Config, num_replicas: int) -> None:

@@ -16,7 +16,11 @@ _SHOWN = ("critic_loss", "segmentor_loss", "dice")  # next to the bar
 
 
 class Reporter:
-    """Reports the losses of every loop and the Dice of every epoch."""
+    """Reports the losses of every loop and the Dice of every epoch.
+
+    Attributes:
+      log: of the run.
+    """
 
     def __init__(
         self,
@@ -24,6 +28,7 @@ class Reporter:
         *,
         labels: labels_lib.Labels,
         summary_writer: summaries.SummaryWriter,
+        folder: str,
         first_step: int,
     ) -> None:
         """Opens the log.
@@ -32,6 +37,7 @@ class Reporter:
           state: what is trained.
           labels: their names are used for the metrics of each label.
           summary_writer: of TensorBoard.
+          folder: of the log.
           first_step: of this training; later lines of the log are dropped.
 
         Raises:
@@ -40,7 +46,7 @@ class Reporter:
         self._state = state
         self._labels = labels
         self._summary_writer = summary_writer
-        self._log = run_dir.Log(state.config.model_dir, first_step=first_step)
+        self.log = run_dir.Log(folder, first_step=first_step)
         self._monitor = monitor.TrainingMonitor(state.config.critic_clip)
 
     def report_loop(
@@ -72,7 +78,7 @@ class Reporter:
             )
         count = len(logs["segmentor_loss"]) * config.batch_size
         means["images_per_second"] = count / seconds
-        self._log.write(kind="loop", step=step, epoch=epoch, **means)
+        self.log.write(kind="loop", step=step, epoch=epoch, **means)
         self._summary_writer.write_scalars("train", means, step=step)
         bar.set_postfix(
             {name: f"{means[name]:.4f}" for name in _SHOWN if name in means}
@@ -94,7 +100,7 @@ class Reporter:
           UserError: the log cannot be written.
         """
         dices = {"dice": float(label_dice.mean()), **self._by_label(label_dice)}
-        self._log.write(
+        self.log.write(
             kind="epoch",
             step=step,
             epoch=epoch,

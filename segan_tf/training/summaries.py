@@ -1,44 +1,84 @@
 """TensorBoard summaries: curves, label maps and confusion of labels."""
 
+import contextlib
 import os
+from collections.abc import Iterator
 
 import numpy as np
 import tensorflow as tf
 
-from segan_tf import config
+from segan_tf import config, console, files
 from segan_tf import labels as labels_lib
 from segan_tf.imaging import preprocessing
 from segan_tf.models import restore
 
+_FOLDER = "tensorboard"
 _IMAGES = 4  # shown per panel
 
 
 class SummaryWriter:
     """Writes scalars and images below <model_dir>/tensorboard."""
 
-    def __init__(self, model_dir: str) -> None:
-        """Creates the event file.
+    def __init__(self, folder: str) -> None:
+        """Creates the event file in a folder below this one.
 
         Raises:
           UserError: it cannot be written.
         """
-        folder = os.path.join(model_dir, "tensorboard")
+        self.open(folder)
+
+    def open(self, folder: str) -> None:
+        """Writes to an event file below this folder from now on.
+
+        Raises:
+          UserError: it cannot be written.
+        """
+        path = os.path.join(folder, _FOLDER)
         try:
-            self._writer = tf.summary.create_file_writer(folder)
-        except tf.errors.OpError as error:
+            os.makedirs(folder, exist_ok=True)
+            self._writer: tf.summary.SummaryWriter | None = (
+                tf.summary.create_file_writer(
+                    os.path.join(files.without_patterns(folder), _FOLDER)
+                )
+            )
+        except (tf.errors.OpError, OSError) as error:
             raise config.UserError(
-                f"--model_dir ({model_dir}): {folder} cannot be written "
+                f"--model_dir ({folder}): {path} cannot be written "
                 f"({restore.reason_of(error)}); make room and start again."
             ) from error
+
+    def close(self) -> None:
+        """Closes the event file, whose folder may then be moved."""
+        with self._writing() as writer:
+            writer.close()
+
+    @contextlib.contextmanager
+    def _writing(self) -> Iterator[tf.summary.SummaryWriter]:
+        """Gives the writer; without room the curves end with a warning.
+
+        They are only for looking at: the training itself continues.
+        """
+        writer = self._writer or tf.summary.create_noop_writer()
+        try:
+            with writer.as_default():
+                yield writer
+            writer.flush()
+        except tf.errors.OpError as error:
+            if self._writer is not None:
+                console.say(
+                    "warning: the curves of TensorBoard end here, because they "
+                    f"cannot be written ({restore.reason_of(error)}); training "
+                    "continues"
+                )
+            self._writer = None
 
     def write_scalars(
         self, group: str, values: dict[str, float], *, step: int
     ) -> None:
         """Adds a point to each curve."""
-        with self._writer.as_default():
+        with self._writing():
             for name, value in values.items():
                 tf.summary.scalar(f"{group}/{name}", value, step=step)
-        self._writer.flush()
 
     def write_images(
         self,
@@ -62,14 +102,13 @@ class SummaryWriter:
             for label_map in (true_label_map, predicted_label_map)
         ]
         panel = tf.concat([image, *maps], axis=2)
-        with self._writer.as_default():
+        with self._writing():
             tf.summary.image(
                 "image, true, predicted",
                 tf.clip_by_value(panel, 0, 1),
                 step=step,
                 max_outputs=_IMAGES,
             )
-        self._writer.flush()
 
     def write_confusion(
         self, confusion: np.ndarray, labels: labels_lib.Labels, *, step: int
@@ -89,9 +128,8 @@ class SummaryWriter:
             shares = row / max(1, row.sum())
             cells = " | ".join(f"{share:.1%}" for share in shares)
             lines.append(f"| {name} | {cells} |")
-        with self._writer.as_default():
+        with self._writing():
             tf.summary.text("confusion", "\n".join(lines), step=step)
-        self._writer.flush()
 
 
 def _color(label_map: tf.Tensor) -> tf.Tensor:

@@ -4,7 +4,15 @@ import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from segan_tf import console, run_dir, startup
+from segan_tf import (
+    checkpoint_files,
+    console,
+    files,
+    run_dir,
+    run_lock,
+    run_swap,
+    startup,
+)
 from segan_tf import labels as labels_lib
 from segan_tf.config import Config, UserError
 from segan_tf.datasets import findings, loading, splits
@@ -31,11 +39,29 @@ def train(config: Config, *, command: Sequence[str] = ()) -> dict[str, Any]:
       SystemExit: SIGTERM or SIGINT stopped the run; it is saved.
     """
     _create_model_dir(config)
+    with run_lock.hold(config.model_dir):
+        with run_dir.reported(config.model_dir):
+            run_swap.clean_up(config.model_dir)
+            files.remove_leftovers(config.model_dir)
+        return _train(config, command)
+
+
+def _train(config: Config, command: Sequence[str]) -> dict[str, Any]:
     resumes = config.resume and run_dir.has_flags(config.model_dir)
+    saved = checkpoint_files.has_any(config.model_dir)
+    if config.resume and saved and not resumes:
+        raise UserError(
+            f"--model_dir ({config.model_dir}) holds checkpoints without the "
+            "flags.json that says how they were trained; copy that file "
+            "again, give another --model_dir, or --noresume to start over "
+            "there."
+        )
     config = _with_resolved_flip(config, resumes=resumes)
     if resumes:
-        run_dir.check_resumable(config)
-    run_dir.check_start_from(config)
+        config = run_dir.check_resumable(config)
+    if not (resumes and saved):
+        # A checkpoint holds everything that the run started from.
+        run_dir.check_start_from(config)
     if config.starts_from_imagenet and not resumes:
         imagenet_weights.find_file()  # fails before the data are read
     labels = loading.load_labels(config)
@@ -54,9 +80,9 @@ def train(config: Config, *, command: Sequence[str] = ()) -> dict[str, Any]:
     trainer = _make_trainer(config, divided, labels=labels)
     # After all checks: a command that fails must neither change how a trained
     # model is read nor block the next command.
-    splits.write_splits(divided, config.model_dir)
-    run_dir.write_labels(labels, config.model_dir)
-    run_dir.write_flags(config, command)
+    splits.write_splits(divided, trainer.folder)
+    run_dir.write_labels(labels, trainer.folder)
+    run_dir.write_flags(config, command, folder=trainer.folder)
     return trainer.train()
 
 

@@ -1,8 +1,11 @@
+import builtins
 import dataclasses
 import errno
 import os
 import pathlib
+import re
 import resource
+import shutil
 
 import numpy as np
 import pytest
@@ -205,42 +208,136 @@ def scratch(path):
         (cut, "ckpt-8.index"),
     ],
 )
-def test_damaged_checkpoint_error_names_a_remedy_that_works(
-    copied_run, damage, name, state
+def test_damaged_last_checkpoint_falls_back_on_the_one_before(
+    copied_run, damage, name, state, capsys
 ):
     config, folder = copied_run
     damage(folder / name)
     saver = checkpoints.Checkpoints(config.model_dir, state)
-    with pytest.raises(
-        UserError,
-        match=r"last/ckpt-8 is damaged \(.+\); remove the files .*ckpt-8\.\*",
-    ) as error:
-        saver.restore()
-    assert "\n" not in str(error.value)
-    assert "{{" not in str(error.value)  # TensorFlow's names of nodes
-
-    for path in folder.glob("ckpt-8.*"):
-        path.unlink()
-    saver = checkpoints.Checkpoints(config.model_dir, state)
     assert saver.restore() == 4
+    (line,) = capsys.readouterr().out.splitlines()
+    assert re.search(
+        r"note: .*last/ckpt-8 is damaged \(.+\); .*last/ckpt-4", line
+    )
+    assert "{{" not in line  # TensorFlow's names of nodes
+    saver.save_last(8)
+    assert checkpoints.Checkpoints(config.model_dir, state).restore() == 8
 
 
-@pytest.mark.parametrize("text", ["", "no list {"])
-def test_damaged_checkpoint_list_is_not_mistaken_for_a_new_run(
-    copied_run, text, state
-):
+def test_damaged_checkpoints_are_named_and_kept(copied_run, state):
     config, folder = copied_run
-    (folder / "checkpoint").write_text(text)
+    for path in folder.glob("*.data-*"):
+        cut(path)
+    before = sorted(path.name for path in folder.iterdir())
     with pytest.raises(
-        UserError,
-        match="last/checkpoint, the list of checkpoints, is damaged; write "
-        'model_checkpoint_path: "ckpt-STEP" into it',
-    ):
-        checkpoints.Checkpoints(config.model_dir, state)
+        UserError, match=r"last/ckpt-4 is damaged \(.+\); copy its files again"
+    ) as error:
+        checkpoints.Checkpoints(config.model_dir, state).restore()
+    assert "\n" not in str(error.value)
+    assert sorted(path.name for path in folder.iterdir()) == before
 
-    (folder / "checkpoint").write_text('model_checkpoint_path: "ckpt-8"\n')
+
+def test_damaged_best_checkpoint_is_an_error_with_a_remedy(copied_run, capsys):
+    config, folder = copied_run
+    best = folder.parent / "best"
+    cut(best / "ckpt-4.data-00000-of-00001")
+    with pytest.raises(UserError, match="rename that folder to use the last"):
+        restore.load_segmentor(config)
+    best.rename(folder.parent / "damaged")
+    assert restore.load_segmentor(config)[1] == 8
+    assert (
+        "best checkpoint by validation, is missing" in capsys.readouterr().out
+    )
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "no list {", 'model_checkpoint_path: "/elsewhere/ckpt-3"\n', None],
+)
+def test_list_of_checkpoints_is_not_needed(copied_run, text, state):
+    config, folder = copied_run
+    if text is None:
+        (folder / "checkpoint").unlink()
+    else:
+        (folder / "checkpoint").write_text(text)
     saver = checkpoints.Checkpoints(config.model_dir, state)
     assert saver.restore() == 8
+    saver.save_last(12)
+    saver.save_last(16)
+    kept = sorted(path.stem for path in folder.glob("*.index"))
+    assert kept == ["ckpt-12", "ckpt-16"]
+
+
+@pytest.mark.parametrize("place", ["checkpoints", "checkpoints/last"])
+def test_linked_folder_of_checkpoints_works(copied_run, state, tmp_path, place):
+    config, _ = copied_run
+    folder = pathlib.Path(config.model_dir, place)
+    folder.rename(tmp_path / "disk")
+    folder.symlink_to(tmp_path / "disk")
+    saver = checkpoints.Checkpoints(config.model_dir, state)
+    assert saver.restore() == 8
+    saver.save_last(12)
+    assert checkpoints.Checkpoints(config.model_dir, state).restore() == 12
+    assert folder.is_symlink()
+
+
+@pytest.mark.parametrize("place", ["checkpoints", "checkpoints/last"])
+def test_broken_link_is_named(copied_run, state, tmp_path, place):
+    config, _ = copied_run
+    folder = pathlib.Path(config.model_dir, place)
+    folder.rename(tmp_path / "disk")
+    folder.symlink_to(tmp_path / "gone")
+    with pytest.raises(UserError, match=f"{place} is a link to .*gone, which"):
+        checkpoints.Checkpoints(config.model_dir, state).restore()
+
+
+def test_checkpoint_that_cannot_be_opened_is_not_called_damaged(
+    copied_run, state, monkeypatch
+):
+    config, _ = copied_run
+    opened = builtins.open
+
+    def without_permission(path, *args, **kwargs):
+        if str(path).endswith("ckpt-8.data-00000-of-00001"):
+            raise PermissionError(errno.EACCES, "Permission denied")
+        return opened(path, *args, **kwargs)
+
+    monkeypatch.setattr(builtins, "open", without_permission)
+    with pytest.raises(
+        UserError,
+        match=r"ckpt-8.data-00000-of-00001 cannot be read \(Permission denied"
+        r"\); its content may be sound",
+    ):
+        checkpoints.Checkpoints(config.model_dir, state).restore()
+
+
+@pytest.mark.parametrize(
+    "name", ["lr[0.1]", "a*b?", "back\\slash", "latin\udce4"]
+)
+def test_folder_names_are_not_patterns(saved_run, state, tmp_path, name):
+    model_dir = os.path.join(str(tmp_path), name)
+    shutil.copytree(saved_run.model_dir, model_dir)
+    config = dataclasses.replace(saved_run, model_dir=model_dir)
+    saver = checkpoints.Checkpoints(model_dir, state)
+    assert saver.restore() == 8
+    saver.save_last(12)
+    assert checkpoints.Checkpoints(model_dir, state).restore() == 12
+    assert restore.load_segmentor(config)[1] == 4
+
+
+@pytest.mark.parametrize(
+    ("record", "text"),
+    [("training.json", "{}"), ("log.jsonl", '{"step": 5, "epoch": 2}\n')],
+)
+def test_run_that_lost_its_checkpoints_does_not_start_over(
+    tmp_path, state, record, text
+):
+    saver = checkpoints.Checkpoints(str(tmp_path), state)
+    (tmp_path / "log.jsonl").write_text('{"step": 4, "epoch": 1}\n')
+    assert saver.restore() == 0  # killed before the first was saved
+    (tmp_path / record).write_text(text)
+    with pytest.raises(UserError, match="holds no checkpoint, although"):
+        saver.restore()
 
 
 @pytest.mark.parametrize("changes", [{"width": 3}, {"adversarial": False}])
@@ -286,7 +383,8 @@ def test_full_disk_keeps_existing_checkpoints(copied_run, state):
     assert again.restore() == 8
     assert again.best_dice.numpy() == 0.5
     assert restore.load_segmentor(config)[1] == 4
-    assert not list(folder.glob("*_temp"))  # of the incomplete checkpoint
+    # Of the incomplete checkpoint:
+    assert not list(folder.parent.rglob("*_temp"))
 
 
 @pytest.mark.parametrize(
@@ -314,12 +412,3 @@ def test_no_room_for_the_first_checkpoint_is_an_error(
         UserError, match=f"{reason}.*the run resumes from step 0"
     ):
         saver.save_last(4)
-
-
-def test_cleared_run_starts_at_step_0(copied_run, state):
-    config, _ = copied_run
-    checkpoints.clear(config.model_dir)
-    checkpoints.clear(config.model_dir)
-    saver = checkpoints.Checkpoints(config.model_dir, state)
-    assert saver.restore() == 0
-    assert saver.best_dice.numpy() == -1

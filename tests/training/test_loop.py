@@ -11,7 +11,7 @@ import pytest
 import tensorflow as tf
 from tensorboard.backend.event_processing import event_accumulator
 
-from segan_tf import run_dir
+from segan_tf import run_dir, run_swap
 from segan_tf.config import Config, UserError
 from segan_tf.input import pipeline
 from segan_tf.models import pretrained, restore
@@ -263,14 +263,61 @@ def test_without_validation_only_the_last_checkpoint_is_saved(tmp_path, capsys):
     assert capsys.readouterr().out.splitlines() == ["epoch 1/2", "epoch 2/2"]
 
 
-def test_noresume_starts_over(tmp_path):
+def test_noresume_keeps_the_old_run_until_its_first_checkpoint(tmp_path):
     make_quick_trainer(tmp_path, dices=[0.5, 0.6]).train()
-    trainer = make_quick_trainer(tmp_path, dices=[0.3, 0.2], resume=False)
+    old_log = read_log(tmp_path, "epoch")
+    trainer = make_quick_trainer(
+        tmp_path,
+        dices=[0.3, 0.2],
+        resume=False,
+        after_step=lambda step: seen.append(
+            (
+                step,
+                saved_steps(tmp_path, "last"),
+                read_log(tmp_path, "epoch") == old_log,
+            )
+        ),
+    )
+    seen = []
     assert trainer.step == 0
-    # Nothing is left that a later start would mistake for the new run's.
-    assert saved_steps(tmp_path, "best") == saved_steps(tmp_path, "last") == []
     trainer.train()
-    assert saved_steps(tmp_path, "best") == [4]
+    # Four steps an epoch: the first checkpoint is that of step 4.
+    old, new = ([4, 8], True), ([4], False)
+    assert seen == [
+        (step, *(old if step <= 4 else new)) for step in range(1, 9)
+    ]
+    assert saved_steps(tmp_path, "best") == [4]  # the better one of the new run
+    assert [line["step"] for line in read_log(tmp_path, "loop")] == [4, 8]
+    assert run_dir.read_training(str(tmp_path))["last_step"] == 8
+    assert {path.name for path in tmp_path.iterdir()} == {
+        "checkpoints",
+        "log.jsonl",
+        "tensorboard",
+        "training.json",
+    }
+
+
+def test_noresume_that_fails_changes_nothing(tmp_path):
+    make_quick_trainer(tmp_path, dices=[0.5, 0.6]).train()
+    before = content(tmp_path)
+
+    def fail(step):
+        raise UserError("the disk is gone")
+
+    trainer = make_quick_trainer(tmp_path, resume=False, after_step=fail)
+    with pytest.raises(UserError, match="the disk is gone"):
+        trainer.train()
+    run_swap.clean_up(str(tmp_path))  # as the next training does
+    assert content(tmp_path) == before
+
+
+def content(folder):
+    """Returns the bytes of every file below a folder."""
+    return {
+        path.relative_to(folder): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
 
 
 def test_checkpoints_are_saved_within_an_epoch(tmp_path, monkeypatch):
@@ -428,7 +475,7 @@ def test_full_disk_ends_the_run_with_an_error(tmp_path, monkeypatch):
     )
     with pytest.raises(
         UserError,
-        match=r"the checkpoint of step 8 cannot be written \(\[Errno 28\] No "
+        match=r"the checkpoint of step 8 cannot be written \(No "
         r"space left on device\); make room and start again, the run resumes "
         r"from step 4\.",
     ):
