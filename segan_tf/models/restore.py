@@ -81,12 +81,11 @@ def load(config: Config) -> Restored:
     # Whatever precision it was trained in, inference and export use float32.
     model = build_segmentor(dataclasses.replace(config, precision="float32"))
     step = tf.Variable(0, dtype=tf.int64, trainable=False)
-    best_dice = tf.Variable(-1.0, trainable=False)
     checkpoint = tf.train.Checkpoint(
-        step=step, best_dice=best_dice, **{eval_model_key(config): model}
+        step=step, **{eval_model_key(config): model}
     )
     path = restore_newest(checkpoint, folder, expect_all=False)
-    if os.path.basename(folder) == LAST and float(best_dice.numpy()) >= 0:
+    if os.path.basename(folder) == LAST and _had_best(path):
         console.say(
             f"note: {os.path.join(config.model_dir, FOLDER, BEST)}, the best "
             f"checkpoint by validation, is missing; {path} is used instead"
@@ -160,6 +159,13 @@ def restore_newest(
     raise DamagedCheckpointError(f"{folder} holds no checkpoint any more")
 
 
+def _had_best(path: str) -> bool:
+    """Returns whether the run of a last checkpoint had a best one, too."""
+    reader = tf.train.load_checkpoint(_literal(path))
+    name = "best_dice/.ATTRIBUTES/VARIABLE_VALUE"
+    return reader.has_tensor(name) and reader.get_tensor(name) >= 0
+
+
 class DamagedCheckpointError(UserError):
     """A checkpoint can be read, and does not hold what it should.
 
@@ -180,12 +186,10 @@ class DamagedCheckpointError(UserError):
 def _restore(
     checkpoint: tf.train.Checkpoint, path: str, *, expect_all: bool
 ) -> None:
-    folder, name = os.path.split(path)
-    literal = os.path.join(files.without_patterns(folder), name)
     try:
         # Without expect_partial an error is followed by a warning for every
         # variable.
-        status = checkpoint.restore(literal).expect_partial()
+        status = checkpoint.restore(_literal(path)).expect_partial()
         if expect_all:
             status.assert_consumed()
         status.assert_existing_objects_matched()
@@ -198,6 +202,11 @@ def _restore(
         raise DamagedCheckpointError(
             f"{path} is damaged ({reason_of(error)})"
         ) from error
+
+
+def _literal(path: str) -> str:
+    folder, name = os.path.split(path)
+    return os.path.join(files.without_patterns(folder), name)
 
 
 def reason_of(error: Exception) -> str:
