@@ -566,6 +566,7 @@ def names_that_fix(*kinds: str) -> tuple[str, ...]:
 
 
 SOURCE_FIELDS = names_that_fix("source")
+SPLIT_FIELDS = names_that_fix("split")
 # If one is given for a trained run, its pairs are split again; otherwise the
 # recorded split is used.
 RESPLIT_FIELDS = names_that_fix("source", "split")

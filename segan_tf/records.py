@@ -16,6 +16,7 @@ from segan_tf.errors import UserError
 FORMATS = {
     "flags.json": 2,
     "splits.json": 2,
+    "pairs.json": 1,
     "labels.json": 2,
     "training.json": 2,
     "results.json": 2,

@@ -96,6 +96,9 @@ def load_parity_dataset(config: Config) -> ParityDataset:
             pairs=[(image, None) for image in images_drawn],
             source=f"{DRAWN} drawings",
         )
+    trained = ""
+    if loading.find_trained(config, chosen):
+        trained = " (may include trained images)"
     calibration_images: list[np.ndarray] = []
     if any(QUANTIZATIONS[name].calibrated for name in config.quantizations):
         calibration_images = _read_calibration_images(config, divided.train)
@@ -108,7 +111,7 @@ def load_parity_dataset(config: Config) -> ParityDataset:
     return ParityDataset(
         images=images_drawn,
         pairs=pairs_read,
-        source=f"the {config.split} split",
+        source=f"the {config.split} split{trained}",
         calibration_images=calibration_images,
     )
 

@@ -5,10 +5,18 @@ from collections.abc import Callable, Iterable, Sequence, Set
 
 from segan_tf import console
 from segan_tf import labels as labels_lib
-from segan_tf.config import SPLITS, Config, UserError
+from segan_tf.config import (
+    RESPLIT_FIELDS,
+    SOURCE_FIELDS,
+    SPLIT_FIELDS,
+    SPLITS,
+    Config,
+    UserError,
+)
 from segan_tf.datasets import (
     check_report,
     checks,
+    content,
     findings,
     layouts,
     pairs,
@@ -169,24 +177,116 @@ def load_splits(
 def load_run_splits(
     config: Config, labels: labels_lib.Labels, *, split_again: bool
 ) -> splits.Splits:
-    """Splits the pairs as the run in ``model_dir`` did, or again.
+    """Splits the pairs as the model's run did, or again.
+
+    Data of the run that was moved keeps the run's split, too.
 
     Args:
       config: of the run; names the folders.
       labels: of the label maps.
-      split_again: split as ``config`` says rather than by the recorded ids.
+      split_again: split as ``config`` says, unless it only says where the
+        run's own pairs are now, rather than by the recorded ids.
 
     Raises:
       UserError: the pairs cannot be found, or are not those of the run.
     """
     if split_again:
-        return load_splits(
+        own = _find_own_splits(config, labels)
+        return own or load_splits(
             config, labels, progress=console.bar, say=console.say
         )
     ids = splits.read_split_ids(config.model_dir)
     found = find_pairs(config, labels, progress=console.bar)
     _report_doubts(checks.check_headers(found.pairs), say=console.say)
     return splits.splits_from_ids(found.pairs, ids)
+
+
+def _find_own_splits(
+    config: Config, labels: labels_lib.Labels
+) -> splits.Splits | None:
+    """Splits the run's own pairs, in another place, as it did.
+
+    Returns:
+      None if these are other data, or if a setting says how to split them.
+    """
+    run = _find_run(config)
+    if not run or not config.given.isdisjoint(SPLIT_FIELDS):
+        return None
+    if config.given.isdisjoint(SOURCE_FIELDS):
+        return None
+    ids = splits.read_split_ids(run)
+    found = find_pairs(config, labels, progress=console.bar).pairs
+    present = {pairs.normalized(pair.id) for pair in found}
+    ids = {
+        split: [n for n in names if pairs.normalized(n) in present]
+        for split, names in ids.items()
+    }
+    named = sum(map(len, ids.values()))
+    recorded = content.read_record(run)
+    if recorded is None:
+        # Only a complete set of equal names is taken for the run's.
+        is_own = ids == splits.read_split_ids(run)
+    else:
+        is_own = bool(content.with_recorded_images(recorded.pairs, found))
+    if not is_own or not named:
+        return None
+    console.say(
+        f"note: {named} of the {len(found)} pairs found are those of {run}, "
+        "and are split as they were there"
+    )
+    return splits.splits_from_ids(found, ids)
+
+
+def find_trained(config: Config, chosen: Sequence[pairs.Pair]) -> list[str]:
+    """Finds the pairs that the model may have been trained on.
+
+    These have the id or the image of a training pair, or the id of a pair of
+    the run and another image: it may be the same one, saved again.
+
+    Args:
+      config: names the run, and which data are given.
+      chosen: pairs to measure the model on.
+
+    Returns:
+      Their ids; none where the split of the run says so itself, and where the
+      run has no record.
+
+    Raises:
+      UserError: the record cannot be read.
+    """
+    run = _find_run(config)
+    resplit = not config.given.isdisjoint(RESPLIT_FIELDS)
+    if not run or (config.split in ("train", "all") and not resplit):
+        return []
+    ids = splits.read_split_ids(run)
+    trained = set(map(pairs.normalized, ids.get("train", ())))
+    recorded = content.read_record(run)
+    if recorded is None:
+        known = {pairs.normalized(n) for names in ids.values() for n in names}
+        suspects = known if resplit else trained
+        return [p.id for p in chosen if pairs.normalized(p.id) in suspects]
+    trained_images = {
+        fingerprint.image
+        for name, fingerprint in recorded.pairs.items()
+        if name in trained
+    }
+
+    def may_be_trained(pair: pairs.Pair) -> bool:
+        name = pairs.normalized(pair.id)
+        image = content.identify_image(pair)
+        own = recorded.pairs.get(name)
+        changed = own is not None and own.image != image
+        return name in trained or image in trained_images or changed
+
+    return [pair.id for pair in chosen if may_be_trained(pair)]
+
+
+def _find_run(config: Config) -> str:
+    """Returns the folder of the run whose splits are recorded, if any."""
+    for folder in filter(None, (config.model, config.model_dir)):
+        if os.path.isfile(os.path.join(folder, splits.FILE_NAME)):
+            return folder
+    return ""
 
 
 def choose_pairs(config: Config, divided: splits.Splits) -> list[pairs.Pair]:

@@ -35,6 +35,14 @@ class Splits:
     test: tuple[pairs.Pair, ...] = ()
     unused: tuple[pairs.Pair, ...] = ()
 
+    def all_pairs(self) -> list[pairs.Pair]:
+        """Returns the pairs of all splits."""
+        return [
+            pair
+            for field in dataclasses.fields(self)
+            for pair in getattr(self, field.name)
+        ]
+
     def ids(self) -> dict[str, list[str]]:
         """Returns the ids of each split by its name."""
         return {

@@ -12,7 +12,7 @@ import numpy as np
 from segan_tf import console, environment, run_dir, startup
 from segan_tf import labels as labels_lib
 from segan_tf.config import DATA_FIELDS, RESPLIT_FIELDS, Config, UserError
-from segan_tf.datasets import findings, label_maps, loading, pairs, splits
+from segan_tf.datasets import findings, label_maps, loading, pairs
 from segan_tf.evaluation import report, scores, table
 
 if TYPE_CHECKING:
@@ -63,8 +63,12 @@ def evaluate(config: Config, *, command: Sequence[str] = ()) -> Evaluation:
     labels = loading.load_labels(config)
     divided = loading.load_run_splits(config, labels, split_again=split_again)
     chosen = loading.choose_pairs(config, divided)
-    if split_again:
-        _warn_of_trained_ids(config, chosen)
+    trained = loading.find_trained(config, chosen)
+    if trained:
+        console.say(
+            f"warning: {len(trained)} of the {len(chosen)} pairs may be images "
+            "that the model was trained on; the figures are marked"
+        )
     startup.import_tensorflow()
     from segan_tf.inference.predictor import Predictor
 
@@ -81,6 +85,7 @@ def evaluate(config: Config, *, command: Sequence[str] = ()) -> Evaluation:
         "split": config.split,
         "tta": config.tta,
         "data": {name: getattr(config, name) for name in DATA_FIELDS},
+        "may_include_trained_images": bool(trained),
         "unreadable": unreadable,
         "seconds": round(time.monotonic() - started, 1),
         "training": run_dir.read_training(config.model_dir),
@@ -213,17 +218,4 @@ def _check_same_labels(
             f"{of_model.label_kind} labels {', '.join(of_model.names)}, the "
             f"label maps the {of_data.label_kind} {', '.join(of_data.names)}; "
             "give the model's with --label_names."
-        )
-
-
-def _warn_of_trained_ids(config: Config, chosen: list[pairs.Pair]) -> None:
-    if not os.path.exists(os.path.join(config.model_dir, splits.FILE_NAME)):
-        return  # a copy of a run without its splits
-    trained = set(splits.read_split_ids(config.model_dir).get("train", ()))
-    count = sum(pair.id in trained for pair in chosen)
-    if count:
-        console.say(
-            f"warning: {count} of the {len(chosen)} pairs have ids that the "
-            "model was trained on; if they are the same images, the figures "
-            "are too good"
         )

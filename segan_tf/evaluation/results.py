@@ -78,11 +78,14 @@ def build_results(
 
 
 def describe_images(results: Mapping[str, Any]) -> str:
-    """Names how many images of which split were scored."""
+    """Names how many images of which split were scored, and what is amiss."""
     count = results["image_count"]
     split = results["run"].get("split")
     of_split = f" of the {split} split" if split else ""
-    return f"{count} image{'' if count == 1 else 's'}{of_split}"
+    trained = ""
+    if results["run"].get("may_include_trained_images"):
+        trained = " (may include trained images)"
+    return f"{count} image{'' if count == 1 else 's'}{of_split}{trained}"
 
 
 def _label_results(

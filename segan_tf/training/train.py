@@ -1,7 +1,7 @@
 """Trains a run from its settings, or resumes it."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from segan_tf import (
@@ -15,7 +15,7 @@ from segan_tf import (
 )
 from segan_tf import labels as labels_lib
 from segan_tf.config import Config, UserError
-from segan_tf.datasets import findings, loading, splits
+from segan_tf.datasets import content, loading, pairs, splits
 from segan_tf.models import imagenet_weights
 
 if TYPE_CHECKING:
@@ -68,8 +68,9 @@ def _train(config: Config, command: Sequence[str]) -> dict[str, Any]:
     divided = loading.load_splits(
         config, labels, progress=console.bar, say=console.say
     )
+    record = content.make_record(divided.all_pairs(), labels)
     if resumes:
-        _check_same_pairs(config, divided)
+        _check_same_pairs(config, divided, record=record)
     console.say(
         f"{len(divided.train)} pairs for training, {len(divided.validation)} "
         f"for validation, {len(divided.test)} for testing; "
@@ -81,6 +82,7 @@ def _train(config: Config, command: Sequence[str]) -> dict[str, Any]:
     # After all checks: a command that fails must neither change how a trained
     # model is read nor block the next command.
     splits.write_splits(divided, trainer.folder)
+    content.write_record(record, trainer.folder)
     run_dir.write_labels(labels, trainer.folder)
     run_dir.write_flags(config, command, folder=trainer.folder)
     return trainer.train()
@@ -143,15 +145,44 @@ def _create_model_dir(config: Config) -> None:
         )
 
 
-def _check_same_pairs(config: Config, divided: splits.Splits) -> None:
-    """Checks that a resumed run has the splits that it was trained with.
+def _check_same_pairs(
+    config: Config, divided: splits.Splits, *, record: content.Record
+) -> None:
+    """Checks that a resumed run has the pairs that it was trained with.
 
     With another number of pairs the splits are drawn differently, and training
     pairs would be tested on.
+
+    Raises:
+      UserError: pairs are missing, new or changed, or read in another way.
     """
-    if divided.ids() != splits.read_split_ids(config.model_dir):
-        raise UserError(
-            f"--model_dir ({config.model_dir}) was trained with other pairs "
-            "than are found now; restore the pairs, give another --model_dir, "
-            "or --noresume to start over there."
+    before = content.read_record(config.model_dir)
+    trained_ids = splits.read_split_ids(config.model_dir)
+    if _normalized(divided.ids()) != _normalized(trained_ids):
+        what, remedy = "other pairs than are found now", "restore the pairs"
+    elif before is None:
+        console.say(
+            f"note: {config.model_dir} has no record of what its images and "
+            "label maps held; only their names are compared"
         )
+        return
+    elif before.labels != record.labels:
+        what, remedy = "other names or values of the labels", "restore them"
+    elif changed := content.find_changed(before.pairs, record.pairs):
+        shown = ", ".join(changed[:5]) + ", ..." * (len(changed) > 5)
+        what = f"other images or label maps of {len(changed)} ids ({shown})"
+        remedy = "restore the files"
+    else:
+        return
+    raise UserError(
+        f"--model_dir ({config.model_dir}) was trained with {what}; {remedy}, "
+        "give another --model_dir, or --noresume to start over there."
+    )
+
+
+def _normalized(ids: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
+    return {
+        split: sorted(map(pairs.normalized, names))
+        for split, names in ids.items()
+        if names
+    }
