@@ -15,7 +15,7 @@ from segan_tf import (
 )
 from segan_tf import labels as labels_lib
 from segan_tf.config import Config, UserError
-from segan_tf.datasets import content, loading, pairs, splits
+from segan_tf.datasets import content, findings, loading, pairs, splits
 from segan_tf.models import imagenet_weights
 
 if TYPE_CHECKING:
