@@ -23,14 +23,29 @@ def given() -> config.Config:
     """Makes a configuration from the flags that the command gives.
 
     Raises:
-      UserError: a value is impossible.
+      UserError: a value is impossible, or empty.
     """
     settings: dict[str, Any] = {
         field.name: FLAGS[field.name].value
         for field in dataclasses.fields(config.Config)
         if FLAGS[field.name].present
     }
+    for name, value in settings.items():
+        if _is_empty(value):
+            raise config.UserError(
+                f"--{name} is given without a value, as by a shell variable "
+                "that is not set; give one, or leave the flag out."
+            )
     return config.Config(**settings)
+
+
+def _is_empty(value: Any) -> bool:
+    """Tells whether a flag's text, or any part of its list, is blank."""
+    if isinstance(value, str):
+        return not value.strip()
+    if isinstance(value, list):
+        return not value or any(not part.strip() for part in value)
+    return False
 
 
 def find_recipes(argv: Sequence[str]) -> list[str]:
@@ -40,7 +55,10 @@ def find_recipes(argv: Sequence[str]) -> list[str]:
     for arg in argv:
         option, _, path = arg.partition("=")
         own = os.path.join(folder, path)
-        if option.lstrip("-") == "flagfile" and not os.path.exists(path):
+        is_flagfile = option.lstrip("-") == "flagfile"
+        if is_flagfile and "=" in arg and not path.strip():
+            raise flags.Error("--flagfile is given without a file")
+        if is_flagfile and not os.path.exists(path):
             arg = f"--flagfile={own}" if os.path.exists(own) else arg
         found.append(arg)
     return found

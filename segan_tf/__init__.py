@@ -30,6 +30,15 @@ _PUBLIC = {
     "predict": "segan_tf.inference.prediction",
     "train": "segan_tf.training.train",
 }
+# Names that build or run Keras models; train and others set Keras up themselves.
+_KERAS = (
+    "Predictor",
+    "build_critic",
+    "build_efficientnet_lite0",
+    "build_segan",
+    "losses",
+    "metrics",
+)
 __all__ = sorted([*_PUBLIC, "export", "load_pretrained"])
 
 if TYPE_CHECKING:
@@ -59,6 +68,9 @@ def load_pretrained() -> Any:
       A Keras model: image float32 [batch, image_size, image_size, 3],
       normalized -> float32 [batch, image_size, image_size, 1] in [0, 1].
     """
+    from segan_tf import startup
+
+    startup.import_tensorflow()
     from segan_tf.models import pretrained
 
     return pretrained.load()
@@ -87,6 +99,8 @@ def export(config: "Config") -> Any:
 def __getattr__(name: str) -> Any:
     if name not in _PUBLIC:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    if name in _KERAS:
+        importlib.import_module("segan_tf.startup").import_tensorflow()
     module = importlib.import_module(_PUBLIC[name])
     value = module
     if _PUBLIC[name] != f"{__name__}.{name}":

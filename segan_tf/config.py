@@ -11,7 +11,7 @@ import dataclasses
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, ClassVar
 
-from segan_tf import config_checks
+from segan_tf import config_checks, paths
 from segan_tf.config_checks import MAX_LABELS as MAX_LABELS
 from segan_tf.config_checks import QUANTIZATIONS
 from segan_tf.errors import UserError as UserError
@@ -50,6 +50,7 @@ def setting(
     fixes: str = "",
     needs: Mapping[str, Any] | None = None,
     loss_term: str = "",
+    is_path: bool = False,
 ) -> Any:
     """Declares a setting.
 
@@ -66,6 +67,8 @@ def setting(
         of all of these.
       needs: the values of other settings with which it has an effect.
       loss_term: the term of the segmentor's loss that it is the weight of.
+      is_path: whether it names a file or a folder, in which ~ and $NAME are
+        expanded.
     """
     metadata = {
         "help": help_text,
@@ -75,6 +78,7 @@ def setting(
         "fixes": fixes,
         "needs": needs or {},
         "loss_term": loss_term,
+        "is_path": is_path,
     }
     return dataclasses.field(default=default, metadata=metadata)
 
@@ -95,18 +99,21 @@ class DataConfig:
         "any folder, lesions are drawn.",
         modes=_DATA_MODES,
         fixes="source",
+        is_path=True,
     )
     image_dir: str = setting(
         "",
         "Folder of images; needs --label_map_dir.",
         modes=_DATA_MODES,
         fixes="source",
+        is_path=True,
     )
     label_map_dir: str = setting(
         "",
         "Folder of label maps; needs --image_dir.",
         modes=_DATA_MODES,
         fixes="source",
+        is_path=True,
     )
     num_drawn: int = setting(
         400,
@@ -144,6 +151,7 @@ class DataConfig:
         "File with the ids to test on, one per line.",
         modes=_DATA_MODES,
         fixes="split",
+        is_path=True,
     )
     groups: str = setting(
         "",
@@ -151,6 +159,7 @@ class DataConfig:
         "is never divided between splits.",
         modes=_DATA_MODES,
         fixes="split",
+        is_path=True,
     )
     label_names: str = setting(
         "",
@@ -159,6 +168,7 @@ class DataConfig:
         "in --data_dir, if there is one.",
         modes=_DATA_MODES,
         fixes="labels",
+        is_path=True,
     )
     skip_bad_pairs: bool = setting(
         False,
@@ -276,12 +286,14 @@ class TrainingConfig:
         "runs/segan",
         "Folder of the run: checkpoints, logs, results.",
         modes=MODES,
+        is_path=True,
     )
     start_from: str = setting(
         "",
         "Initialize the segmentor from this run, at any --image_size, or from "
         "pretrained, the released model.",
         fixes="weights",
+        is_path=True,
     )
     epochs: int = setting(
         100,  # the paper's 5000 end with a learning rate of 1e-63
@@ -418,6 +430,7 @@ class PredictionConfig:
         "model. Default: --model_dir, and the released model to predict "
         "without a run. export takes only pretrained.",
         modes=("evaluate", "predict", "export"),
+        is_path=True,
     )
     split: str = setting(
         "test",  # the paper, Metrics
@@ -426,10 +439,16 @@ class PredictionConfig:
         choices=SPLITS,
     )
     input: str = setting(
-        "", "An image or a folder of images.", modes=("predict",)
+        "",
+        "An image or a folder of images.",
+        modes=("predict",),
+        is_path=True,
     )
     output_dir: str = setting(
-        "predictions", "Folder for label maps and overlays.", modes=("predict",)
+        "predictions",
+        "Folder for label maps and overlays.",
+        modes=("predict",),
+        is_path=True,
     )
     tta: bool = setting(
         False,
@@ -445,7 +464,10 @@ class ExportConfig:
     """What is exported."""
 
     export_dir: str = setting(
-        "exported", "Folder for SavedModel and TFLite.", modes=("export",)
+        "exported",
+        "Folder for SavedModel and TFLite.",
+        modes=("export",),
+        is_path=True,
     )
     quantizations: tuple[str, ...] = setting(
         QUANTIZATIONS,
@@ -505,6 +527,9 @@ class Config(
         return self
 
     def __post_init__(self) -> None:
+        for name in PATH_FIELDS:
+            path = paths.expand(getattr(self, name), flag=name)
+            object.__setattr__(self, name, path)
         # Flags pass lists of text, flags.json lists.
         for name in ("label_weights", "quantizations"):
             object.__setattr__(self, name, tuple(getattr(self, name)))
@@ -565,6 +590,11 @@ def names_that_fix(*kinds: str) -> tuple[str, ...]:
     )
 
 
+PATH_FIELDS = tuple(
+    field.name
+    for field in dataclasses.fields(Config)
+    if field.metadata["is_path"]
+)
 SOURCE_FIELDS = names_that_fix("source")
 SPLIT_FIELDS = names_that_fix("split")
 # If one is given for a trained run, its pairs are split again; otherwise the

@@ -340,9 +340,9 @@ def test_export_takes_no_model_but_the_released_one():
         "--mode=train --num_labels=2 --label_weights=1,2 --dice_weight=1",
         "--mode=train --num_labels=2 --label_weights=1,2 --critic_form=shared",
         "--mode=train --noadversarial --width=2 --dice_weight=1",
-        "--mode=train --data_dir= --num_drawn=12 --noresume --start_from=",
+        "--mode=train --num_drawn=12 --noresume",
         "--mode=check --model_dir=run --num_labels=3 --label_kind=multilabel",
-        "--mode=check --data_dir=d --test_list= --groups= --label_names=a.json",
+        "--mode=check --data_dir=d --test_list=t --groups=g --label_names=a.json",
         "--mode=evaluate --model_dir=run --data_dir=d --split=all --tta",
         "--mode=predict --model_dir=run --input=i --output_dir=o --width=4",
         "--mode=export --model=pretrained --num_drawn=8 --quantizations=none",
@@ -360,3 +360,34 @@ def test_help_names_the_installed_command(monkeypatch):
     command = str(pathlib.Path("bin") / "segan-tf")
     monkeypatch.setattr(sys, "argv", [command, "--help"])
     assert flags.help_text().startswith("usage: segan-tf --mode=check|")
+
+
+EMPTY_FLAGS = [
+    name
+    for name, field in FIELDS.items()
+    if name not in CHOICES and isinstance(field.default, str | tuple)
+]
+
+
+@pytest.mark.parametrize("value", ["", "  "])
+@pytest.mark.parametrize("name", EMPTY_FLAGS)
+def test_flag_without_a_value_is_an_error(name, value, tmp_path):
+    mode = FIELDS[name].metadata["modes"][0]
+    result = running.run(f"--mode={mode}", f"--{name}={value}")
+    assert result.status == 1
+    assert result.err.startswith(f"error: --{name} is given without a value")
+    assert result.err.count("\n") == 1
+
+
+def test_list_with_an_empty_part_is_an_error():
+    result = running.run("--mode=export", "--quantizations=int8,,float32")
+    assert result.status == 1
+    assert "error: --quantizations is given without a value" in result.err
+
+
+def test_flagfile_without_a_name_is_an_error(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    result = running.run_program("--mode=check", "--flagfile=")
+    assert result.status == 1
+    assert "--flagfile" in result.err
+    assert not list(tmp_path.iterdir())

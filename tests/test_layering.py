@@ -18,6 +18,7 @@ FLOORS = {
     "segan_tf.models.segmentors": 0,
     "segan_tf.quantizations": 0,
     "segan_tf.checkpoint_files": 1,
+    "segan_tf.paths": 1,
     "segan_tf.config_checks": 1,
     "segan_tf.config": 1,
     "segan_tf.console": 1,
