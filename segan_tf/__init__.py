@@ -30,7 +30,8 @@ _PUBLIC = {
     "predict": "segan_tf.inference.prediction",
     "train": "segan_tf.training.train",
 }
-# Names that build or run Keras models; train and others set Keras up themselves.
+# Names that build or run Keras models; train and others set Keras up on their
+# own.
 _KERAS = (
     "Predictor",
     "build_critic",

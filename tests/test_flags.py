@@ -342,7 +342,7 @@ def test_export_takes_no_model_but_the_released_one():
         "--mode=train --noadversarial --width=2 --dice_weight=1",
         "--mode=train --num_drawn=12 --noresume",
         "--mode=check --model_dir=run --num_labels=3 --label_kind=multilabel",
-        "--mode=check --data_dir=d --test_list=t --groups=g --label_names=a.json",
+        "--mode=check --data_dir=d --test_list=t --groups=g",
         "--mode=evaluate --model_dir=run --data_dir=d --split=all --tta",
         "--mode=predict --model_dir=run --input=i --output_dir=o --width=4",
         "--mode=export --model=pretrained --num_drawn=8 --quantizations=none",
