@@ -153,12 +153,19 @@ def _describe_tensorflow_error(error: BaseException) -> str | None:
             f"a file cannot be read or written ({text}); check the free space "
             "and the permissions, and run the command again."
         )
-    if "OOM" in text or type(error).__name__.startswith(_NO_MEMORY):
+    if _is_out_of_memory(error):
         return (
-            f"out of memory ({text}); lower --batch_size, --image_size or "
-            "--width, or free some."
+            f"out of memory ({text}); free some, or train with a lower "
+            "--batch_size, --image_size or --width."
         )
     return None
+
+
+def _is_out_of_memory(error: BaseException) -> bool:
+    # Keras raises errors of its own kinds, with Python's inside their text.
+    return type(error).__name__.startswith(_NO_MEMORY) or any(
+        words in str(error) for words in ("OOM", "MemoryError")
+    )
 
 
 def _describe_bug(error: BaseException) -> str:

@@ -42,7 +42,7 @@ def report(capsys, error):
         (MemoryError(), "out of memory; free some, or use fewer or smaller"),
         (
             tf.errors.ResourceExhaustedError(None, None, "OOM with shape[9]"),
-            "out of memory (OOM with shape[9]); lower --batch_size",
+            "out of memory (OOM with shape[9]); free some, or train with a",
         ),
         (
             tf.errors.ResourceExhaustedError(

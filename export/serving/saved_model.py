@@ -139,8 +139,9 @@ def write_archive(
     archive.track(segmentor)
     for name, (function, input_spec) in endpoints.items():
         archive.add_endpoint(name, function, input_signature=[input_spec])
+    folder, name = os.path.split(path)
     with console.capture_output():
-        archive.write_out(path)
+        archive.write_out(os.path.join(files.without_patterns(folder), name))
 
 
 def _warmup_requests(

@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 import numpy as np
 import tensorflow as tf
 
+from segan_tf import files
 from segan_tf.inference import signatures
 
 _TAG = "serve"
@@ -63,7 +64,7 @@ class Session:
         self._session = tf.compat.v1.Session(graph=tf.Graph(), config=config)
         try:
             loaded = tf.compat.v1.saved_model.load(
-                self._session, [_TAG], os.fspath(path)
+                self._session, [_TAG], files.without_patterns(path)
             )
         except BaseException:
             self._session.close()

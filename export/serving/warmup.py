@@ -13,6 +13,8 @@ from collections.abc import Mapping
 import numpy as np
 import tensorflow as tf
 
+from segan_tf import files
+
 PATH = os.path.join("assets.extra", "tf_serving_warmup_requests")
 
 # Numbers of the fields, from the .proto files of TF Serving's apis/.
@@ -39,8 +41,10 @@ def write_requests(
       requests: by the signature's name, the inputs by theirs.
     """
     path = os.path.join(saved_model_dir, PATH)
-    os.makedirs(os.path.dirname(path), exist_ok=True)
-    with tf.io.TFRecordWriter(path) as writer:
+    folder, name = os.path.split(path)
+    os.makedirs(folder, exist_ok=True)
+    literal = os.path.join(files.without_patterns(folder), name)
+    with tf.io.TFRecordWriter(literal) as writer:
         for signature, inputs in requests.items():
             writer.write(_prediction_log(model_name, signature, inputs))
 

@@ -133,7 +133,7 @@ def convert(
         # The converter itself calibrates with the deprecated interpreter.
         warnings.filterwarnings("ignore", ".*tf.lite.Interpreter is deprecated")
         converter = tf.lite.TFLiteConverter.from_saved_model(
-            archive, signature_keys=[signatures.DEFAULT]
+            files.without_patterns(archive), signature_keys=[signatures.DEFAULT]
         )
         converter.target_spec.supported_ops = [
             getattr(tf.lite.OpsSet, row.operators)

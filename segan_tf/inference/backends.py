@@ -9,8 +9,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from segan_tf import files, run_dir
 from segan_tf import labels as labels_lib
-from segan_tf import run_dir
 from segan_tf.config import PRETRAINED, UserError
 from segan_tf.imaging import preprocessing
 from segan_tf.inference import (
@@ -105,7 +105,7 @@ def _open_keras(
 def _open_saved_model(path: str) -> Backend:
     saved_model_check.check_operators(path)
     try:
-        loaded = tf.saved_model.load(path)
+        loaded = tf.saved_model.load(files.without_patterns(path))
         _check_name("signature", loaded.signatures, signatures.PROBABILITIES)
         segment = loaded.signatures[signatures.PROBABILITIES]
         _, inputs = segment.structured_input_signature

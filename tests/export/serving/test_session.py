@@ -1,5 +1,6 @@
 """Tests of running a SavedModel from its graph alone."""
 
+import os
 import shutil
 
 import c_loader
@@ -10,6 +11,7 @@ import tensorflow as tf
 
 from export.serving import saved_model, session
 from segan_tf import labels
+from segan_tf.inference import predictor
 
 
 @pytest.fixture(scope="module")
@@ -21,6 +23,28 @@ def path(tmp_path_factory):
         version=1,
         labels=labels.LESION,
     )
+
+
+@pytest.mark.parametrize("name", ["lr[0.1] *?", "l\udce9sion"])
+def test_folders_with_pattern_characters_are_written_and_read(name, tmp_path):
+    folder = tmp_path / name
+    folder.mkdir()
+    path = saved_model.export_saved_model(
+        small_models.build_segmentor(),
+        str(folder),
+        version=1,
+        labels=labels.LESION,
+    )
+    (image,) = small_models.draw_images((32, 32))
+
+    with session.Session(path) as opened:
+        answer = opened.run("probabilities", {"images": image[None]})
+    predicted = predictor.Predictor(path).probability_map(image)
+
+    np.testing.assert_allclose(
+        answer["probability_map"][0], predicted, atol=1e-5
+    )
+    assert os.listdir(folder / "saved_model") == ["1"]
 
 
 def test_signatures_are_those_that_clients_may_call(path):
