@@ -129,7 +129,8 @@ def start() -> int:
 
 def run() -> None:
     """Starts the program."""
-    console.escape_narrow_encodings()
+    startup.use_utf8_names()
+    console.prepare_output()
     startup.set_environment()
     helps = any(name in sys.argv[1:] for name in ("--help", "-h", "-help"))
     sys.exit(failures.run(show_help if helps else start))

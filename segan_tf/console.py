@@ -69,8 +69,21 @@ def _is_shown(char: str) -> bool:
     )
 
 
-def escape_narrow_encodings() -> None:
-    """Has stdout and stderr escape what their encoding lacks."""
+def prepare_output() -> None:
+    """Has stdout and stderr escape what their encoding lacks.
+
+    Where the program was started without them (`>&-`), they are opened to
+    nowhere: a file that took their place would be printed into.
+    """
+    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= max(
+        _STDOUT_AND_STDERR
+    ):
+        os.set_inheritable(descriptor, True)
+    os.close(descriptor)
+    if sys.stdout is None:
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115
+    if sys.stderr is None:
+        sys.stderr = open(os.devnull, "w")  # noqa: SIM115
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")

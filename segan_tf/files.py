@@ -23,6 +23,7 @@ from segan_tf.errors import UserError
 _TEMPORARY = re.compile(r"\.[0-9a-f]{32}\.tmp")  # of `replacing`
 # Pattern characters, and what Python uses for bytes that are not UTF-8.
 _SPECIAL = re.compile(r"[][*?\\\ud800-\udfff]")
+_UNDECODED = re.compile(r"[\udc80-\udcff]+")  # bytes, as Python keeps them
 _links: dict[str, str] = {}  # from folders to their links
 _KINDS = {
     stat.S_IFDIR: "a folder",
@@ -102,10 +103,26 @@ def write_bytes(path: str | os.PathLike[str], data: bytes) -> None:
 def write_text(path: str | os.PathLike[str], text: str) -> None:
     """Writes text as UTF-8 with its line endings unchanged.
 
+    What Python could not decode in a name, `\udce9`, is written as these six
+    characters, which JSON reads back.
+
     Raises:
       OSError: the folder is missing or read-only, or the disk is full.
     """
-    write_bytes(path, text.encode("utf-8"))
+    write_bytes(path, encode(text))
+
+
+def encode(text: str) -> bytes:
+    """Encodes text as UTF-8, whatever the locale decoded names with."""
+    decoded = _UNDECODED.sub(
+        lambda found: (
+            found[0]
+            .encode("utf-8", "surrogateescape")
+            .decode("utf-8", "surrogateescape")
+        ),
+        text,
+    )
+    return decoded.encode("utf-8", "backslashreplace")
 
 
 def write_json(path: str | os.PathLike[str], obj: Any) -> None:

@@ -1,6 +1,7 @@
 """Imports TensorFlow quietly, and Keras with the settings of this program."""
 
 import os
+import sys
 
 from segan_tf import console
 from segan_tf.errors import UserError
@@ -17,6 +18,21 @@ _KERAS_SETTINGS = {
     "epsilon": 1e-7,
     "image_data_format": "channels_last",
 }
+
+
+def use_utf8_names() -> None:
+    """Starts the program again in UTF-8 mode if the locale is another one.
+
+    The names of files are UTF-8 in practice, and so are the files of a run;
+    in a narrower locale neither could be given to the system. Output keeps the
+    locale's encoding.
+    """
+    if sys.getfilesystemencoding() == "utf-8":
+        return
+    if sys.stdout is not None:
+        os.environ.setdefault("PYTHONIOENCODING", sys.stdout.encoding)
+    os.environ["PYTHONUTF8"] = "1"
+    os.execv(sys.executable, [sys.executable, "-X", "utf8", *sys.orig_argv[1:]])
 
 
 def set_environment() -> None:

@@ -115,3 +115,16 @@ def test_a_failed_write_can_be_reported_as_a_user_error(tmp_path):
         files.reported_write_errors(path),
     ):
         files.write_text(path, "")
+
+
+def test_names_in_any_encoding_are_written_and_read_back(tmp_path):
+    path = tmp_path / "names.json"
+    # Of UTF-8 bytes in an ASCII locale, of a Latin-1 byte, and of no byte.
+    names = ["l\udcc3\udca9sion", "l\udce9sion", "l\ud800sion", "\\udce9"]
+
+    files.write_json(path, names)
+
+    assert json.loads(path.read_text(encoding="utf-8")) == [
+        "l\xe9sion",
+        *names[1:],
+    ]

@@ -2,10 +2,16 @@
 
 import json
 import os
+import shlex
 import subprocess
 import sys
 
+import numpy as np
 import pytest
+import running
+from PIL import Image
+
+from segan_tf import records
 
 _SHOW = """
 import segan_tf
@@ -85,3 +91,64 @@ def test_other_backend_that_is_loaded_already_is_an_error():
         "Keras was imported with the backend jax before; set "
         "KERAS_BACKEND=tensorflow before importing it.\n"
     )
+
+
+def write_pairs(folder):
+    (folder / "images").mkdir(parents=True)
+    (folder / "masks").mkdir()
+    for number in range(4):
+        image = np.full((24, 24, 3), 200 + number, np.uint8)
+        mask = np.zeros((24, 24), np.uint8)
+        mask[8:16, 4 * number : 12] = 255
+        Image.fromarray(image).save(
+            folder / "images" / f"l\xe9sion{number}.png"
+        )
+        Image.fromarray(mask).save(folder / "masks" / f"l\xe9sion{number}.png")
+
+
+def test_names_that_the_locale_lacks_are_recorded_as_in_any_other(tmp_path):
+    write_pairs(tmp_path / "donn\xe9es")
+    narrow = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    command = [
+        sys.executable,
+        running.ROOT / "main.py",
+        *("--mode=train", "--data_dir=donn\xe9es", "--model_dir=mod\xe8le"),
+        *("--image_size=32", "--width=2", "--epochs=1", "--batch_size=1"),
+    ]
+
+    done = subprocess.run(
+        command,
+        env={**os.environ, **narrow},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        encoding="ascii",
+        errors="surrogateescape",
+    )
+
+    assert done.returncode == 0, done.stderr
+    # The output keeps the locale's encoding.
+    assert "next: " in done.stdout
+    assert "--model_dir=mod\\xe8le" in done.stdout
+    run = tmp_path / "mod\xe8le"
+    assert records.read(run / "flags.json")["flags"]["data_dir"] == "donn\xe9es"
+    splits = records.read(run / "splits.json")
+    assert "l\xe9sion0" in str(splits)
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&- <&-"])
+def test_program_runs_without_standard_streams(closed, tmp_path):
+    write_pairs(tmp_path / "pairs")
+    program = shlex.join([sys.executable, str(running.ROOT / "main.py")])
+    command = f"exec {program} --mode=check --data_dir=pairs {closed}"
+
+    done = subprocess.run(
+        ["sh", "-c", command],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        env={**os.environ, "TMPDIR": str(tmp_path)},
+    )
+
+    assert done.returncode == 0, done.stderr
+    assert not list(tmp_path.glob("*.log"))
