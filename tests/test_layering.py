@@ -26,6 +26,7 @@ FLOORS = {
     "segan_tf.run_lock": 1,
     "segan_tf.run_swap": 2,
     "segan_tf.compat": 2,
+    "segan_tf.csv_files": 2,
     "segan_tf.failures": 2,
     "segan_tf.startup": 2,
     "segan_tf.labels": 2,

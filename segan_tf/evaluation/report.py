@@ -1,14 +1,10 @@
 """The files of an evaluation: per_image.csv, results.json and gallery.png."""
 
-import csv
-import io
 import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
-
-from segan_tf import files, records
+from segan_tf import csv_files, files, records
 from segan_tf import labels as labels_lib
 from segan_tf.evaluation import gallery, scores
 from segan_tf.evaluation import results as results_lib
@@ -48,7 +44,12 @@ def write_report(
     )
     rows = [score.row for score in scored]
     os.makedirs(report_dir, exist_ok=True)
-    files.write_text(os.path.join(report_dir, "per_image.csv"), _csv(rows))
+    csv_files.write_csv(
+        os.path.join(report_dir, "per_image.csv"),
+        rows,
+        list(rows[0]),
+        undefined="nan",
+    )
     files.write_bytes(
         os.path.join(report_dir, "gallery.png"),
         gallery.build_gallery(
@@ -66,18 +67,3 @@ def _gallery_title(results: Mapping[str, Any]) -> str:
         f"mean Dice {summary['dice']['mean']:.3f}, "
         f"IoU {summary['iou']['mean']:.3f}"
     )
-
-
-def _csv(rows: Sequence[scores.Row]) -> str:
-    text = io.StringIO()
-    writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
-    writer.writeheader()
-    for row in rows:
-        writer.writerow({name: _cell(value) for name, value in row.items()})
-    return text.getvalue()
-
-
-def _cell(value: Any) -> Any:
-    if isinstance(value, float | np.floating):
-        return f"{value:.6f}"
-    return value

@@ -1,15 +1,13 @@
 """Predicts a folder of images: label maps, overlays and a CSV file."""
 
-import csv
 import dataclasses
-import io
 import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from segan_tf import console, files, run_dir, startup
+from segan_tf import console, csv_files, run_dir, startup
 from segan_tf import labels as labels_lib
 from segan_tf.config import PRETRAINED, Config, UserError
 from segan_tf.imaging import contact_sheet, images, overlays
@@ -126,7 +124,11 @@ def _write_predictions(
         rows.append(
             _write_prediction(predictor, image, name=name, folder=output_dir)
         )
-    _write_csv(os.path.join(output_dir, "predictions.csv"), rows)
+    csv_files.write_csv(
+        os.path.join(output_dir, "predictions.csv"),
+        rows,
+        list(rows[0]) if rows else ["id"],
+    )
     if predictor.labels.count > 1:
         _write_legend(predictor.labels, output_dir)
     return PredictionSummary(output_dir, len(rows), skipped)
@@ -186,15 +188,6 @@ def _write_legend(labels: labels_lib.Labels, output_dir: str) -> None:
         legend=tuple(zip(labels.names, labels.colors, strict=True)),
     )
     images.write_png(os.path.join(output_dir, "legend.png"), np.array(legend))
-
-
-def _write_csv(path: str, rows: Sequence[dict[str, Any]]) -> None:
-    text = io.StringIO()
-    columns = list(rows[0]) if rows else ["id"]
-    writer = csv.DictWriter(text, columns, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    files.write_text(path, text.getvalue())
 
 
 def _check_input_folder(paths: Sequence[str], output_dir: str) -> None:
