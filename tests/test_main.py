@@ -424,7 +424,8 @@ def test_released_model_is_evaluated_on_other_data(tmp_path):
         "--split=all",
     )
     assert result.status == 0, result.err
-    results = read_json(tmp_path, "scores", "evaluation_all", "results.json")
+    (folder,) = (tmp_path / "scores").glob("evaluation_all_*")
+    results = read_json(folder, "results.json")
     assert results["run"]["model"] == pretrained.describe()
     assert results["image_count"] == 4
 

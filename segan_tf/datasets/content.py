@@ -9,7 +9,7 @@ import concurrent.futures
 import dataclasses
 import hashlib
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from segan_tf import config, files, records
@@ -77,10 +77,14 @@ def take_fingerprint(path: str) -> str:
 
 def identify_image(pair: pairs.Pair) -> str:
     """Returns the fingerprint of an image; "" if it cannot be read."""
-    try:
-        return take_fingerprint(pair.image_path)
-    except config.UserError:  # which whoever needs the image reports
-        return ""
+    return _identify(pair.image_path)
+
+
+def identify_pairs(
+    all_pairs: Iterable[pairs.Pair],
+) -> dict[str, Fingerprint]:
+    """Returns fingerprints by id, with "" for what cannot be read."""
+    return _fingerprints(all_pairs, _identify)
 
 
 def take_fingerprints(
@@ -91,15 +95,16 @@ def take_fingerprints(
     Raises:
       UserError: a file cannot be read.
     """
+    return _fingerprints(all_pairs, take_fingerprint)
 
-    def take(pair: pairs.Pair) -> tuple[str, Fingerprint]:
-        return pairs.normalized(pair.id), Fingerprint(
-            take_fingerprint(pair.image_path),
-            tuple(map(take_fingerprint, pair.label_map_paths)),
-        )
 
-    with concurrent.futures.ThreadPoolExecutor(_THREADS) as pool:
-        return dict(pool.map(take, all_pairs))
+def describe_labels(labels: labels_lib.Labels) -> dict[str, Any]:
+    """Describes how label maps are read, as a record does."""
+    return {
+        "names": list(labels.names),
+        "marks": [list(mark) for mark in labels.marks],
+        "by_color": labels.by_color,
+    }
 
 
 def make_record(
@@ -110,12 +115,7 @@ def make_record(
     Raises:
       UserError: a file cannot be read.
     """
-    described = {
-        "names": list(labels.names),
-        "marks": [list(mark) for mark in labels.marks],
-        "by_color": labels.by_color,
-    }
-    return Record(take_fingerprints(all_pairs), described)
+    return Record(take_fingerprints(all_pairs), describe_labels(labels))
 
 
 def write_record(record: Record, folder: str) -> None:
@@ -189,3 +189,22 @@ def with_recorded_images(
         if (known := recorded.get(pairs.normalized(pair.id)))
         and known.image == identify_image(pair)
     }
+
+
+def _identify(path: str) -> str:
+    try:
+        return take_fingerprint(path)
+    except config.UserError:  # which whoever needs the file reports
+        return ""
+
+
+def _fingerprints(
+    all_pairs: Iterable[pairs.Pair], take: Callable[[str], str]
+) -> dict[str, Fingerprint]:
+    def take_both(pair: pairs.Pair) -> tuple[str, Fingerprint]:
+        return pairs.normalized(pair.id), Fingerprint(
+            take(pair.image_path), tuple(map(take, pair.label_map_paths))
+        )
+
+    with concurrent.futures.ThreadPoolExecutor(_THREADS) as pool:
+        return dict(pool.map(take_both, all_pairs))

@@ -1,19 +1,19 @@
 """Evaluates a model on a split, at the size of the images."""
 
+import contextlib
 import dataclasses
 import datetime
-import os
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from segan_tf import console, environment, run_dir, startup
+from segan_tf import console, environment, failures, run_dir, startup
 from segan_tf import labels as labels_lib
 from segan_tf.config import DATA_FIELDS, RESPLIT_FIELDS, Config, UserError
 from segan_tf.datasets import findings, label_maps, loading, pairs
-from segan_tf.evaluation import report, scores, table
+from segan_tf.evaluation import gallery, report, report_folder, scores, table
 
 if TYPE_CHECKING:
     from segan_tf.inference.predictor import Predictor
@@ -42,18 +42,63 @@ class Evaluation:
 def evaluate(config: Config, *, command: Sequence[str] = ()) -> Evaluation:
     """Evaluates a model on a split; writes results.json, a CSV and a gallery.
 
-    The model is ``model``, else the run in ``model_dir``; the report goes to
-    ``<model_dir>/evaluation_<split>``. The pairs are those that the run
-    recorded, unless the configuration gives others.
+    The model is ``model``, else the run in ``model_dir``. The pairs are those
+    that the run recorded, unless the configuration gives others. The report
+    goes to a folder in ``model_dir``, see `report_folder.name_folder`.
 
     Args:
       config: settings that were passed to it replace those of the run.
       command: recorded in results.json.
 
     Raises:
-      UserError: there is no model, no pair to score, or a pair is unreadable
-        and ``skip_bad_pairs`` is not set.
+      UserError: there is no model, no pair to score, the report cannot be
+        written, or a pair cannot be scored and ``skip_bad_pairs`` is not set.
     """
+    config, labels, chosen = _choose_pairs(config)
+    may_be_trained = _warn_of_trained(config, chosen)
+    startup.import_tensorflow()
+    from segan_tf.inference.predictor import Predictor
+
+    predictor = Predictor(config.model or config.model_dir, tta=config.tta)
+    _check_same_labels(config, of_data=labels, of_model=predictor.labels)
+    report_dir = report_folder.name_folder(
+        config, chosen, labels, model=predictor.description
+    )
+    started = time.monotonic()
+    with _reported_report_errors(config):
+        scored, unreadable = _score_all(
+            config,
+            predictor,
+            labels=labels,
+            chosen=chosen,
+            report_dir=report_dir,
+        )
+        metadata = {
+            **environment.describe(command),
+            "date": datetime.date.today().isoformat(),
+            "model": predictor.description,
+            "split": config.split,
+            "tta": config.tta,
+            "data": {name: getattr(config, name) for name in DATA_FIELDS},
+            "may_include_trained_images": may_be_trained,
+            "unreadable": unreadable,
+            "seconds": round(time.monotonic() - started, 1),
+            "training": run_dir.read_training(config.model_dir),
+        }
+        results = report.write_report(
+            report_dir,
+            scored,
+            labels=predictor.labels,
+            metadata=metadata,
+            load=_make_loader(predictor, labels, chosen=chosen),
+        )
+    return Evaluation(results, report_dir)
+
+
+def _choose_pairs(
+    config: Config,
+) -> tuple[Config, labels_lib.Labels, list[pairs.Pair]]:
+    """Merges the settings with those of the run; finds labels and pairs."""
     without_run = config.model and not run_dir.has_flags(config.model_dir)
     split_again = without_run or run_dir.gives(config, RESPLIT_FIELDS)
     if without_run:
@@ -61,43 +106,21 @@ def evaluate(config: Config, *, command: Sequence[str] = ()) -> Evaluation:
     else:
         config = run_dir.merge(run_dir.read_flags(config.model_dir), config)
     labels = loading.load_labels(config)
-    divided = loading.load_run_splits(config, labels, split_again=split_again)
-    chosen = loading.choose_pairs(config, divided)
+    divided = loading.load_run_splits(
+        config, labels, split_again=bool(split_again)
+    )
+    return config, labels, loading.choose_pairs(config, divided)
+
+
+def _warn_of_trained(config: Config, chosen: Sequence[pairs.Pair]) -> bool:
+    """Warns if pairs may have been trained on, and returns whether they may."""
     trained = loading.find_trained(config, chosen)
     if trained:
         console.say(
             f"warning: {len(trained)} of the {len(chosen)} pairs may be images "
             "that the model was trained on; the figures are marked"
         )
-    startup.import_tensorflow()
-    from segan_tf.inference.predictor import Predictor
-
-    predictor = Predictor(config.model or config.model_dir, tta=config.tta)
-    _check_same_labels(config, of_data=labels, of_model=predictor.labels)
-    started = time.monotonic()
-    scored, unreadable = _score_all(
-        config, predictor, labels=labels, chosen=chosen
-    )
-    metadata = {
-        **environment.describe(command),
-        "date": datetime.date.today().isoformat(),
-        "model": predictor.description,
-        "split": config.split,
-        "tta": config.tta,
-        "data": {name: getattr(config, name) for name in DATA_FIELDS},
-        "may_include_trained_images": bool(trained),
-        "unreadable": unreadable,
-        "seconds": round(time.monotonic() - started, 1),
-        "training": run_dir.read_training(config.model_dir),
-    }
-    return _write_report(
-        config,
-        scored,
-        predictor=predictor,
-        labels=labels,
-        chosen=chosen,
-        metadata=metadata,
-    )
+    return bool(trained)
 
 
 def _check_model_settings(config: Config) -> None:
@@ -109,36 +132,31 @@ def _check_model_settings(config: Config) -> None:
         run_dir.check_no_model_settings(config, config.model, names=names)
 
 
-def _write_report(
-    config: Config,
-    scored: Sequence[scores.Score],
-    *,
+@contextlib.contextmanager
+def _reported_report_errors(config: Config) -> Iterator[None]:
+    """Turns a failure to write the report into a UserError."""
+    try:
+        yield
+    except OSError as error:
+        raise UserError(
+            f"--model_dir ({config.model_dir}) cannot take the report "
+            f"({error.strerror}); give a folder that can be written."
+        ) from error
+
+
+def _make_loader(
     predictor: "Predictor",
     labels: labels_lib.Labels,
+    *,
     chosen: Sequence[pairs.Pair],
-    metadata: dict[str, Any],
-) -> Evaluation:
+) -> gallery.Loader:
     by_id = {pair.id: pair for pair in chosen}
 
     def load(name: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         image, true = label_maps.read_pair(by_id[name], labels)
         return image, predictor.label_map(image), true
 
-    report_dir = os.path.join(config.model_dir, f"evaluation_{config.split}")
-    try:
-        results = report.write_report(
-            report_dir,
-            scored,
-            labels=predictor.labels,
-            metadata=metadata,
-            load=load,
-        )
-    except OSError as error:
-        raise UserError(
-            f"--model_dir ({config.model_dir}) cannot take the report "
-            f"({error.strerror}); give a folder that can be written."
-        ) from error
-    return Evaluation(results, report_dir)
+    return load
 
 
 def _score_all(
@@ -147,25 +165,37 @@ def _score_all(
     *,
     labels: labels_lib.Labels,
     chosen: Sequence[pairs.Pair],
+    report_dir: str,
 ) -> tuple[list[scores.Score], list[str]]:
-    """Scores every pair; reports all that cannot be read together."""
+    """Scores every pair; reports all that cannot be scored together.
+
+    If this ends early, the metrics of the scored images stay in a file.
+    """
     scored: list[scores.Score] = []
     problems: dict[str, str] = {}
     facts: dict[str, findings.MapFacts] = {}
-    for pair in console.bar(chosen, desc="evaluating", unit="image"):
-        try:
-            score, facts[pair.id] = score_pair(predictor, pair, labels=labels)
+    with report.unfinished_rows(report_dir) as keep:
+        for pair in console.bar(chosen, desc="evaluating", unit="image"):
+            try:
+                score, found = score_pair(predictor, pair, labels=labels)
+            except Exception as error:
+                if not failures.concerns_one_file(error):
+                    raise
+                problems[pair.id] = failures.describe(error) or str(error)
+                continue
+            keep(score.row)
             scored.append(score)
-        except UserError as error:
-            problems[pair.id] = str(error)
-    loading.report_problems(config, list(problems.values()), say=console.say)
-    loading.check_not_empty(config, scored)
-    findings.report(
-        facts,
-        labels,
-        what=f"label maps of --split={config.split}",
-        say=console.say,
-    )
+            facts[pair.id] = found
+        loading.report_problems(
+            config, list(problems.values()), say=console.say
+        )
+        loading.check_not_empty(config, scored)
+        findings.report(
+            facts,
+            labels,
+            what=f"label maps of --split={config.split}",
+            say=console.say,
+        )
     return scored, list(problems)
 
 

@@ -5,7 +5,9 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from segan_tf import console
 from segan_tf import labels as labels_lib
+from segan_tf.errors import UserError
 from segan_tf.evaluation import scores
 from segan_tf.imaging import contact_sheet, overlays
 
@@ -94,18 +96,25 @@ def _tiles(
     row: scores.Row, labels: labels_lib.Labels, *, load: Loader
 ) -> list[tuple[np.ndarray, str]]:
     """Draws the tiles of an image, with their captions."""
-    image, predicted, true = load(row["id"])
+    name = console.printable(row["id"], keep="")
+    try:
+        image, predicted, true = load(row["id"])
+    except UserError as error:  # it was there when it was scored
+        blank = np.full((_TILE_PX, _TILE_PX, 3), 255, np.uint8)
+        console.say(f"warning: the gallery lacks {name}: {error}")
+        tile = (blank, f"{name}\ncannot be read any more")
+        return [tile] * (1 if labels.count == 1 else 2)
     scored = f"Dice {row['dice']:.3f}   IoU {row['iou']:.3f}"
     if labels.count == 1:
         tile = overlays.tile(
             image, predicted[..., 0], true[..., 0], tile_px=_TILE_PX
         )
-        return [(tile, f"{row['id']}\n{scored}")]
+        return [(tile, f"{name}\n{scored}")]
     of_true, of_predicted = (
         overlays.tile_labels(image, label_map, labels.colors, tile_px=_TILE_PX)
         for label_map in (true, predicted)
     )
     return [
-        (of_true, f"{row['id']}\ntrue"),
-        (of_predicted, f"{row['id']}, predicted\n{scored}"),
+        (of_true, f"{name}\ntrue"),
+        (of_predicted, f"{name}, predicted\n{scored}"),
     ]

@@ -1,13 +1,55 @@
 """The files of an evaluation: per_image.csv, results.json and gallery.png."""
 
+import contextlib
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from segan_tf import csv_files, files, records
+from segan_tf import console, csv_files, files, records
 from segan_tf import labels as labels_lib
 from segan_tf.evaluation import gallery, scores
 from segan_tf.evaluation import results as results_lib
+
+_ROWS = "per_image.csv"
+_UNFINISHED = "per_image.unfinished.csv"
+# Of a metric that no distance exists for.
+_UNDEFINED = "nan"
+
+
+@contextlib.contextmanager
+def unfinished_rows(
+    report_dir: str | os.PathLike[str],
+) -> Iterator[Callable[[scores.Row], None]]:
+    """Keeps the rows of an evaluation in a file while it goes on.
+
+    Each row that the returned function is given is in
+    per_image.unfinished.csv at once. `write_report` removes the file; if the
+    block is left by an error or a stop, it stays and is named.
+
+    Args:
+      report_dir: created if missing.
+
+    Raises:
+      OSError: the file cannot be written.
+    """
+    os.makedirs(report_dir, exist_ok=True)
+    files.remove_leftovers(report_dir)
+    path = os.path.join(report_dir, _UNFINISHED)
+    writer: csv_files.CsvWriter | None = None
+
+    def keep(row: scores.Row) -> None:
+        nonlocal writer
+        if writer is None:
+            writer = csv_files.CsvWriter(file, list(row))
+        writer.write(row, undefined=_UNDEFINED)
+
+    with open(path, "w", encoding="utf-8", newline="") as file:
+        try:
+            yield keep
+        except BaseException:
+            if writer:
+                console.say(f"note: the metrics so far are in {path}")
+            raise
 
 
 def write_report(
@@ -21,8 +63,8 @@ def write_report(
 ) -> dict[str, Any]:
     """Writes per_image.csv, results.json and gallery.png.
 
-    Each file is written whole or not at all, results.json last: where it
-    exists, the others are of the same evaluation.
+    All are written when all are known, each whole or not at all, results.json
+    last. Until then those of an earlier evaluation stay.
 
     Args:
       report_dir: created if missing.
@@ -43,20 +85,20 @@ def write_report(
         scored, labels=labels, metadata=metadata, seed=seed
     )
     rows = [score.row for score in scored]
+    shown = gallery.build_gallery(
+        rows, title=_gallery_title(results), labels=labels, load=load
+    )
     os.makedirs(report_dir, exist_ok=True)
     csv_files.write_csv(
-        os.path.join(report_dir, "per_image.csv"),
+        os.path.join(report_dir, _ROWS),
         rows,
         list(rows[0]),
-        undefined="nan",
+        undefined=_UNDEFINED,
     )
-    files.write_bytes(
-        os.path.join(report_dir, "gallery.png"),
-        gallery.build_gallery(
-            rows, title=_gallery_title(results), labels=labels, load=load
-        ),
-    )
+    files.write_bytes(os.path.join(report_dir, "gallery.png"), shown)
     records.write(os.path.join(report_dir, "results.json"), results)
+    with contextlib.suppress(FileNotFoundError):
+        os.remove(os.path.join(report_dir, _UNFINISHED))
     return results
 
 

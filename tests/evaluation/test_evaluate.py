@@ -20,17 +20,29 @@ from segan_tf.metrics import per_image
 from segan_tf.synthetic import lesions
 
 
+def folder_of(out):
+    """Returns the folder that the output of an evaluation names."""
+    return out.splitlines()[-1].rpartition(" are in ")[2]
+
+
 def run_evaluation(*args):
     """Evaluates, and returns what is printed and what results.json holds."""
     result = running.run("--mode=evaluate", *args)
     assert result.status == 0, result.err
-    folder = result.out.splitlines()[-1].rpartition(" are in ")[2]
+    folder = folder_of(result.out)
     with open(os.path.join(folder, "results.json"), encoding="utf-8") as file:
         return result.out, json.load(file)
 
 
 # A model that finds no lesion anywhere.
 nothing = fake_models.constant(0)
+
+
+def contents(folder):
+    """Returns every file of a folder by its path."""
+    return {
+        path: path.read_bytes() for path in folder.rglob("*") if path.is_file()
+    }
 
 
 @pytest.fixture
@@ -130,10 +142,10 @@ def test_splitting_the_runs_data_again_gives_a_warning(run_copy, monkeypatch):
     # Of the 16 pairs 11 were trained on; the one left out was none of them,
     # or one of them.
     trained = json.loads((run_copy / "splits.json").read_text())["train"]
-    with open(run_copy / "evaluation_test" / "per_image.csv") as file:
+    with open(os.path.join(folder_of(out), "per_image.csv")) as file:
         known = sum(row["id"] in trained for row in csv.DictReader(file))
     assert known in (11, 10)
-    assert out.startswith(f"warning: {known} of the 15 pairs have ids")
+    assert out.startswith(f"warning: {known} of the 15 pairs may be images")
 
 
 def test_damaged_pair_is_named_and_can_be_skipped(
@@ -153,11 +165,74 @@ def test_damaged_pair_is_named_and_can_be_skipped(
     assert "error: 2 files cannot be used" in failed.err
     assert "new_2.jpg is damaged" in failed.err
     assert "new_5.jpg is damaged" in failed.err
-    assert not (run_copy / "evaluation_all").exists()
+    (rows,) = run_copy.glob("evaluation_all_*/*")
+    assert rows.name == "per_image.unfinished.csv"
+    assert failed.out.splitlines()[-1] == (
+        f"note: the metrics so far are in {rows}"
+    )
+    with open(rows, encoding="utf-8") as file:
+        ids = [row["id"] for row in csv.DictReader(file)]
+    assert sorted(ids) == [f"new_{i}" for i in (0, 1, 3, 4, 6, 7)]
     out, results = run_evaluation(*given, "--skip_bad_pairs")
+    assert not rows.exists()
     assert "continuing without 2 files" in out
     assert sorted(results["run"]["unreadable"]) == ["new_2", "new_5"]
     assert results["image_count"] == 8 - 2
+
+
+def test_image_too_large_for_the_memory_does_not_end_an_evaluation(
+    run_copy, monkeypatch
+):
+    images_seen = []
+
+    def segment(image):
+        images_seen.append(image)
+        if len(images_seen) == 2:
+            raise MemoryError
+        return nothing(image)
+
+    fake_models.replace_models(monkeypatch, segment)
+    out, results = run_evaluation(f"--model_dir={run_copy}", "--skip_bad_pairs")
+    assert "continuing without 1 file:\n  out of memory" in out
+    assert results["image_count"] == 4 - 1
+
+
+def test_images_scored_before_a_stop_stay(run_copy, monkeypatch):
+    before = contents(run_copy)
+
+    def segment(image):
+        if not rows.exists() or len(rows.read_text().splitlines()) < 1 + 2:
+            return nothing(image)
+        raise KeyboardInterrupt
+
+    rows = run_copy / "evaluation_test" / "per_image.unfinished.csv"
+    fake_models.replace_models(monkeypatch, segment)
+    stopped = running.run("--mode=evaluate", f"--model_dir={run_copy}")
+    assert stopped.status == 128 + 2
+    assert len(rows.read_text().splitlines()) == 1 + 2
+    rows.unlink()
+    assert contents(run_copy) == before
+
+
+def test_image_that_vanishes_after_scoring_leaves_a_gap_in_the_gallery(
+    run_copy, monkeypatch
+):
+    seen = []
+
+    def segment(image):
+        seen.append(image)
+        if len(seen) == 4:  # the last of the split
+            os.remove(run_copy / "drawn_lesions" / "images" / f"{name}.jpg")
+        return nothing(image)
+
+    name = json.loads((run_copy / "splits.json").read_text())["test"][0]
+    fake_models.replace_models(monkeypatch, segment)
+    folder = run_copy / "drawn_lesions"
+    out, results = run_evaluation(
+        f"--model_dir={run_copy}", f"--data_dir={folder}"
+    )
+    assert f"warning: the gallery lacks {name}: " in out
+    assert results["image_count"] == 4
 
 
 def test_split_without_pairs_is_an_error(run_copy):

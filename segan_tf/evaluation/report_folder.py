@@ -1,0 +1,101 @@
+"""Names the folder of an evaluation by what is evaluated."""
+
+import glob
+import hashlib
+import json
+import os
+from collections.abc import Sequence
+
+from segan_tf import labels as labels_lib
+from segan_tf import run_dir
+from segan_tf.config import RESPLIT_FIELDS, SPLITS, Config
+from segan_tf.datasets import content, pairs, splits
+
+_DIGITS = 8
+
+
+def name_folder(
+    config: Config,
+    chosen: Sequence[pairs.Pair],
+    labels: labels_lib.Labels,
+    *,
+    model: str,
+) -> str:
+    """Names the folder of an evaluation.
+
+    ``<model_dir>/evaluation_<split>`` is for the weights of the run on the
+    pairs that it recorded. Everything else has digits of a hash of the model,
+    the pairs, their labels and ``tta`` added, so that it never replaces other
+    results than its own. Models and pairs are known by their content.
+
+    Args:
+      config: of the evaluation, merged with that of the run.
+      chosen: the pairs that are scored.
+      labels: how their label maps are read.
+      model: the file, folder, checkpoint or release that was loaded.
+    """
+    name = f"evaluation_{config.split}"
+    if not (
+        _has_own_weights(config) and _has_own_pairs(config, chosen, labels)
+    ):
+        evaluated = {
+            "model": _identify_model(model),
+            "tta": config.tta,
+            "labels": content.describe_labels(labels),
+            "pairs": sorted(
+                (name, found.image, found.label_maps)
+                for name, found in content.identify_pairs(chosen).items()
+            ),
+        }
+        digest = hashlib.sha256(json.dumps(evaluated).encode())
+        name += f"_{digest.hexdigest()[:_DIGITS]}"
+    return os.path.join(config.model_dir, name)
+
+
+def _has_own_weights(config: Config) -> bool:
+    """Tells whether the run in model_dir is evaluated, as it is."""
+    if config.tta or not run_dir.has_flags(config.model_dir):
+        return False
+    return not config.model or os.path.realpath(
+        config.model
+    ) == os.path.realpath(config.model_dir)
+
+
+def _has_own_pairs(
+    config: Config, chosen: Sequence[pairs.Pair], labels: labels_lib.Labels
+) -> bool:
+    """Tells whether these are the pairs that the run recorded, read as then."""
+    recorded = content.read_record(config.model_dir)
+    if recorded is None:
+        reads_as_then = not run_dir.gives(config, ("label_names",))
+    else:
+        reads_as_then = recorded.labels == content.describe_labels(labels)
+    if not run_dir.gives(config, RESPLIT_FIELDS):
+        return reads_as_then
+    path = os.path.join(config.model_dir, splits.FILE_NAME)
+    if not reads_as_then or not os.path.exists(path):
+        return False
+    ids = splits.read_split_ids(config.model_dir)
+    names = SPLITS[:-1] if config.split == "all" else (config.split,)
+    own = {pairs.normalized(id_) for name in names for id_ in ids.get(name, ())}
+    if own != {pairs.normalized(pair.id) for pair in chosen}:
+        return False
+    return recorded is None or all(
+        recorded.pairs.get(name) == found
+        for name, found in content.identify_pairs(chosen).items()
+    )
+
+
+def _identify_model(model: str) -> list[str]:
+    """Returns what tells a model from others, wherever its files are."""
+    if os.path.isfile(model):
+        paths = [model]
+    elif os.path.isdir(model):  # a SavedModel
+        paths = [
+            os.path.join(folder, name)
+            for folder, _, names in os.walk(model)
+            for name in names
+        ]
+    else:  # a checkpoint has several files, and a release none
+        paths = glob.glob(f"{glob.escape(model)}.*")
+    return sorted(map(content.take_fingerprint, paths)) or [model]
