@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import datetime
+import os
 import time
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
@@ -12,7 +13,7 @@ import numpy as np
 from segan_tf import console, environment, failures, run_dir, startup
 from segan_tf import labels as labels_lib
 from segan_tf.config import DATA_FIELDS, RESPLIT_FIELDS, Config, UserError
-from segan_tf.datasets import findings, label_maps, loading, pairs
+from segan_tf.datasets import findings, label_maps, loading, pairs, splits
 from segan_tf.evaluation import gallery, report, report_folder, scores, table
 
 if TYPE_CHECKING:
@@ -54,7 +55,8 @@ def evaluate(config: Config, *, command: Sequence[str] = ()) -> Evaluation:
       UserError: there is no model, no pair to score, the report cannot be
         written, or a pair cannot be scored and ``skip_bad_pairs`` is not set.
     """
-    config, labels, chosen = _choose_pairs(config)
+    config, labels, divided = _find_pairs(config)
+    chosen = loading.choose_pairs(config, divided)
     may_be_trained = _warn_of_trained(config, chosen)
     startup.import_tensorflow()
     from segan_tf.inference.predictor import Predictor
@@ -62,8 +64,13 @@ def evaluate(config: Config, *, command: Sequence[str] = ()) -> Evaluation:
     predictor = Predictor(config.model or config.model_dir, tta=config.tta)
     _check_same_labels(config, of_data=labels, of_model=predictor.labels)
     report_dir = report_folder.name_folder(
-        config, chosen, labels, model=predictor.description
+        config, divided, labels, model=predictor.description
     )
+    if os.path.exists(os.path.join(report_dir, report.RESULTS)):
+        console.say(
+            f"note: this replaces the results of an equal evaluation in "
+            f"{report_dir}"
+        )
     started = time.monotonic()
     with _reported_report_errors(config):
         scored, unreadable = _score_all(
@@ -95,9 +102,9 @@ def evaluate(config: Config, *, command: Sequence[str] = ()) -> Evaluation:
     return Evaluation(results, report_dir)
 
 
-def _choose_pairs(
+def _find_pairs(
     config: Config,
-) -> tuple[Config, labels_lib.Labels, list[pairs.Pair]]:
+) -> tuple[Config, labels_lib.Labels, splits.Splits]:
     """Merges the settings with those of the run; finds labels and pairs."""
     without_run = config.model and not run_dir.has_flags(config.model_dir)
     split_again = without_run or run_dir.gives(config, RESPLIT_FIELDS)
@@ -109,7 +116,7 @@ def _choose_pairs(
     divided = loading.load_run_splits(
         config, labels, split_again=bool(split_again)
     )
-    return config, labels, loading.choose_pairs(config, divided)
+    return config, labels, divided
 
 
 def _warn_of_trained(config: Config, chosen: Sequence[pairs.Pair]) -> bool:

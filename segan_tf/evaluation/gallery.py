@@ -102,8 +102,8 @@ def _tiles(
     except UserError as error:  # it was there when it was scored
         blank = np.full((_TILE_PX, _TILE_PX, 3), 255, np.uint8)
         console.say(f"warning: the gallery lacks {name}: {error}")
-        tile = (blank, f"{name}\ncannot be read any more")
-        return [tile] * (1 if labels.count == 1 else 2)
+        caption = f"{name}\ncannot be read any more"
+        return [(blank, caption)] * (1 if labels.count == 1 else 2)
     scored = f"Dice {row['dice']:.3f}   IoU {row['iou']:.3f}"
     if labels.count == 1:
         tile = overlays.tile(

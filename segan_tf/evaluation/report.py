@@ -10,6 +10,7 @@ from segan_tf import labels as labels_lib
 from segan_tf.evaluation import gallery, scores
 from segan_tf.evaluation import results as results_lib
 
+RESULTS = "results.json"
 _ROWS = "per_image.csv"
 _UNFINISHED = "per_image.unfinished.csv"
 # Of a metric that no distance exists for.
@@ -96,7 +97,7 @@ def write_report(
         undefined=_UNDEFINED,
     )
     files.write_bytes(os.path.join(report_dir, "gallery.png"), shown)
-    records.write(os.path.join(report_dir, "results.json"), results)
+    records.write(os.path.join(report_dir, RESULTS), results)
     with contextlib.suppress(FileNotFoundError):
         os.remove(os.path.join(report_dir, _UNFINISHED))
     return results

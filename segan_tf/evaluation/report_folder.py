@@ -4,19 +4,19 @@ import glob
 import hashlib
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from segan_tf import labels as labels_lib
 from segan_tf import run_dir
-from segan_tf.config import RESPLIT_FIELDS, SPLITS, Config
-from segan_tf.datasets import content, pairs, splits
+from segan_tf.config import RESPLIT_FIELDS, Config
+from segan_tf.datasets import content, loading, pairs, splits
 
 _DIGITS = 8
 
 
 def name_folder(
     config: Config,
-    chosen: Sequence[pairs.Pair],
+    divided: splits.Splits,
     labels: labels_lib.Labels,
     *,
     model: str,
@@ -30,14 +30,15 @@ def name_folder(
 
     Args:
       config: of the evaluation, merged with that of the run.
-      chosen: the pairs that are scored.
+      divided: the pairs that were found; those of ``split`` are scored.
       labels: how their label maps are read.
       model: the file, folder, checkpoint or release that was loaded.
     """
     name = f"evaluation_{config.split}"
     if not (
-        _has_own_weights(config) and _has_own_pairs(config, chosen, labels)
+        _has_own_weights(config) and _has_own_pairs(config, divided, labels)
     ):
+        chosen = loading.choose_pairs(config, divided)
         evaluated = {
             "model": _identify_model(model),
             "tta": config.tta,
@@ -62,7 +63,7 @@ def _has_own_weights(config: Config) -> bool:
 
 
 def _has_own_pairs(
-    config: Config, chosen: Sequence[pairs.Pair], labels: labels_lib.Labels
+    config: Config, divided: splits.Splits, labels: labels_lib.Labels
 ) -> bool:
     """Tells whether these are the pairs that the run recorded, read as then."""
     recorded = content.read_record(config.model_dir)
@@ -70,20 +71,27 @@ def _has_own_pairs(
         reads_as_then = not run_dir.gives(config, ("label_names",))
     else:
         reads_as_then = recorded.labels == content.describe_labels(labels)
-    if not run_dir.gives(config, RESPLIT_FIELDS):
+    if not reads_as_then or not run_dir.gives(config, RESPLIT_FIELDS):
         return reads_as_then
     path = os.path.join(config.model_dir, splits.FILE_NAME)
-    if not reads_as_then or not os.path.exists(path):
-        return False
-    ids = splits.read_split_ids(config.model_dir)
-    names = SPLITS[:-1] if config.split == "all" else (config.split,)
-    own = {pairs.normalized(id_) for name in names for id_ in ids.get(name, ())}
-    if own != {pairs.normalized(pair.id) for pair in chosen}:
+    if not os.path.exists(path) or _normalized(divided.ids()) != _normalized(
+        splits.read_split_ids(config.model_dir)
+    ):
         return False
     return recorded is None or all(
         recorded.pairs.get(name) == found
-        for name, found in content.identify_pairs(chosen).items()
+        for name, found in content.identify_pairs(
+            loading.choose_pairs(config, divided)
+        ).items()
     )
+
+
+def _normalized(ids: Mapping[str, Sequence[str]]) -> dict[str, set[str]]:
+    return {
+        split: set(map(pairs.normalized, names))
+        for split, names in ids.items()
+        if names
+    }
 
 
 def _identify_model(model: str) -> list[str]:

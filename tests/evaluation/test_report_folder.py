@@ -8,6 +8,8 @@ import pytest
 import running
 from PIL import Image
 
+from segan_tf import records
+
 
 @pytest.fixture
 def run_copy(model_dir, tmp_path):
@@ -79,6 +81,23 @@ def test_moved_data_of_the_run_are_its_own(run_copy, tmp_path):
     given = f"--data_dir={tmp_path / 'moved'}"
     assert evaluate(run_copy, given) == "evaluation_test"
     assert evaluate(run_copy, given, "--split=all") == "evaluation_all"
+
+
+def test_part_of_the_runs_data_is_not_its_own(run_copy, own, tmp_path):
+    folder = shutil.copytree(run_copy / "drawn_lesions", tmp_path / "part")
+    trained = records.read(run_copy / "splits.json")["train"][0]
+    (folder / "images" / f"{trained}.jpg").unlink()
+    (folder / "label_maps" / f"{trained}.png").unlink()
+    name = evaluate(run_copy, f"--data_dir={folder}")
+    assert name.startswith("evaluation_test_")
+
+
+def test_replacing_results_is_said(run_copy, own):
+    again = running.run("--mode=evaluate", f"--model_dir={run_copy}")
+    assert again.out.startswith(
+        "note: this replaces the results of an equal evaluation in "
+        f"{run_copy / 'evaluation_test'}\n"
+    )
 
 
 def test_moved_data_with_another_label_map_are_not_the_runs_own(
