@@ -19,7 +19,7 @@ FORMATS = {
     "pairs.json": 1,
     "labels.json": 2,
     "training.json": 2,
-    "results.json": 2,
+    "results.json": 3,
     "parity.json": 2,
     "release.json": 2,
 }

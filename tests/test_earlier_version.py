@@ -123,6 +123,16 @@ def test_evaluation_finds_the_recorded_metrics(run_copy):
     assert result.status == 0, result.err
     results = records.read(run_copy / "evaluation_test" / "results.json")
     expected = read_recorded("results.json")
+    # What it called metrics; now these are over the images with the label, and
+    # here all images have both.
+    means = results.pop("metrics")
+    isic = results.pop("isic_metrics")
+    for name, recorded in expected.pop("metrics").items():
+        check_close(means[name]["mean"], recorded["mean"], name)
+        if name in isic:
+            check_close(isic[name], recorded, name)
+    for of_label in results["labels"].values():
+        assert of_label.pop("isic") == of_label["present"]
     assert results.keys() == expected.keys()
     for name in results.keys() - {"run"}:
         check_close(results[name], expected[name], name)
@@ -131,7 +141,8 @@ def test_evaluation_finds_the_recorded_metrics(run_copy):
     assert run["data"] == expected_run["data"]
     # The one renamed setting.
     assert run["tta"] is expected_run.pop("flips") is False
-    assert run.keys() - {"tta"} == expected_run.keys()
+    added = {"tta", "may_include_trained_images"}
+    assert run.keys() - added == expected_run.keys()
 
 
 def test_export_agrees_with_keras(run_copy, tmp_path):

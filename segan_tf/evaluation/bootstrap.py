@@ -129,7 +129,7 @@ def summarize(
         if isinstance(value, numbers.Real)
     ]
     return {
-        name: _summary(
+        name: summarize_values(
             np.array([row[name] for row in rows], np.float64),
             seed=seed,
             resamples=resamples,
@@ -139,9 +139,15 @@ def summarize(
     }
 
 
-def _summary(
-    values: np.ndarray, *, seed: int, resamples: int, level: float
+def summarize_values(
+    values: Sequence[float] | np.ndarray,
+    *,
+    seed: int = 0,
+    resamples: int = RESAMPLES,
+    level: float = LEVEL,
 ) -> dict[str, float]:
+    """Summarizes one number per image; see `summarize`."""
+    values = np.asarray(values, np.float64)
     defined = _defined(values)
     low, high = bootstrap_interval(
         defined, seed=seed, resamples=resamples, level=level
@@ -157,6 +163,101 @@ def _summary(
         "count": int(defined.size),
         "undefined": int(values.size - defined.size),
     }
+
+
+def summarize_labels(
+    values: np.ndarray,
+    has_label: np.ndarray,
+    *,
+    seed: int = 0,
+    resamples: int = RESAMPLES,
+    level: float = LEVEL,
+) -> list[dict[str, float]]:
+    """Summarizes metrics of several labels over the images that have them.
+
+    The mean is over the images that have a label, then over the labels; so is
+    the median. Labels without any defined value are left out. The bootstrap
+    draws images.
+
+    Args:
+      values: float64 [metrics, images, labels], NaN where undefined.
+      has_label: bool [images, labels], the label is in the true label map.
+      seed: of the bootstrap.
+      resamples: of the bootstrap.
+      level: of the interval.
+
+    Returns:
+      For each metric what `summarize` returns, where count and undefined are
+      of images and labels together.
+    """
+    used = has_label & ~np.isnan(values)
+    draws = _draw_means(values, used, seed=seed, resamples=resamples)
+    return [
+        {
+            "mean": _mean([np.mean(column) for column in columns]),
+            "median": _mean([np.median(column) for column in columns]),
+            "low": _quantile(drawn, (1 - level) / 2),
+            "high": _quantile(drawn, (1 + level) / 2),
+            "count": int(of_metric.sum()),
+            "undefined": int((has_label & ~of_metric).sum()),
+        }
+        for columns, drawn, of_metric in zip(
+            map(_used_columns, values, used), draws, used, strict=True
+        )
+    ]
+
+
+def _used_columns(values: np.ndarray, used: np.ndarray) -> list[np.ndarray]:
+    """Returns the used values of each label that has any."""
+    columns = [
+        column[chosen] for column, chosen in zip(values.T, used.T, strict=True)
+    ]
+    return [column for column in columns if column.size]
+
+
+def _draw_means(
+    values: np.ndarray, used: np.ndarray, *, seed: int, resamples: int
+) -> np.ndarray:
+    """Draws images, and averages over them and then over the labels.
+
+    Args:
+      values: float64 [metrics, images, labels].
+      used: bool, the same shape.
+      seed: of the drawing.
+      resamples: how many times to draw.
+
+    Returns:
+      float64 [metrics, resamples]; NaN where no drawn image has a used value.
+    """
+    rng = np.random.default_rng(seed)
+    count = used.shape[1]
+    filled = np.where(used, values, 0)
+    at_once = max(1, DRAWS_AT_ONCE // count)
+    means = []
+    for start in range(0, resamples, at_once):
+        # How often each image is drawn.
+        times = rng.multinomial(
+            count,
+            np.full(count, 1 / count),
+            size=min(at_once, resamples - start),
+        )
+        weights = times @ used.astype(np.float64)
+        of_labels = (times @ filled) / np.where(weights, weights, 1)
+        labels = np.count_nonzero(weights, axis=-1)
+        total = of_labels.sum(axis=-1)
+        means.append(
+            np.where(labels, total / np.where(labels, labels, 1), np.nan)
+        )
+    return np.concatenate(means, axis=1)
+
+
+def _mean(values: Sequence[float]) -> float:
+    return float(np.mean(values)) if values else math.nan
+
+
+def _quantile(values: np.ndarray, share: float) -> float:
+    defined = _defined(values)
+    return float(np.quantile(defined, share)) if defined.size else math.nan
 
 
 def _defined(values: Sequence[float] | np.ndarray) -> np.ndarray:

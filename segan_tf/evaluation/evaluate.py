@@ -181,7 +181,7 @@ def _score_all(
     scored: list[scores.Score] = []
     problems: dict[str, str] = {}
     facts: dict[str, findings.MapFacts] = {}
-    with report.unfinished_rows(report_dir) as keep:
+    with report.unfinished_rows(report_dir, predictor.labels) as keep:
         for pair in console.bar(chosen, desc="evaluating", unit="image"):
             try:
                 score, found = score_pair(predictor, pair, labels=labels)

@@ -1,6 +1,7 @@
 """A gallery of the images with the best, median and worst Dice."""
 
 import io
+import math
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -79,7 +80,7 @@ def choose_images(
       (title, rows) of the best, the median and the worst images; of too few
       images, one group of all.
     """
-    best_first = sorted(rows, key=lambda row: (-row["dice"], row["id"]))
+    best_first = sorted(rows, key=lambda row: (-_dice(row), row["id"]))
     count = len(best_first)
     each = min(most, count // 3)
     if not each:
@@ -90,6 +91,11 @@ def choose_images(
         (f"Median {each}", best_first[middle : middle + each]),
         (f"Worst {each}, the worst first", best_first[-each:][::-1]),
     ]
+
+
+def _dice(row: scores.Row) -> float:
+    """Returns an image's Dice, by the ISIC rule if it has no label."""
+    return row["isic_dice"] if math.isnan(row["dice"]) else row["dice"]
 
 
 def _tiles(
@@ -105,6 +111,8 @@ def _tiles(
         caption = f"{name}\ncannot be read any more"
         return [(blank, caption)] * (1 if labels.count == 1 else 2)
     scored = f"Dice {row['dice']:.3f}   IoU {row['iou']:.3f}"
+    if math.isnan(row["dice"]):
+        scored = f"no label is true; ISIC Dice {_dice(row):.3f}"
     if labels.count == 1:
         tile = overlays.tile(
             image, predicted[..., 0], true[..., 0], tile_px=_TILE_PX

@@ -13,13 +13,11 @@ from segan_tf.evaluation import results as results_lib
 RESULTS = "results.json"
 _ROWS = "per_image.csv"
 _UNFINISHED = "per_image.unfinished.csv"
-# Of a metric that no distance exists for.
-_UNDEFINED = "nan"
 
 
 @contextlib.contextmanager
 def unfinished_rows(
-    report_dir: str | os.PathLike[str],
+    report_dir: str | os.PathLike[str], labels: labels_lib.Labels
 ) -> Iterator[Callable[[scores.Row], None]]:
     """Keeps the rows of an evaluation in a file while it goes on.
 
@@ -29,6 +27,7 @@ def unfinished_rows(
 
     Args:
       report_dir: created if missing.
+      labels: of the model.
 
     Raises:
       OSError: the file cannot be written.
@@ -42,7 +41,7 @@ def unfinished_rows(
         nonlocal writer
         if writer is None:
             writer = csv_files.CsvWriter(file, list(row))
-        writer.write(row, undefined=_UNDEFINED)
+        writer.write(row, undefined=_undefined(labels))
 
     with open(path, "w", encoding="utf-8", newline="") as file:
         try:
@@ -94,7 +93,7 @@ def write_report(
         os.path.join(report_dir, _ROWS),
         rows,
         list(rows[0]),
-        undefined=_UNDEFINED,
+        undefined=_undefined(labels),
     )
     files.write_bytes(os.path.join(report_dir, "gallery.png"), shown)
     records.write(os.path.join(report_dir, RESULTS), results)
@@ -105,8 +104,15 @@ def write_report(
 
 def _gallery_title(results: Mapping[str, Any]) -> str:
     summary = results["metrics"]
+    where = " where the label is" if "labels" in results else ""
     return (
         f"{results_lib.describe_images(results)}: "
         f"mean Dice {summary['dice']['mean']:.3f}, "
-        f"IoU {summary['iou']['mean']:.3f}"
+        f"IoU {summary['iou']['mean']:.3f}{where}"
     )
+
+
+def _undefined(labels: labels_lib.Labels) -> str:
+    """Returns the cell of a metric that an image does not have."""
+    # Of one label as ever, for those who read the files.
+    return "nan" if labels.count == 1 else ""

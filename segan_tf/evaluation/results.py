@@ -30,10 +30,15 @@ def build_results(
     Returns:
       run (the metadata), image_count, interval (how it was computed), metrics
       (by name: mean, median, low, high, count, undefined) and pooled (dice
-      and iou over all pixels together, not comparable with the means). With
-      several labels these are of the means over the labels, and labels holds
-      the same of each label, with dice and iou over the images that have it
-      (present); confusion_matrix counts the pixels of multiclass labels, rows
+      and iou over all pixels together, not comparable with the means).
+
+      With several labels metrics are over the images that have a label, then
+      over the labels, see `bootstrap.summarize_labels`; pooled is the mean over
+      the labels that an image has. isic_metrics are over all images and labels
+      by the ISIC rule: a label that is absent and not predicted counts as 1.
+      labels holds for each label metrics over the images that have it, the
+      means of dice and iou over these (present) and over all (isic), and
+      pooled. confusion_matrix counts the pixels of multiclass labels, rows
       true, columns predicted, background first.
 
     Raises:
@@ -42,11 +47,6 @@ def build_results(
     if not scored:
         raise ValueError("no images to report")
     rows = [score.row for score in scored]
-    columns = [{name: row[name] for name in per_image.NAMES} for row in rows]
-    pooled = [
-        per_image.pooled(score.confusions[label] for score in scored)
-        for label in range(labels.count)
-    ]
     results = {
         "run": dict(metadata),
         "image_count": len(rows),
@@ -56,24 +56,20 @@ def build_results(
             "resamples": bootstrap.RESAMPLES,
             "seed": seed,
         },
-        "metrics": bootstrap.summarize(columns, seed=seed),
-        "pooled": {
-            name: float(np.mean([of_label[name] for of_label in pooled]))
-            for name in pooled[0]
-        },
     }
-    if labels.count > 1:
-        results["labels"] = {
-            name: {**_label_results(rows, slug, seed=seed), "pooled": of_label}
-            for name, slug, of_label in zip(
-                labels.names, labels.slugs, pooled, strict=True
-            )
+    if labels.count == 1:
+        results["metrics"] = bootstrap.summarize(
+            [{name: row[name] for name in per_image.NAMES} for row in rows],
+            seed=seed,
+        )
+        results["pooled"] = _pooled(scored, 0)
+        return results
+    results |= _results_of_several(scored, labels, seed=seed)
+    if labels.multiclass:
+        results["confusion_matrix"] = {
+            "names": ["background", *labels.names],
+            "pixels": _summed_confusion(scored),
         }
-        if labels.multiclass:
-            results["confusion_matrix"] = {
-                "names": ["background", *labels.names],
-                "pixels": _summed_confusion(scored),
-            }
     return results
 
 
@@ -88,29 +84,94 @@ def describe_images(results: Mapping[str, Any]) -> str:
     return f"{count} image{'' if count == 1 else 's'}{of_split}{trained}"
 
 
-def _label_results(
-    rows: Sequence[scores.Row], slug: str, *, seed: int
+def _results_of_several(
+    scored: Sequence[scores.Score], labels: labels_lib.Labels, *, seed: int
 ) -> dict[str, Any]:
-    """Summarizes one of several labels."""
-    present = [row for row in rows if row[f"{slug}_fraction_true"] > 0]
+    """Summarizes several labels, together and each."""
+    rows = [score.row for score in scored]
+    values = np.array(
+        [
+            [[row[f"{name}_{slug}"] for slug in labels.slugs] for row in rows]
+            for name in per_image.NAMES
+        ],
+        np.float64,
+    )
+    has_label = np.array(
+        [
+            [row[f"{slug}_fraction_true"] > 0 for slug in labels.slugs]
+            for row in rows
+        ]
+    )
+    pooled = [_pooled(scored, label) for label in range(labels.count)]
+    known = [
+        of_label
+        for label, of_label in enumerate(pooled)
+        if has_label[:, label].any()
+    ]
+    isic = [
+        {name: row[f"isic_{name}"] for name in per_image.OVERLAPS}
+        for row in rows
+    ]
     return {
-        "metrics": bootstrap.summarize(
-            [
-                {name: row[f"{name}_{slug}"] for name in per_image.NAMES}
-                for row in rows
-            ],
-            seed=seed,
+        "metrics": dict(
+            zip(
+                per_image.NAMES,
+                bootstrap.summarize_labels(values, has_label, seed=seed),
+                strict=True,
+            )
         ),
-        "present": {
-            "image_count": len(present),
-            **{
-                name: float(np.mean([row[f"{name}_{slug}"] for row in present]))
-                if present
-                else math.nan
-                for name in ("dice", "iou")
-            },
+        "pooled": {
+            name: _mean([of_label[name] for of_label in known])
+            for name in ("dice", "iou")
+        },
+        "isic_metrics": bootstrap.summarize(isic, seed=seed),
+        "labels": {
+            name: {
+                **_label_results(
+                    values[..., label], has_label[:, label], seed=seed
+                ),
+                "pooled": pooled[label],
+            }
+            for label, name in enumerate(labels.names)
         },
     }
+
+
+def _label_results(
+    values: np.ndarray, has_label: np.ndarray, *, seed: int
+) -> dict[str, Any]:
+    """Summarizes one of several labels.
+
+    Args:
+      values: float64 [metrics, images], of `per_image.NAMES`.
+      has_label: bool [images].
+      seed: of the bootstrap.
+    """
+    by_name = dict(zip(per_image.NAMES, values, strict=True))
+
+    def means(chosen: np.ndarray) -> dict[str, Any]:
+        return {
+            "image_count": int(chosen.sum()),
+            "dice": _mean(by_name["dice"][chosen]),
+            "iou": _mean(by_name["iou"][chosen]),
+        }
+
+    return {
+        "metrics": {
+            name: bootstrap.summarize_values(of_metric[has_label], seed=seed)
+            for name, of_metric in by_name.items()
+        },
+        "present": means(has_label),
+        "isic": means(np.ones_like(has_label)),
+    }
+
+
+def _pooled(scored: Sequence[scores.Score], label: int) -> dict[str, float]:
+    return per_image.pooled(score.confusions[label] for score in scored)
+
+
+def _mean(values: Sequence[float] | np.ndarray) -> float:
+    return float(np.mean(values)) if len(values) else math.nan
 
 
 def _summed_confusion(scored: Sequence[scores.Score]) -> list[list[int]]:

@@ -17,8 +17,11 @@ class Score:
     """The metrics of one image.
 
     Attributes:
-      row: its id, the metrics of `per_image.NAMES` (means over the labels),
-        with several labels also each metric of each as <metric>_<label>, and
+      row: its id and the metrics of `per_image.NAMES`. With several labels
+        these are means over the labels that the image has (NaN if it has none),
+        isic_<metric> are means over all labels by the ISIC rule, by which a
+        label that is absent and not predicted counts as 1, and
+        <metric>_<label> are the metrics of each label by that rule. Then
         <label>_fraction_true and <label>_fraction_predicted.
       confusions: one for each label.
       confusion_matrix: of multiclass labels, see `per_image.confusion_matrix`;
@@ -49,8 +52,17 @@ def score_image(
       ValueError: the sizes differ, or a value is neither 0 nor 1.
     """
     of_labels = per_image.label_metrics(predicted, true)
-    row = {"id": name, **per_image.mean_over_labels(of_labels)}
+    has = [
+        values
+        for label, values in enumerate(of_labels)
+        if labels.count == 1 or true[..., label].any()
+    ]
+    row = {"id": name, **per_image.mean_over_labels(has)}
     if labels.count > 1:
+        over_all = per_image.mean_over_labels(of_labels)
+        row |= {
+            f"isic_{metric}": over_all[metric] for metric in per_image.OVERLAPS
+        }
         for metric in per_image.NAMES:
             for slug, values in zip(labels.slugs, of_labels, strict=True):
                 row[f"{metric}_{slug}"] = values[metric]

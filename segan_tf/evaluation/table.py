@@ -43,24 +43,45 @@ def format_table(results: Mapping[str, Any]) -> str:
 
 
 def _label_lines(results: Mapping[str, Any]) -> list[str]:
-    """Formats a line for each of several labels."""
+    """Formats what several labels have in addition, and a line for each."""
     if "labels" not in results:
         return []
-    width = max(20, *(len(name) for name in results["labels"]))
-    lines = [
-        "above are the means over the labels; each label:",
-        f"{'label':<{width}} {'dice':>9} {'iou':>9} {'hausdorff95':>11}"
-        "   where the label is",
-    ]
+    width = max(18, *(len(name) for name in results["labels"]))
+    isic = results.get("isic_metrics")
+    if isic is None:
+        lines = [
+            "above are the means over the labels by the ISIC rule (absent and "
+            "not predicted is 1);",
+            "each label where it is:",
+        ]
+    else:
+        lines = [
+            "above are the means over the images that have a label, then over "
+            "the labels;",
+            "by the ISIC rule (absent and not predicted is 1): dice "
+            f"{_number(isic['dice']['mean'])}, iou "
+            f"{_number(isic['iou']['mean'])};",
+            "each label where it is:",
+        ]
+    lines.append(
+        f"{'label':<{width}} {'images':>6} {'dice':>9} {'iou':>9} "
+        f"{'hausdorff95':>11} {'undefined':>9} {'ISIC dice':>9}"
+    )
     for name, of_label in results["labels"].items():
-        summary, present = of_label["metrics"], of_label["present"]
-        lines.append(
-            f"{name:<{width}} {_number(summary['dice']['mean']):>9} "
-            f"{_number(summary['iou']['mean']):>9} "
-            f"{_number(summary['hausdorff95_px']['mean']):>11}   dice "
-            f"{_number(present['dice'])} in {present['image_count']} images"
-        )
+        lines.append(f"{name:<{width}} {_label_cells(of_label)}")
     return lines
+
+
+def _label_cells(of_label: Mapping[str, Any]) -> str:
+    metrics, present = of_label["metrics"], of_label["present"]
+    distance = metrics["hausdorff95_px"]
+    # Earlier versions had the ISIC rule's means in metrics.
+    isic = of_label.get("isic", {"dice": metrics["dice"]["mean"]})
+    return (
+        f"{present['image_count']:>6} {_number(present['dice']):>9} "
+        f"{_number(present['iou']):>9} {_number(distance['mean']):>11} "
+        f"{distance['undefined']:>9} {_number(isic['dice']):>9}"
+    )
 
 
 def _number(value: float | None) -> str:

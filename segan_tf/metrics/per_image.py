@@ -31,6 +31,9 @@ NAMES = (
     "hausdorff95_px",
     "assd_px",
 )
+DISTANCES = ("hausdorff95_px", "assd_px")
+# The metrics that the ISIC challenge's rules define for every image.
+OVERLAPS = tuple(name for name in NAMES if name not in DISTANCES)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -209,8 +212,9 @@ def label_metrics(
     """Computes every metric of each label of an image.
 
     A label that neither label map contains is right: Dice, IoU, sensitivity and
-    specificity are 1, the distances 0. A label that is predicted but not true
-    has Dice 0 and no distance (NaN).
+    specificity are 1. A label that is predicted but not true has Dice 0. Of
+    several labels, one that is not in both label maps has no distance (NaN):
+    zeros for labels that an image lacks would hide how far others are off.
 
     Args:
       predicted: bool or uint8 [h, w, labels], 0 or 1.
@@ -219,18 +223,23 @@ def label_metrics(
     Returns:
       `image_metrics` of each label, in order.
     """
-    return [
+    of_labels = [
         image_metrics(predicted[..., label], true[..., label])
         for label in range(true.shape[-1])
     ]
+    if len(of_labels) > 1:
+        for label, row in enumerate(of_labels):
+            if not (predicted[..., label].any() and true[..., label].any()):
+                row.update(dict.fromkeys(DISTANCES, math.nan))
+    return of_labels
 
 
 def mean_over_labels(of_labels: Sequence[dict[str, float]]) -> dict[str, float]:
-    """Averages each metric over the labels of one image.
+    """Averages each metric over labels of one image.
 
     Labels for which a metric is undefined (NaN) are left out; if it is
-    undefined for all, so is the mean. Example: Dice 0.9 and 0.6 give 0.75;
-    distances 2 and NaN give 2.
+    undefined for all, or there is no label, so is the mean. Example: Dice 0.9
+    and 0.6 give 0.75; distances 2 and NaN give 2.
     """
     means = {}
     for name in NAMES:

@@ -133,3 +133,34 @@ def test_summary_of_a_metric_without_values_is_nan():
 
 def test_summary_of_no_rows_is_empty():
     assert bootstrap.summarize([]) == {}
+
+
+def test_interval_of_one_label_is_that_of_its_images():
+    values = np.random.default_rng(0).uniform(size=40)
+    (several,) = bootstrap.summarize_labels(
+        values[None, :, None], np.ones((40, 1), bool), seed=1
+    )
+    one = bootstrap.summarize_values(values, seed=1)
+    assert several["mean"] == pytest.approx(values.mean())
+    assert several["median"] == pytest.approx(np.median(values))
+    for end in ("low", "high"):
+        assert several[end] == pytest.approx(one[end], abs=0.005)
+
+
+def test_labels_weigh_equally_however_rare():
+    values = np.array([[[1.0, 0.0]] + [[1.0, 1.0]] * 9])
+    has_label = np.array([[True, True]] + [[True, False]] * 9)
+    (summary,) = bootstrap.summarize_labels(values, has_label)
+    assert summary["mean"] == (1 + 0) / 2
+    assert (summary["count"], summary["undefined"]) == (10 + 1, 0)
+    # Where the only image with the second label is not drawn, the mean is that
+    # of the first.
+    assert (summary["low"], summary["high"]) == (0.5, 1)
+
+
+def test_labels_without_any_value_are_undefined():
+    values = np.full((1, 3, 2), np.nan)
+    (summary,) = bootstrap.summarize_labels(values, np.ones((3, 2), bool))
+    assert math.isnan(summary["mean"])
+    assert math.isnan(summary["low"])
+    assert (summary["count"], summary["undefined"]) == (0, 3 * 2)

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import math
 import os
 
 import numpy as np
@@ -12,6 +13,7 @@ import scored_images
 from segan_tf import labels as labels_lib
 from segan_tf import records
 from segan_tf.evaluation import report, scores
+from segan_tf.evaluation import results as results_lib
 from segan_tf.metrics import per_image
 
 
@@ -139,20 +141,101 @@ def test_each_of_several_labels_has_metrics(tmp_path):
     assert of["left part"]["metrics"]["dice"]["mean"] == pytest.approx(
         (left + 1 + 1) / 3
     )
-    # Where no map has the label it is right: 1. Where it is: two images.
+    # Image b has no right label, and none is predicted.
     dice = of["right"]["metrics"]["dice"]
-    assert dice["mean"] == pytest.approx((right + 1 + 1) / 3)
+    assert dice["mean"] == pytest.approx((right + 1) / 2)
+    assert (dice["count"], dice["undefined"]) == (2, 0)
     assert of["right"]["present"] == {
         "image_count": 2,
         "dice": pytest.approx((right + 1) / 2),
         "iou": pytest.approx((100 / 200 + 1) / 2),
     }
-    assert results["metrics"]["dice"]["mean"] == pytest.approx(
-        ((left + right) / 2 + 1 + 1) / 3
-    )
+    # By the ISIC rule it counts as 1 there.
+    assert of["right"]["isic"] == {
+        "image_count": 3,
+        "dice": pytest.approx((right + 1 + 1) / 3),
+        "iou": pytest.approx((100 / 200 + 1 + 1) / 3),
+    }
     assert of["right"]["pooled"]["dice"] == pytest.approx(
         2 * 300 / (2 * 300 + 100)
     )
+
+
+def test_mean_of_several_labels_is_over_the_images_that_have_them(tmp_path):
+    report_of_several(tmp_path)
+    results = records.read(tmp_path / "results.json")
+    left, right = 400 / 500, 200 / 300
+    dice = results["metrics"]["dice"]
+    assert dice["mean"] == pytest.approx(
+        ((left + 1 + 1) / 3 + (right + 1) / 2) / 2
+    )
+    assert dice["median"] == pytest.approx((1 + (right + 1) / 2) / 2)
+    assert dice["count"] == 3 + 2
+    assert dice["low"] < dice["mean"] < dice["high"] <= 1
+    assert results["isic_metrics"]["dice"]["mean"] == pytest.approx(
+        ((left + right) / 2 + 1 + 1) / 3
+    )
+
+
+def test_label_that_is_never_predicted_is_not_right_where_it_is_absent(
+    tmp_path,
+):
+    def load_without_right(image_id):
+        image, predicted, true = scored_images.load_bars(image_id)
+        predicted = true.copy()
+        predicted[..., 1] = 0
+        return image, predicted, true
+
+    labels = scored_images.TWO_LABELS
+    scored = [
+        scores.score_image(name, *load_without_right(name)[1:], labels=labels)
+        for name in "abb"  # "b" has no right label
+    ]
+    report.write_report(
+        tmp_path, scored, labels=labels, metadata={}, load=load_without_right
+    )
+    results = records.read(tmp_path / "results.json")
+    assert results["metrics"]["dice"]["mean"] == pytest.approx((1 + 0) / 2)
+    assert results["isic_metrics"]["dice"]["mean"] == pytest.approx(
+        ((1 + 0) / 2 + 1 + 1) / 3
+    )
+    # The label left has a distance, 0, in three images; right has none where
+    # it is not predicted.
+    distance = results["metrics"]["hausdorff95_px"]
+    assert (distance["mean"], distance["count"]) == (0, 3)
+    assert distance["undefined"] == 1
+    of_right = results["labels"]["right"]["metrics"]["hausdorff95_px"]
+    assert (of_right["mean"], of_right["undefined"]) == (None, 1)
+    with open(tmp_path / "per_image.csv", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["hausdorff95_px_right"] for row in rows] == ["", "", ""]
+    assert [row["dice"] for row in rows] == ["0.500000", "1.000000", "1.000000"]
+    assert rows[1]["isic_dice"] == "1.000000"
+
+
+def test_label_that_no_image_has_is_left_out_of_the_mean(tmp_path):
+    labels = scored_images.TWO_LABELS
+    scored = [
+        scores.score_image(
+            "b", *scored_images.load_bars("b")[1:], labels=labels
+        )
+    ]
+    results = results_lib.build_results(scored, labels=labels, metadata={})
+    assert results["metrics"]["dice"]["mean"] == 1
+    assert results["metrics"]["dice"]["low"] == 1
+    assert results["pooled"]["dice"] == 1
+    right = results["labels"]["right"]
+    assert right["present"]["image_count"] == 0
+    assert math.isnan(right["metrics"]["dice"]["mean"])
+
+
+def test_image_without_any_label_has_only_isic_metrics():
+    nothing = np.zeros((4, 4, 2), np.uint8)
+    row = scores.score_image(
+        "a", nothing, nothing, labels=scored_images.TWO_LABELS
+    ).row
+    assert math.isnan(row["dice"])
+    assert row["isic_dice"] == row["dice_left_part"] == 1
 
 
 def test_confusion_matrix_counts_pixels_by_true_and_predicted_label(tmp_path):

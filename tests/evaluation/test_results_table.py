@@ -6,7 +6,7 @@ import math
 import pytest
 import scored_images
 
-from segan_tf import files
+from segan_tf import files, records
 from segan_tf.evaluation import results as results_lib
 from segan_tf.evaluation import table
 from segan_tf.metrics import per_image
@@ -61,7 +61,36 @@ def test_each_of_several_labels_has_a_line():
         scored_images.score_bars(), labels=labels, metadata={}
     )
     lines = table.format_table(results).splitlines()
-    at = lines.index("above are the means over the labels; each label:")
-    assert lines[at + 2].split()[:3] == ["left", "part", "0.9333"]
-    assert lines[at + 3].endswith("dice 0.8333 in 2 images")
+    assert lines[1].split()[:2] == ["dice", "0.8833"]  # (2.8/3 + 1.667/2) / 2
+    # ((0.8 + 0.667) / 2 + 1 + 1) / 3 and ((2/3 + 1/2) / 2 + 1 + 1) / 3
+    at = lines.index(
+        "by the ISIC rule (absent and not predicted is 1): dice 0.9111, "
+        "iou 0.8611;"
+    )
+    rows = [line.split() for line in lines[at + 2 :]]
+    assert rows[0][:3] == ["label", "images", "dice"]
+    assert rows[0][-3:] == ["undefined", "ISIC", "dice"]
+    assert rows[1][:4] == ["left", "part", "3", "0.9333"]
+    assert rows[2][:3] == ["right", "2", "0.8333"]
+    assert rows[2][-2:] == ["0", "0.8889"]
     assert max(len(line) for line in lines) <= 80
+
+
+def test_results_of_earlier_versions_have_a_table(tmp_path):
+    """Format 2 had the ISIC rule's means, and no others, in metrics."""
+    results = results_lib.build_results(
+        scored_images.score_bars(),
+        labels=scored_images.TWO_LABELS,
+        metadata={},
+    )
+    del results["isic_metrics"]
+    for of_label in results["labels"].values():
+        of_label["metrics"]["dice"]["mean"] = of_label.pop("isic")["dice"]
+    files.write_json(tmp_path / "results.json", {"format": 2, **results})
+    lines = table.format_table(
+        records.read(tmp_path / "results.json")
+    ).splitlines()
+    at = next(i for i, line in enumerate(lines) if "by the ISIC rule" in line)
+    assert lines[at + 4].split() == [
+        *("right", "2", "0.8333", "0.7500", "5.0000", "0", "0.8889"),
+    ]
