@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import re
+import unicodedata
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -26,7 +27,7 @@ _BACKGROUND = "background"
 # Predicted label maps of a label are called <id>_<slug>.png; these names are
 # taken by other files.
 _TAKEN_SLUGS = ("overlay", "label_map")
-_MAX_NAME = 100  # characters; it becomes a part of file names
+_MAX_NAME = 100  # bytes in UTF-8; it becomes a part of file names
 _COLOR = re.compile(r"#[0-9a-f]{6}", re.IGNORECASE)
 _MAX_VALUE = 65535  # of a 16-bit gray image
 
@@ -78,7 +79,9 @@ LESION = Labels()  # the only label of the paper
 
 def slug(name: str) -> str:
     """Reduces a name to letters, digits and underscores: "ruler_mark"."""
-    short = re.sub(r"\W+", "_", name.strip().lower()).strip("_")
+    # Composed, since a combining accent is no letter.
+    composed = unicodedata.normalize("NFC", name.strip().lower())
+    short = re.sub(r"\W+", "_", composed).strip("_")
     return f"{short}_label" if short in _TAKEN_SLUGS else short
 
 
@@ -244,10 +247,11 @@ def _check_names(names: Sequence[str], where: str) -> None:
         )
     seen: dict[str, str] = {}
     for name in names:
-        if len(name) > _MAX_NAME or not name.isprintable():
+        if not name.isprintable() or len(name.encode()) > _MAX_NAME:
             raise config.UserError(
                 f"{where}: the label name {name[:_MAX_NAME]!r} is longer than "
-                f"{_MAX_NAME} characters or not printable; rename it."
+                f"{_MAX_NAME} characters (those beyond ASCII count as 2 to 4) "
+                "or not printable; rename it."
             )
         short = slug(name)
         if not short:
@@ -255,9 +259,16 @@ def _check_names(names: Sequence[str], where: str) -> None:
                 f"{where}: the label name {name!r} has no letter or digit; "
                 "rename it."
             )
-        if short in seen:
+        key = _as_file_system_compares(short)
+        if key in seen:
             raise config.UserError(
-                f"{where}: the label names {seen[short]!r} and {name!r} are "
+                f"{where}: the label names {seen[key]!r} and {name!r} are "
                 "too similar; rename one."
             )
-        seen[short] = name
+        seen[key] = name
+
+
+def _as_file_system_compares(short: str) -> str:
+    """Returns the same text for names that are one file on some systems."""
+    folded = unicodedata.normalize("NFKC", short).casefold()
+    return unicodedata.normalize("NFKC", folded)

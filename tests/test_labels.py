@@ -117,3 +117,33 @@ def test_label_called_like_an_output_file_has_a_file_of_its_own(tmp_path):
     assert found.slugs == ("overlay_label", "label_map_label", "hair")
     with pytest.raises(config.UserError, match="are too similar; rename one"):
         read(tmp_path, {"1": "overlay", "2": "overlay label"})
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("Hair", "hair"),
+        ("left lung", "left-lung"),
+        ("Straße", "STRASSE"),
+        ("L\u00e4sion", "La\u0308sion"),
+        ("\ufb01lm", "film"),
+    ],
+)
+def test_names_of_the_same_file_on_some_system_are_an_error(one, other):
+    with pytest.raises(config.UserError) as error:
+        labels.make_labels([one, other], where="--label_names")
+    assert str(error.value) == (
+        f"--label_names: the label names {one!r} and {other!r} are too "
+        "similar; rename one."
+    )
+
+
+def test_accents_stay_letters_in_either_form():
+    assert labels.slug("La\u0308sion 1") == "l\u00e4sion_1"
+    assert labels.slug("L\u00e4sion 1") == "l\u00e4sion_1"
+
+
+def test_length_of_a_name_is_that_in_a_file_name():
+    labels.make_labels(["\u6f22" * 33], where="--label_names")
+    with pytest.raises(config.UserError, match="longer than 100 characters"):
+        labels.make_labels(["\u6f22" * 34], where="--label_names")

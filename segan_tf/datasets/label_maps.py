@@ -304,11 +304,15 @@ def _wrong_values(
         wanted = "a label map of one label must be two-valued"
         remedy = (
             "save it as PNG with 0 and 255, or pass --num_labels if these are "
-            "several labels"
+            "several labels, named with --label_names"
         )
     else:
         wanted = f"--num_labels ({labels.count}) allows 0 to {labels.count}"
-        remedy = "save it as PNG with the numbers of the labels"
+        remedy = (
+            "save it as PNG with the numbers of the labels, or name its values "
+            f"in a {labels_lib.FILE_NAME} in the folder of images or of label "
+            "maps"
+        )
     what = "colors" if labels.by_color else "values"
     found = _some(name_values(values, by_color=labels.by_color))
     return config.UserError(
