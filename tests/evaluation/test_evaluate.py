@@ -235,6 +235,42 @@ def test_image_that_vanishes_after_scoring_leaves_a_gap_in_the_gallery(
     assert results["image_count"] == 4
 
 
+def test_odd_names_do_not_end_an_evaluation(run_copy, other_data, monkeypatch):
+    fake_models.replace_models(monkeypatch, nothing)
+    names = [
+        *("=1+1", "a\x1b[31m", "a\nb", "a\rb", "\u6f22\u00f6"),
+        os.fsdecode(b"L\xe4sion"),
+    ]
+    for index, name in enumerate(names):
+        for part, ending in (("images", ".jpg"), ("label_maps", ".png")):
+            folder = os.path.join(other_data, part)
+            os.rename(
+                os.path.join(folder, f"new_{index}{ending}"),
+                os.path.join(folder, f"{name}{ending}"),
+            )
+    path = os.path.join(other_data, "images", f"{names[-1]}.jpg")
+    os.truncate(path, os.path.getsize(path) // 2)
+    out, results = run_evaluation(
+        f"--model_dir={run_copy}",
+        f"--data_dir={other_data}",
+        "--split=all",
+        "--skip_bad_pairs",
+    )
+    assert results["image_count"] == 8 - 1
+    assert results["run"]["unreadable"] == [names[-1]]
+    assert "L\\udce4sion.jpg is damaged" in out
+    with open(
+        os.path.join(folder_of(out), "per_image.csv"),
+        encoding="utf-8",
+        newline="",
+    ) as file:
+        ids = {row["id"] for row in csv.DictReader(file)}
+    assert ids == {
+        *("'=1+1", "a\\x1b[31m", "a\\nb", "a\\rb", "\u6f22\u00f6"),
+        *("new_6", "new_7"),
+    }
+
+
 def test_split_without_pairs_is_an_error(run_copy):
     splits = json.loads((run_copy / "splits.json").read_text())
     splits["train"] += splits.pop("validation")
