@@ -182,7 +182,7 @@ def _images_in(folder: str) -> tuple[list[str], list[str]]:
     inner: dict[str, list[str]] = {}
     for entry in layouts.list_entries(folder):
         if entry.is_dir():
-            inner[entry.path] = _names_below(entry.path, problems)
+            inner[entry.path] = _images_below(entry.path, problems)
         elif reason := formats.unread_reason(entry):
             problems.append(reason)
         elif formats.is_image(entry) and not layouts.is_ignored(
@@ -204,8 +204,8 @@ def _may_be_image(entry: os.DirEntry[str]) -> bool:
     )
 
 
-def _names_below(folder: str, problems: list[str]) -> list[str]:
-    """Lists the names of the images in a folder and in those inside it."""
+def _images_below(folder: str, problems: list[str]) -> list[str]:
+    """Lists the images in a folder and in those inside it, relative to it."""
 
     def report(error: OSError) -> None:
         problems.append(
@@ -214,8 +214,8 @@ def _names_below(folder: str, problems: list[str]) -> list[str]:
         )
 
     return [
-        name
-        for _, _, names in os.walk(folder, onerror=report)
+        os.path.relpath(os.path.join(parent, name), folder)
+        for parent, _, names in os.walk(folder, onerror=report)
         for name in sorted(names)
         if formats.is_image(name) or formats.is_unread_image(name)
     ]
@@ -228,28 +228,37 @@ def _inner_folder_problems(
 
     Files of equal names must not overwrite each other when they are moved.
     """
-    names = [os.path.basename(path) for path in paths]
-    names += itertools.chain.from_iterable(inner.values())
-    counts = collections.Counter(normalized(name).lower() for name in names)
+    counts = collections.Counter(
+        _file_key(path) for path in itertools.chain(paths, *inner.values())
+    )
     problems = []
     for path, inside in inner.items():
         if not inside:
             continue
-        twice = [n for n in inside if counts[normalized(n).lower()] > 1]
+        twice = [name for name in inside if counts[_file_key(name)] > 1]
         remedy = f"move them to {folder}"
         if twice:
-            stem, ending = os.path.splitext(twice[0])
-            renamed = f"{stem}_{os.path.basename(path)}{ending}"
-            target = os.path.join(folder, renamed)
+            stem, ending = os.path.splitext(os.path.basename(twice[0]))
+            parents = os.path.dirname(twice[0]).split(os.sep)
+            parts = filter(None, [stem, os.path.basename(path), *parents])
+            target = os.path.join(folder, "_".join(parts) + ending)
             remedy = (
-                f"other files have the same names, such as {twice[0]}, so "
-                f"rename each while moving it, to {target}"
+                "other files have the same names, such as "
+                f"{os.path.basename(twice[0])}, so rename each while moving "
+                f"it, to {target}"
             )
+            if _file_key(target) in counts:
+                remedy += " or another name, as this one is taken"
         problems.append(
             f"folder {path} is not searched, its {len(inside)} images are not "
             f"used; {remedy}"
         )
     return problems
+
+
+def _file_key(path: str) -> str:
+    """Returns the same for files that would overwrite each other."""
+    return normalized(os.path.basename(path)).lower()
 
 
 def _match(

@@ -231,3 +231,18 @@ def test_too_few_groups_say_how_many_are_needed(tmp_path):
         config.UserError, match=r"has 2 group.+ at least 3 groups are needed"
     ):
         loading.load_splits(run, progress=console.no_bar)
+
+
+def test_folders_inside_folders_are_part_of_the_new_names(tmp_path):
+    draw_pairs(tmp_path, 2)
+    draw(tmp_path, "masks/hair/x/a.png", "masks/hair/y/a.png")
+    (problem,) = pairs.find_pairs(str(tmp_path)).problems
+    assert problem.endswith(f"to {tmp_path}/masks/a_hair_x.png")
+
+
+def test_new_name_that_is_taken_is_said(tmp_path):
+    draw_pairs(tmp_path, 2)
+    draw(tmp_path, *(f"masks/{n}.png" for n in ("hair/a", "skin/a", "a_hair")))
+    hair, skin = pairs.find_pairs(str(tmp_path)).problems[:2]
+    assert "a_hair.png or another name, as this one is taken" in hair
+    assert skin.endswith("a_skin.png")
