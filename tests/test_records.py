@@ -10,13 +10,14 @@ import running
 
 from segan_tf import labels, records, run_dir
 from segan_tf.config import Config, UserError
-from segan_tf.datasets import splits
+from segan_tf.datasets import content, splits
 from segan_tf.models import pretrained
 
 BENCHMARKS = running.ROOT / "benchmarks"
 READERS = {
     "flags.json": run_dir.read_flags,
     "splits.json": splits.read_split_ids,
+    "pairs.json": content.read_record,
     "labels.json": lambda folder: run_dir.read_labels(Config(model_dir=folder)),
     "training.json": run_dir.read_training,
     "release.json": pretrained.read_config,
@@ -27,6 +28,9 @@ WRITERS = {
     ),
     "splits.json": lambda folder: splits.write_splits(
         splits.Splits((), (), ()), folder
+    ),
+    "pairs.json": lambda folder: content.write_record(
+        content.Record({}, {}), folder
     ),
     "labels.json": lambda folder: run_dir.write_labels(labels.LESION, folder),
     "training.json": lambda folder: run_dir.write_training(folder, {}),
@@ -49,11 +53,11 @@ def write_flags(folder, **settings):
 
 @pytest.mark.parametrize("name", records.FORMATS)
 def test_file_is_read_as_it_was_written(tmp_path, name):
-    content = {"a": [1, 2.5], "b": {"c": None}}
-    records.write(tmp_path / name, content)
+    written = {"a": [1, 2.5], "b": {"c": None}}
+    records.write(tmp_path / name, written)
     stored = json.loads((tmp_path / name).read_text("utf-8"))
-    assert stored == {"format": records.FORMATS[name], **content}
-    assert records.read(tmp_path / name) == content
+    assert stored == {"format": records.FORMATS[name], **written}
+    assert records.read(tmp_path / name) == written
 
 
 @pytest.mark.parametrize("name", WRITERS)
