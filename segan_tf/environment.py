@@ -16,6 +16,9 @@ _PACKAGES = (
     "pillow",
     "absl-py",
 )
+_UNKNOWN = "unknown"
+# Variables with these starts choose kernels, devices or the arithmetic.
+_DECISIVE = ("TF_", "XLA_", "KERAS_", "CUDA_VISIBLE", "NVIDIA_TF32", "OMP_NUM")
 
 
 def describe(command: Sequence[str]) -> dict[str, Any]:
@@ -25,7 +28,8 @@ def describe(command: Sequence[str]) -> dict[str, Any]:
       command: the command line, by word.
 
     Returns:
-      command, versions (by package, with python), commit and hardware.
+      command, versions (by package, with python), commit, hardware and
+      environment (the variables that may change numbers).
     """
     versions = {"python": platform.python_version()}
     for package in _PACKAGES:
@@ -38,21 +42,44 @@ def describe(command: Sequence[str]) -> dict[str, Any]:
         "versions": versions,
         "commit": _commit(),
         "hardware": f"{os.cpu_count()} CPU cores, {_processor()}",
+        "environment": {
+            name: value
+            for name, value in sorted(os.environ.items())
+            if name.startswith(_DECISIVE)
+        },
     }
 
 
 def _commit() -> str:
-    folder = os.path.dirname(os.path.abspath(__file__))
+    """Describes the commit of this program, not of a repository around it."""
+    root = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
     try:
-        return subprocess.run(
-            ["git", "-C", folder, "describe", "--always", "--dirty"],
-            capture_output=True,
-            text=True,
-            check=True,
-            timeout=10,
-        ).stdout.strip()
+        top = _ask_git(root, "rev-parse", "--show-toplevel")
+        if os.path.realpath(top) != os.path.realpath(root):
+            return _UNKNOWN
+        # A repository may ignore the copy of the program in it.
+        _ask_git(root, "ls-files", "--error-unmatch", "segan_tf/__init__.py")
+        return _ask_git(root, "describe", "--always", "--dirty")
     except (OSError, subprocess.SubprocessError):
-        return "unknown"
+        return _UNKNOWN
+
+
+def _ask_git(folder: str, *arguments: str) -> str:
+    # Variables such as GIT_DIR, of a hook for example, name another repository.
+    environment = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith("GIT_")
+    }
+    return subprocess.run(
+        ["git", "-C", folder, *arguments],
+        capture_output=True,
+        text=True,
+        errors="surrogateescape",
+        check=True,
+        timeout=10,
+        env=environment,
+    ).stdout.strip()
 
 
 def _processor() -> str:

@@ -60,6 +60,8 @@ _FILE_FAILURES = (
 _NO_MEMORY = "ResourceExhausted"
 # Names of nodes and operations in TensorFlow's messages.
 _NODE = re.compile(r"\{\{.*?\}\}|\[\[.*?\]\]|\[Op:.*?\]")
+# A mistake that was raised where tf.data reads, in TensorFlow's words for it.
+_CARRIED = re.compile(r"\bUserError: (.+)")
 _STOPPED_BY = {signal.SIGINT: "Ctrl+C", signal.SIGTERM: "SIGTERM"}
 _CLOSED_PIPE_STATUS = 128 + 13  # as if ended by SIGPIPE, like other tools
 
@@ -147,6 +149,9 @@ def _describe_os_error(error: OSError) -> str:
 
 
 def _describe_tensorflow_error(error: BaseException) -> str | None:
+    carried = _CARRIED.search(str(error))
+    if carried:
+        return carried[1]
     text = _NODE.sub("", _first_line(error)).strip()
     if any(words in str(error) for words in _FILE_FAILURES):
         return (

@@ -51,6 +51,14 @@ def report(capsys, error):
             "a file cannot be read or written (runs/a.v2; No space left",
         ),
         (
+            tf.errors.UnknownError(
+                None,
+                None,
+                "{{node f}} UserError: a.jpg is gone; restore it.\nTraceback",
+            ),
+            "a.jpg is gone; restore it.",
+        ),
+        (
             ModuleNotFoundError("No module named 'scipy'", name="scipy"),
             "the package scipy is missing; install the requirements first",
         ),

@@ -208,8 +208,10 @@ def _open_on_disk(
             f"--cache (disk) cannot write {path} ({error.strerror}); free some "
             "space there, or use --cache=memory or --cache=none."
         ) from error
-    read = disk_cache.make_reader(path, shape)
-    return CachedDataset(index.count, shape, read, index.problems, index.facts)
+    read = disk_cache.make_reader(path, shape, index.checksums)
+    return CachedDataset(
+        len(index.checksums), shape, read, index.problems, index.facts
+    )
 
 
 def _check_memory(needed: int) -> None:

@@ -246,6 +246,50 @@ def test_disk_cache_is_rewritten_when_a_bad_file_is_fixed(split, tmp_path):
     assert (records.count, records.problems) == (6, {})
 
 
+@pytest.mark.parametrize("ending", [".records", ".json"])
+@pytest.mark.parametrize("damage", ["flip", "cut", "empty"])
+def test_damaged_disk_cache_is_rewritten(split, ending, damage, tmp_path):
+    expected = read_all(open_records(split, "disk", tmp_path))
+    (path,) = cache_files(tmp_path, ending)
+    content = bytearray(path.read_bytes())
+    if damage == "flip":
+        content[len(content) // 2] ^= 1
+    path.write_bytes(content[: {"flip": None, "cut": -7, "empty": 0}[damage]])
+
+    records = open_records(split, "disk", tmp_path)
+
+    np.testing.assert_array_equal(read_all(records), expected)
+
+
+@pytest.mark.parametrize(
+    "text", ["[]", "3", '{"content": 3, "checksum": 7}', '{"content": {}}']
+)
+def test_foreign_index_of_a_disk_cache_is_rewritten(split, text, tmp_path):
+    expected = read_all(open_records(split, "disk", tmp_path))
+    (path,) = cache_files(tmp_path, ".json")
+    path.write_text(text)
+
+    records = open_records(split, "disk", tmp_path)
+
+    np.testing.assert_array_equal(read_all(records), expected)
+
+
+def test_record_that_is_damaged_later_is_an_error(split, tmp_path):
+    records = open_records(split, "disk", tmp_path)
+    (path,) = cache_files(tmp_path, ".records")
+    with open(path, "r+b") as file:
+        file.seek(2 * SIZE * SIZE * 4 + 5)
+        file.write(b"\xff")
+
+    records.read(1)
+    with pytest.raises(UserError, match="is damaged") as raised:
+        records.read(2)
+
+    assert str(path) in str(raised.value)
+    # So that the next run makes the file again.
+    assert not cache_files(tmp_path, ".json")
+
+
 def test_disk_caches_of_splits_and_sizes_coexist(split, tmp_path):
     parts = [(split[:4], SIZE), (split[4:], SIZE), (split[:4], 2 * SIZE)]
     opened = [open_records(p, "disk", tmp_path, size=s) for p, s in parts]
