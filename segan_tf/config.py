@@ -24,6 +24,7 @@ CRITIC_FORMS = ("stacked", "shared", "per_label")
 PRECISIONS = ("float32", "mixed_bfloat16")
 FLIPS = ("auto", "none", "horizontal", "both")
 PRETRAINED = "pretrained"  # --model, --start_from: the released model
+MAX_SEED = 2**32 - 1  # of NumPy and Keras
 # Number of different images; int8 ranges of fewer are too narrow.
 MIN_CALIBRATION_IMAGES = 100
 
@@ -46,6 +47,7 @@ def setting(
     *,
     modes: Sequence[str] = ("train",),
     minimum: float | None = None,
+    maximum: int = config_checks.MAX_INT,
     choices: Collection[str] = (),
     fixes: str = "",
     needs: Mapping[str, Any] | None = None,
@@ -60,6 +62,7 @@ def setting(
       modes: the modes in which it has an effect; in others its flag is an
         error.
       minimum: the smallest number allowed.
+      maximum: the largest whole number allowed.
       choices: the values allowed.
       fixes: what it determines: "source" (which pairs there are), "split" (how
         they are split), "labels" (how they are read), "model" (which weights
@@ -74,6 +77,7 @@ def setting(
         "help": help_text,
         "modes": tuple(modes),
         "minimum": minimum,
+        "maximum": maximum,
         "choices": choices,
         "fixes": fixes,
         "needs": needs or {},
@@ -144,6 +148,7 @@ class DataConfig:
         "Seed of the draws for testing and validation.",
         modes=_DATA_MODES,
         minimum=0,
+        maximum=MAX_SEED,
         fixes="split",
     )
     test_list: str = setting(
@@ -410,6 +415,7 @@ class TrainingConfig:
         0,
         "Seed of weights, data order and augmentation.",
         minimum=0,
+        maximum=MAX_SEED,
         fixes="weights",
     )
     resume: bool = setting(

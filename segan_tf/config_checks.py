@@ -2,8 +2,11 @@
 
 import dataclasses
 import math
+import numbers
+import os
+import typing
 from collections.abc import Callable, Collection
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from segan_tf import quantizations
 from segan_tf.errors import UserError
@@ -14,6 +17,13 @@ if TYPE_CHECKING:
 
 QUANTIZATIONS = tuple(quantizations.QUANTIZATIONS)
 MAX_LABELS = 255  # label maps have one byte per pixel
+MAX_INT = 2**31 - 1  # of TensorFlow's sizes
+_KINDS: dict[type, tuple[Any, str]] = {
+    bool: (bool, "true or false"),
+    int: (numbers.Integral, "a whole number"),
+    float: (numbers.Real, "a number"),
+    str: (str | os.PathLike, "a text"),
+}
 
 
 def check(config: "Config") -> None:
@@ -138,20 +148,38 @@ _SPECIAL_RULES: dict[str, Callable[["Config"], str]] = {
 
 
 def _check_field(field: dataclasses.Field, value: object) -> None:
+    kinds = typing.get_args(field.type) or (field.type,)
+    if not isinstance(field.default, tuple):
+        if value is None and type(None) in kinds:
+            return
+        _check_kind(field.name, value, kinds[0])
     choices = field.metadata["choices"]
     if choices and value not in choices:
         raise UserError(
             f"--{field.name} ({value}) must be one of {', '.join(choices)}."
         )
-    minimum = field.metadata["minimum"]
-    if minimum is None or value is None:
-        return
-    if not isinstance(value, int | float) or not (
-        math.isfinite(value) and value >= minimum
+    if isinstance(value, numbers.Real) and not isinstance(value, bool):
+        _check_range(field, value)
+
+
+def _check_kind(name: str, value: object, kind: type) -> None:
+    """Checks the type of a value, which a file or a program may give."""
+    types, words = _KINDS[kind]
+    # A bool is an int for Python.
+    if not isinstance(value, types) or (
+        isinstance(value, bool) and kind is not bool
     ):
+        raise UserError(f"--{name} ({value!r}) must be {words}.")
+
+
+def _check_range(field: dataclasses.Field, value: numbers.Real) -> None:
+    minimum, maximum = field.metadata["minimum"], field.metadata["maximum"]
+    if minimum is not None and not (math.isfinite(value) and value >= minimum):
         raise UserError(
             f"--{field.name} ({value}) must be a number of at least {minimum}."
         )
+    if isinstance(value, numbers.Integral) and value > maximum:
+        raise UserError(f"--{field.name} ({value}) must be at most {maximum}.")
 
 
 def _check_quantizations(config: "Config") -> None:
@@ -204,7 +232,7 @@ def _check_label_weights(config: "Config") -> None:
     shown = ",".join(map(str, given))
     try:
         weights = tuple(float(weight) for weight in given)
-    except ValueError as error:
+    except (ValueError, TypeError) as error:
         raise UserError(
             f"--label_weights ({shown}) must be numbers, one for each label."
         ) from error

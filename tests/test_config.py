@@ -5,6 +5,7 @@ import math
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 import running
 
@@ -113,6 +114,51 @@ def test_number_below_its_minimum_is_rejected(name, minimum):
         config.UserError, match=rf"--{name} .* at least {minimum}"
     ):
         config.Config(**{name: minimum - 1})
+
+
+@pytest.mark.parametrize("name", ["seed", "split_seed"])
+def test_seed_is_at_most_what_numpy_takes(name):
+    config.Config(**{name: 2**32 - 1})
+    with pytest.raises(
+        config.UserError, match=rf"--{name} \(4294967296\) .* most 4294967295"
+    ):
+        config.Config(**{name: 2**32})
+
+
+@pytest.mark.parametrize("name", ["epochs", "width", "num_test", "image_size"])
+def test_whole_number_is_at_most_what_tensorflow_takes(name):
+    with pytest.raises(config.UserError, match=rf"--{name} .* at most"):
+        config.Config(**{name: 2**31})
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({"width": 1.5}, r"--width \(1.5\) must be a whole number"),
+        ({"width": "2"}, r"--width \('2'\) must be a whole number"),
+        ({"width": None}, r"--width \(None\) must be a whole number"),
+        ({"width": True}, r"--width \(True\) must be a whole number"),
+        ({"num_test": "all"}, r"--num_test \('all'\) must be a whole"),
+        ({"ema": "x"}, r"--ema \('x'\) must be a number"),
+        ({"ema": False}, r"--ema \(False\) must be a number"),
+        ({"data_dir": 5}, r"--data_dir \(5\) must be a text"),
+        ({"segmentor": ["segan"]}, r"--segmentor \(\['segan'\]\) must be a"),
+        ({"tta": "no"}, r"--tta \('no'\) must be true or false"),
+        ({"tta": 1}, r"--tta \(1\) must be true or false"),
+        ({"label_weights": [[1]]}, r"--label_weights \(\[1\]\) must be num"),
+    ],
+)
+def test_value_of_another_type_is_rejected_by_name(values, words):
+    with pytest.raises(config.UserError, match=words):
+        config.Config(**values)
+
+
+def test_numbers_of_numpy_and_paths_are_accepted(tmp_path):
+    given = config.Config(
+        width=np.int64(3), ema=np.float32(0.5), seed=np.uint32(7), epochs=5
+    )
+    assert (given.width, given.ema) == (3, 0.5)
+    assert config.Config(ema=0, data_dir=tmp_path).data_dir == tmp_path
 
 
 def test_every_number_has_a_limit():
