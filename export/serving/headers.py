@@ -12,10 +12,8 @@ import tensorflow as tf
 # Cameras write about ten segments or chunks; a file of fill bytes would never
 # end.
 _MAX_PARTS = 1000
-# The pixels that a byte can hold at most. JPEG: one bit for a block of 8x8.
-# PNG: zlib's best ratio, for one bit per pixel. BMP: 24 bits, without the
-# header.
-_JPEG_PIXELS_PER_BYTE = 512
+# The pixels that a byte of a PNG file can hold at most: zlib's best ratio, for
+# one bit per pixel.
 _PNG_PIXELS_PER_BYTE = 1032 * 8
 _EXIF_NAME = b"Exif\0\0"
 _ADOBE_NAME = b"Adobe"
@@ -30,7 +28,13 @@ _SCAN_MARKER = 0xDA
 _FRAMES = (*range(0xC0, 0xC4), *range(0xC5, 0xC8), *range(0xC9, 0xCC))
 # Everything else that has a length and may come before the pixels.
 _OTHERS = (0xC4, 0xCC, 0xDB, 0xDD, *range(0xE0, 0xF0), 0xFE)
-_SEGMENT_HEAD_BYTES = 10
+# The bits that a block of 8x8 values has at least, by its frame; see
+# segan_tf.imaging.completeness.
+_LEAST_BITS = {0xC0: 2, 0xC1: 2, 0xC2: 1}
+_BLOCK = 8
+_MAX_COMPONENTS = 4
+_SAMPLING = 11  # of the first component in a frame; the next 3 bytes later
+_SEGMENT_HEAD_BYTES = 22
 _ADOBE_BYTES = 14  # an Adobe segment is no shorter, without its marker
 
 # PNG: chunks of a length, a type, the content and a checksum.
@@ -91,7 +95,9 @@ class Header(NamedTuple):
       is_known: bool, whether TensorFlow reads the pixels as Pillow does.
       is_short: bool, whether the file cannot hold so many pixels.
       has_alpha: bool, whether a fourth channel is transparency.
+      is_16_bit: bool, whether a value has 16 bits.
       is_16_bit_gray: bool.
+      scan_at: int64, where a JPEG image's first scan begins.
       needs_adobe_marker: bool, for a CMYK image without one: Pillow reads it
         as if it had one.
       bits: int64, of a pixel; of a BMP image only.
@@ -104,7 +110,9 @@ class Header(NamedTuple):
     is_known: tf.Tensor
     is_short: tf.Tensor
     has_alpha: tf.Tensor
+    is_16_bit: tf.Tensor
     is_16_bit_gray: tf.Tensor
+    scan_at: tf.Tensor
     needs_adobe_marker: tf.Tensor
     bits: tf.Tensor
 
@@ -118,7 +126,9 @@ def _make_header(**stated: tf.Tensor) -> Header:
         "is_known": tf.constant(True),
         "is_short": false,
         "has_alpha": false,
+        "is_16_bit": false,
         "is_16_bit_gray": false,
+        "scan_at": tf.constant(0, tf.int64),
         "needs_adobe_marker": false,
         "bits": tf.constant(0, tf.int64),
     }
@@ -131,7 +141,6 @@ def read_jpeg(content: tf.Tensor) -> Header:
     def is_before_pixels(found: "_Segments") -> tf.Tensor:
         return ~found.is_ended & (found.count < _MAX_PARTS)
 
-    start = tf.constant(0, tf.int64)
     (found,) = tf.while_loop(
         is_before_pixels,
         lambda found: (_read_segment(content, found),),
@@ -143,25 +152,28 @@ def read_jpeg(content: tf.Tensor) -> Header:
                 is_complete=tf.constant(False),
                 exif=tf.constant(b""),
                 has_adobe_marker=tf.constant(False),
-                width=start,
-                height=start,
-                components=start,
+                frame=tf.zeros(_SEGMENT_HEAD_BYTES, tf.int64),
             ),
         ),
     )
-    pixels = found.width * found.height
+    height, width = _number(found.frame[5:7]), _number(found.frame[7:9])
     return _make_header(
-        width=found.width,
-        height=found.height,
+        width=width,
+        height=height,
         exif=found.exif,
-        is_complete=found.is_complete & (pixels > 0),
-        is_short=pixels > _JPEG_PIXELS_PER_BYTE * _length(content),
-        needs_adobe_marker=(found.components == 4) & ~found.has_adobe_marker,
+        is_complete=found.is_complete & (width * height > 0),
+        is_short=_count_least_bits(found.frame) > 8 * _length(content),
+        scan_at=found.at,
+        needs_adobe_marker=(found.frame[9] == 4) & ~found.has_adobe_marker,
     )
 
 
 class _Segments(NamedTuple):
-    """What is known of a JPEG image's segments so far."""
+    """What is known of a JPEG image's segments so far.
+
+    Attributes:
+      frame: int64 [22], the first bytes of the last frame; zeros without one.
+    """
 
     at: tf.Tensor
     count: tf.Tensor
@@ -169,9 +181,7 @@ class _Segments(NamedTuple):
     is_complete: tf.Tensor
     exif: tf.Tensor
     has_adobe_marker: tf.Tensor
-    width: tf.Tensor
-    height: tf.Tensor
-    components: tf.Tensor
+    frame: tf.Tensor
 
 
 def _read_segment(content: tf.Tensor, found: _Segments) -> _Segments:
@@ -186,6 +196,7 @@ def _read_segment(content: tf.Tensor, found: _Segments) -> _Segments:
     is_segment = (is_frame | (is_marker & _is_one_of(marker, _OTHERS))) & (
         length >= 2
     )
+    zero = tf.zeros_like(length)
     inside = _substr(content, found.at + _CONTENT, length - 2)
     is_exif = (
         is_segment
@@ -204,17 +215,33 @@ def _read_segment(content: tf.Tensor, found: _Segments) -> _Segments:
         lambda: b"",
     )
     return _Segments(
-        at=found.at + tf.where(is_fill, tf.ones_like(length), 2 + length),
+        at=found.at
+        + tf.where(is_scan, zero, tf.where(is_fill, zero + 1, 2 + length)),
         count=found.count + 1,
         is_ended=~is_fill & ~is_segment,
         is_complete=is_scan,
         # Pillow joins several.
         exif=tf.strings.join([found.exif, tags]),
         has_adobe_marker=found.has_adobe_marker | is_adobe,
-        width=tf.where(is_frame, _number(head[7:9]), found.width),
-        height=tf.where(is_frame, _number(head[5:7]), found.height),
-        components=tf.where(is_frame, head[9], found.components),
+        frame=tf.where(is_frame, head, found.frame),
     )
+
+
+def _count_least_bits(frame: tf.Tensor) -> tf.Tensor:
+    """Counts the bits, int64 [], that a frame's pixels have at least."""
+    count = tf.minimum(frame[9], _MAX_COMPONENTS)
+    sampling = frame[_SAMPLING::3][:count]
+    blocks = tf.ones_like(sampling)
+    for side, factors in (
+        (_number(frame[5:7]), sampling % 16),
+        (_number(frame[7:9]), sampling // 16),
+    ):
+        unit = tf.maximum(_BLOCK * tf.reduce_max(factors), 1)
+        blocks *= -(-side * factors // unit)
+    bits = tf.constant(0, tf.int64)
+    for marker, least in _LEAST_BITS.items():
+        bits = tf.where(frame[1] == marker, tf.constant(least, tf.int64), bits)
+    return bits * tf.reduce_sum(blocks)
 
 
 def add_adobe_marker(content: tf.Tensor) -> tf.Tensor:
@@ -248,6 +275,7 @@ def read_png(content: tf.Tensor) -> Header:
         is_known=found.is_usual & ~(found.has_transparency & is_scaled),
         is_short=width * height > _PNG_PIXELS_PER_BYTE * _length(content),
         has_alpha=tf.constant(True),
+        is_16_bit=depth == 16,
         is_16_bit_gray=(depth == 16) & (color == _PNG_GRAY),
     )
 

@@ -4,7 +4,7 @@ The error tells a client which of its images is at fault: `image_bytes[2] is
 empty`.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import tensorflow as tf
 
@@ -22,6 +22,14 @@ _BMP_REMEDY = (
 )
 _KIND_REMEDY = "is an image of an unusual kind: send it as 8-bit RGB PNG"
 _DAMAGED = "is damaged or truncated"
+_TRANSPARENT = "is fully transparent: send it without its alpha channel"
+_FAINT = (
+    "uses few of its 16 bits, and would be nearly black: send it as 8-bit PNG"
+)
+# libjpeg fills up what is missing with it.
+_FILLING = 128
+_BLOCK = 8
+_MORE_DATA = b"\x55" * 16
 _SIZE_REMEDY = f"); at most {images.MAX_PIXELS:,} pixels are decoded"
 _SIDE_REMEDY = f"); an image needs at least {images.MIN_SIDE} pixels a side"
 _OPAQUE = 255
@@ -69,13 +77,17 @@ def read_image(
         is_bmp=is_bmp,
         is_image=is_jpeg | is_png | is_bmp,
     )
-    decoded = _or_else(
-        lambda content: _decode(content, header, is_jpeg=is_jpeg),
-        image_bytes,
-        fallback=tf.zeros((0, 0, 0), tf.uint8),
+    decoded, brightest = _try_to_decode(image_bytes, header, is_jpeg=is_jpeg)
+    is_cut = tf.cond(
+        is_jpeg & _ends_in_filling(decoded),
+        lambda: _is_cut_jpeg(image_bytes, decoded, header),
+        lambda: False,
     )
-    decoded = _checked(decoded, where, [(tf.size(decoded) == 0, _DAMAGED)])
+    decoded = _checked(
+        decoded, where, [((tf.size(decoded) == 0) | is_cut, _DAMAGED)]
+    )
     rgb = _to_rgb(decoded, has_alpha=header.has_alpha)
+    rgb = _check_visible(decoded, rgb, brightest, where, header=header)
     return exif.turn_upright(rgb, orientation)
 
 
@@ -142,32 +154,97 @@ def _join(*parts: tf.Tensor | str) -> tf.Tensor:
     )
 
 
-def _or_else(
-    function: Callable[[tf.Tensor], tf.Tensor],
-    argument: tf.Tensor,
-    *,
-    fallback: tf.Tensor,
-) -> tf.Tensor:
-    """Returns function(argument), or the fallback if that is an error.
+def _try_to_decode(
+    image_bytes: tf.Tensor, header: headers.Header, *, is_jpeg: tf.Tensor
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Decodes as `_decode`; gives an empty image if that is an error.
 
     A graph has no `try`; only tf.data's ignore_errors survives an error in it,
-    so the function runs as a data set of one element.
+    so the decoder runs as a data set of one element.
     """
-    tried = tf.data.Dataset.from_tensors(argument).map(function)
+    nothing = (tf.zeros((0, 0, 0), tf.uint8), tf.constant(0))
+    tried = tf.data.Dataset.from_tensors(image_bytes).map(
+        lambda content: _decode(content, header, is_jpeg=is_jpeg)
+    )
     return (
         tried.ignore_errors()
-        .concatenate(tf.data.Dataset.from_tensors(fallback))
+        .concatenate(tf.data.Dataset.from_tensors(nothing))
         .take(1)
         .get_single_element()
     )
 
 
+def _ends_in_filling(decoded: tf.Tensor) -> tf.Tensor:
+    end = decoded[-_BLOCK:, -_BLOCK:]
+    return (tf.size(end) > 0) & tf.reduce_all(end == _FILLING)
+
+
+def _is_cut_jpeg(
+    image_bytes: tf.Tensor, decoded: tf.Tensor, header: headers.Header
+) -> tf.Tensor:
+    """Tells whether more data at the end of the first scan change the image.
+
+    They are left over after a complete scan.
+    """
+    scan_at = tf.cast(header.scan_at, tf.int32) + 2
+    scan = tf.cast(
+        tf.io.decode_raw(tf.strings.substr(image_bytes, scan_at, -1), tf.uint8),
+        tf.int32,
+    )
+    marker, kind = scan[:-1] == 0xFF, scan[1:]
+    restarts = (kind >= 0xD0) & (kind <= 0xD7)
+    ends = marker & (kind != 0) & (kind != 0xFF) & ~restarts
+    end = scan_at + tf.argmax(ends, output_type=tf.int32)
+    longer = tf.strings.join(
+        [
+            tf.strings.substr(image_bytes, 0, end),
+            _MORE_DATA,
+            tf.strings.substr(image_bytes, end, -1),
+        ]
+    )
+    more, _ = _try_to_decode(longer, header, is_jpeg=tf.constant(True))
+    return tf.cond(
+        tf.reduce_any(ends) & (tf.size(more) == tf.size(decoded)),
+        lambda: tf.reduce_any(more != decoded),
+        lambda: tf.reduce_any(ends),
+    )
+
+
+def _check_visible(
+    decoded: tf.Tensor,
+    rgb: tf.Tensor,
+    brightest: tf.Tensor,
+    where: tf.Tensor,
+    *,
+    header: headers.Header,
+) -> tf.Tensor:
+    """Checks that anything would be seen, as training does; returns rgb."""
+    channels = tf.shape(decoded)[-1]
+    is_transparent = tf.cond(
+        header.has_alpha & (channels % 2 == 0),  # gray or RGB, and alpha
+        lambda: tf.reduce_all(decoded[..., -1] == 0),
+        lambda: False,
+    )
+    faint = 1 << images.MAX_EMPTY_BITS
+    is_faint = tf.cond(
+        header.is_16_bit & ~header.is_16_bit_gray,
+        # Of colors, only the upper 8 bits are there.
+        lambda: tf.cast(tf.reduce_max(rgb), tf.int32) * 256 + _OPAQUE < faint,
+        lambda: (brightest > 0) & (brightest < faint),
+    )
+    return _checked(
+        rgb, where, [(is_transparent, _TRANSPARENT), (is_faint, _FAINT)]
+    )
+
+
 def _decode(
     image_bytes: tf.Tensor, header: headers.Header, *, is_jpeg: tf.Tensor
-) -> tf.Tensor:
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Decodes; also returns the largest value of a 16-bit gray image, or 0."""
+
     # With as many channels as the file has: TensorFlow cannot convert a BMP
     # image. CMYK becomes RGB.
-    def decode_jpeg() -> tf.Tensor:
+    def decode_jpeg() -> tuple[tf.Tensor, tf.Tensor]:
         content = tf.cond(
             header.needs_adobe_marker,
             lambda: headers.add_adobe_marker(image_bytes),
@@ -175,24 +252,29 @@ def _decode(
         )
         # TensorFlow's default, the fast transform, is 3 gray values off what
         # Pillow reads for training.
-        return tf.io.decode_jpeg(content, dct_method="INTEGER_ACCURATE")
+        image = tf.io.decode_jpeg(content, dct_method="INTEGER_ACCURATE")
+        return image, tf.constant(0)
 
-    def decode_other() -> tf.Tensor:
+    def decode_other() -> tuple[tf.Tensor, tf.Tensor]:
         return tf.cond(
             header.is_16_bit_gray,
             lambda: _decode_16_bit_gray(image_bytes),
-            lambda: tf.io.decode_image(image_bytes, expand_animations=False),
+            lambda: (
+                tf.io.decode_image(image_bytes, expand_animations=False),
+                tf.constant(0),
+            ),
         )
 
-    decoded = tf.cond(is_jpeg, decode_jpeg, decode_other)
-    return tf.ensure_shape(decoded, (None, None, None))
+    decoded, brightest = tf.cond(is_jpeg, decode_jpeg, decode_other)
+    return tf.ensure_shape(decoded, (None, None, None)), brightest
 
 
-def _decode_16_bit_gray(image_bytes: tf.Tensor) -> tf.Tensor:
+def _decode_16_bit_gray(image_bytes: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     # Rounded; decode_image would cut the lower byte off.
     gray = tf.cast(tf.io.decode_png(image_bytes, dtype=tf.uint16), tf.int32)
     largest = images.MAX_16_BIT
-    return tf.cast((gray * _OPAQUE + largest // 2) // largest, tf.uint8)
+    rounded = tf.cast((gray * _OPAQUE + largest // 2) // largest, tf.uint8)
+    return rounded, tf.reduce_max(gray)
 
 
 def _to_rgb(decoded: tf.Tensor, *, has_alpha: tf.Tensor) -> tf.Tensor:

@@ -23,8 +23,7 @@ _SHOWN = 5
 _REJECTED_OBJECTS = ("resource", "asset")
 # Those of the exports of every segmentor, by both editions of Keras and by
 # earlier versions, and a few that only compute.
-OPERATORS = frozenset(
-    """
+_NAMES = """
     Abs Add AddV2 All Any ArgMax AsString Assert BiasAdd Bitcast BitwiseXor
     BroadcastTo Cast ClipByValue ConcatV2 ConcatenateDataset Const Conv2D
     Cumsum DatasetToSingleElement DecodeImage DecodeJpeg DecodePaddedRaw
@@ -32,7 +31,7 @@ OPERATORS = frozenset(
     Equal Exp ExpandDims ExtractJpegShape Fill FloorDiv FloorMod
     FusedBatchNormV3 GatherV2 Greater GreaterEqual Identity IdentityN If
     IgnoreErrorsDataset LeakyRelu Less LessEqual Log LogicalAnd LogicalNot
-    LogicalOr MapDataset Max Maximum Mean Min Minimum Mul NoOp NotEqual
+    LogicalOr MapDataset Max Maximum Mean Min Minimum Mul Neg NoOp NotEqual
     OneHot OnesLike Pack Pad PartitionedCall Placeholder Prod Range Rank
     ReadVariableOp RealDiv Relu Relu6 Reshape ResizeBilinear
     ResizeNearestNeighbor ReverseV2 Round Rsqrt ScaleAndTranslate SelectV2
@@ -41,8 +40,8 @@ OPERATORS = frozenset(
     Substr Sum TakeDataset TensorDataset TensorListFromTensor
     TensorListGetItem TensorListReserve TensorListSetItem TensorListStack
     Tile Transpose Unpack Where While ZerosLike
-    """.split()
-)
+"""
+OPERATORS = frozenset(_NAMES.split())
 
 
 def check_operators(path: str) -> None:
