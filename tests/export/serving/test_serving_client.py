@@ -237,7 +237,7 @@ def test_concurrency_limits_the_images_in_flight(servable, segment, image_dir):
 
 @pytest.mark.parametrize(
     ("name", "words"),
-    [("wide.jpg", "2 images called wide"), (None, "is not a folder")],
+    [("wide.jpg", "would write one label map"), (None, "is not a folder")],
 )
 def test_folder_that_cannot_be_sent_is_an_error(name, words, image_dir):
     folder = image_dir / "none" if name is None else image_dir

@@ -1,0 +1,548 @@
+"""Tests of what the example client does with a server and files gone wrong."""
+
+import base64
+import contextlib
+import csv
+import errno
+import http.server
+import io
+import json
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import threading
+import time
+import unicodedata
+
+import pytest
+import running
+from PIL import Image
+
+sys.path.insert(0, str(running.ROOT / "examples"))
+import serving_client
+
+
+def _encode(kind="PNG"):
+    stream = io.BytesIO()
+    Image.new("L", (20, 16)).save(stream, kind)
+    return stream.getvalue()
+
+
+PNG = _encode()
+
+
+def _answer(label_map=PNG, **changes):
+    row = {
+        "label_map_bytes": {"b64": base64.b64encode(label_map).decode()},
+        "label_names": ["lesion"],
+        "label_fractions": [0.25],
+        "mean_probability": 0.5,
+        **changes,
+    }
+    return json.dumps({"predictions": [row]}).encode()
+
+
+class Server:
+    """Answers every request with `status` and `body`, after `seconds`."""
+
+    def __init__(self):
+        self.status, self.body, self.seconds = 200, _answer(), 0.0
+        self.requests = 0
+        self.failures = 0  # of the next requests, which get HTTP 503
+
+
+@pytest.fixture
+def server():
+    state = Server()
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def log_message(self, *_):
+            pass
+
+        def do_POST(self):
+            state.requests += 1
+            self.rfile.read(int(self.headers["Content-Length"]))
+            time.sleep(state.seconds)
+            status = 503 if state.failures > 0 else state.status
+            state.failures -= 1
+            with contextlib.suppress(ConnectionError):
+                self.send_response(status)
+                self.send_header("Content-Length", str(len(state.body)))
+                self.end_headers()
+                self.wfile.write(state.body)
+
+    running_server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    state.address = f"127.0.0.1:{running_server.server_port}"
+    threading.Thread(
+        target=running_server.serve_forever, kwargs={"poll_interval": 0.01}
+    ).start()
+    yield state
+    running_server.shutdown()
+    running_server.server_close()
+
+
+@pytest.fixture
+def folder(tmp_path):
+    path = tmp_path / "images"
+    path.mkdir()
+    for name in ("a.png", "b.png"):
+        (path / name).write_bytes(PNG)
+    return path
+
+
+@pytest.fixture
+def client(server, folder, tmp_path, capsys, monkeypatch):
+    """Returns a function that runs the client: status and lines of stderr."""
+    monkeypatch.setattr(serving_client, "FIRST_SECONDS", 0.01)
+
+    def run(*options):
+        status = serving_client.main(
+            [
+                str(folder),
+                str(tmp_path / "out"),
+                f"--server={server.address}",
+                *options,
+            ]
+        )
+        return status, capsys.readouterr().err.splitlines()
+
+    return run
+
+
+def _rows(folder, name="label_maps.csv"):
+    with open(folder / name, newline="", encoding="utf-8") as file:
+        return [row["image"] for row in csv.DictReader(file)]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"<html>log in</html>",
+        b"",
+        b"\xff\xfe",
+        b"[]",
+        b"{}",
+        b"[" * 100_000,
+        _answer()[:-20],
+        b'{"predictions": []}',
+        json.dumps({"predictions": [{}, {}]}).encode(),
+        json.dumps({"predictions": [{"probability_map": [[0]]}]}).encode(),
+        _answer(label_map_bytes={"b64": "A"}),
+        _answer(b"GIF89a"),
+        _answer(PNG[:-5]),
+        _answer(label_fractions=["a"]),
+        _answer(label_fractions=[float("nan")]),
+        _answer(label_fractions=[0.1, 0.2]),
+        _answer(mean_probability=None),
+    ],
+    ids=range(17),
+)
+def test_foreign_answer_is_one_line_for_each_image(
+    body, server, client, tmp_path
+):
+    server.body = body
+
+    status, lines = client()
+
+    assert status == 1
+    assert len(lines) == 2
+    for line in lines:
+        assert "the answer is none of an exported SegAN model" in line
+        assert "--server and --model" in line
+    assert server.requests == 2
+    assert not list((tmp_path / "out").iterdir())
+
+
+@pytest.mark.parametrize("status", [404, 500])
+@pytest.mark.parametrize("body", [b"away", b'{"error": ""}', b'{"error": []}'])
+def test_error_page_is_one_line_for_each_image(status, body, server, client):
+    server.status, server.body = status, body
+
+    exit_status, lines = client()
+
+    assert exit_status == 1
+    assert [f"HTTP {status}: " in line for line in lines] == [True, True]
+
+
+@pytest.mark.parametrize("status", [429, 502, 503, 504])
+def test_status_of_a_busy_server_is_retried(status, server, client):
+    server.status = status
+
+    exit_status, _ = client("--attempts=3")
+
+    assert exit_status == 1
+    assert server.requests == 2 * 3
+
+
+def test_waits_of_the_default_bridge_an_outage_of_25_seconds(monkeypatch):
+    waits, calls = [], []
+    monkeypatch.setattr(serving_client.time, "sleep", waits.append)
+    monkeypatch.setattr(serving_client.random, "uniform", min)
+
+    def segment(_):
+        calls.append(1)
+        raise serving_client.ServerError("away", is_passing=True)
+
+    options = serving_client.parse(["images", "out"])
+    with pytest.raises(serving_client.ServerError):
+        serving_client.with_retries(segment, b"", attempts=options.attempts)
+
+    assert len(calls) == len(waits) + 1
+    assert 25 < sum(waits) < 60
+
+
+@pytest.mark.parametrize(
+    ("http_status", "attempts"), [(503, 2), (404, 1), (200, 1)]
+)
+def test_images_are_not_sent_after_three_without_an_answer(
+    http_status, attempts, server, client, folder
+):
+    for i in range(8):
+        (folder / f"{i}.png").write_bytes(PNG)
+    server.status, server.body = http_status, b"no label map"
+
+    status, lines = client("--attempts=2", "--concurrency=1")
+
+    assert status == 1
+    *failed, line = lines
+    assert len(failed) in (3, 4)  # one may be on its way
+    assert all(named.startswith("failed: ") for named in failed)
+    assert server.requests == attempts * len(failed)
+    assert f"{10 - len(failed)} more were not sent" in line
+    assert f"served at {server.address} (--server)?" in line
+
+
+def test_images_that_the_server_rejects_do_not_stop_the_others(
+    server, client, folder
+):
+    for i in range(8):
+        (folder / f"{i}.png").write_bytes(PNG)
+    server.status = 400
+
+    status, lines = client("--concurrency=1")
+
+    assert status == 1
+    assert len(lines) == 10
+
+
+def test_two_failures_in_a_row_do_not_stop_the_others(server, client, folder):
+    for i in range(4):
+        (folder / f"{i}.png").write_bytes(PNG)
+    server.failures = 2
+
+    status, lines = client("--attempts=1", "--concurrency=1")
+
+    assert status == 1
+    assert len(lines) == 2
+    assert server.requests == 6
+
+
+def test_what_is_not_sent_is_named_and_counted(
+    client, folder, tmp_path, capsys
+):
+    (folder / "scan.tif").write_bytes(b"II*\0")
+    (folder / "photo").write_bytes(_encode("JPEG"))
+    (folder / "deeper").mkdir()
+    (folder / "deeper" / "c.jpg").write_bytes(_encode("JPEG"))
+    (folder / "gone.png").symlink_to(folder / "nothing")
+    os.mkfifo(folder / "pipe.png")
+
+    status, lines = client()
+
+    assert status == 1
+    assert [line.partition(": ")[2].partition(": ")[0] for line in lines] == [
+        str(folder / name)
+        for name in ("deeper", "gone.png", "photo", "pipe.png", "scan.tif")
+    ]
+    assert all(line.startswith("not sent: ") for line in lines)
+    assert sorted(_rows(tmp_path / "out")) == ["a.png", "b.png"]
+
+
+def test_number_of_files_not_sent_is_in_the_last_line(
+    server, folder, tmp_path, capsys
+):
+    (folder / "scan.tif").write_bytes(b"II*\0")
+
+    serving_client.main(
+        [str(folder), str(tmp_path / "out"), f"--server={server.address}"]
+    )
+
+    assert capsys.readouterr().out == (
+        "2 of 2 label maps written; 1 files not sent\n"
+    )
+
+
+def test_hidden_files_and_notes_are_passed_over(client, folder):
+    for name in ("._a.png", ".DS_Store", "notes.txt", "Thumbs.db"):
+        (folder / name).write_bytes(b"\0\5\x16\7")
+    (folder / "empty.png").mkdir()
+    (folder / "out.jpg").mkdir()
+
+    assert client() == (0, [])
+
+
+def test_output_folder_among_the_images_is_passed_over(
+    server, client, folder, tmp_path
+):
+    (tmp_path / "out").symlink_to(folder / "out")
+    (folder / "out").mkdir()
+    (folder / "out" / "earlier_label_map.png").write_bytes(PNG)
+
+    assert client() == (0, [])
+
+
+def test_folder_of_the_images_is_no_output_folder(server, folder):
+    with pytest.raises(SystemExit, match="is the folder of the images"):
+        serving_client.main([str(folder), f"{folder}/../images"])
+
+    assert sorted(path.name for path in folder.iterdir()) == ["a.png", "b.png"]
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("c.png", "c.jpg"),
+        ("C.png", "c.png"),
+        tuple(
+            unicodedata.normalize(form, "\u00e9.png") for form in ("NFC", "NFD")
+        ),
+    ],
+)
+def test_images_that_would_write_one_label_map_are_an_error(
+    names, folder, tmp_path
+):
+    for name in names:
+        (folder / name).write_bytes(PNG)
+
+    with pytest.raises(SystemExit, match="one label map; rename one"):
+        serving_client.main([str(folder), str(tmp_path / "out")])
+
+    assert not (tmp_path / "out").exists()
+
+
+def test_earlier_table_is_kept(client, tmp_path):
+    client()
+    (tmp_path / "images" / "b.png").unlink()
+
+    status, lines = client()
+
+    assert status == 0
+    assert [line.partition(" is now ")[2] for line in lines] == [
+        "label_maps_1.csv"
+    ]
+    assert _rows(tmp_path / "out") == ["a.png"]
+    assert sorted(_rows(tmp_path / "out", "label_maps_1.csv")) == [
+        "a.png",
+        "b.png",
+    ]
+
+
+def test_earlier_table_stays_where_no_image_is_answered(
+    server, client, tmp_path
+):
+    client()
+    server.status = 500
+
+    status, _ = client()
+
+    assert status == 1
+    assert sorted(_rows(tmp_path / "out")) == ["a.png", "b.png"]
+
+
+@pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t"])
+def test_cells_are_no_formulas(start, client, folder, tmp_path):
+    (folder / f"{start}1+1.png").write_bytes(PNG)
+
+    status, _ = client()
+
+    assert status == 0
+    assert f"'{start}1+1.png" in _rows(tmp_path / "out")
+
+
+def test_control_characters_are_escaped(server, client, folder):
+    (folder / "c\x1b[31m\n\u202e.png").write_bytes(PNG)
+    server.status, server.body = 500, b'{"error": "\\u001b[2J"}'
+
+    _, lines = client()
+
+    assert len(lines) == 3
+    assert any(
+        "c\\x1b[31m\\n\\u202e.png: HTTP 500: \\x1b[2J" in line for line in lines
+    )
+
+
+def _run_program(server, folder, *options, **environment):
+    return subprocess.Popen(
+        [
+            sys.executable,
+            running.ROOT / "examples" / "serving_client.py",
+            folder,
+            folder.parent / "out",
+            f"--server={server.address}",
+            *options,
+        ],
+        env={**os.environ, **environment},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def test_names_beyond_the_locale_are_written_in_utf_8(server, folder, tmp_path):
+    (folder / "\u75c5\u53d8.jpg").write_bytes(PNG)
+    (folder / os.fsdecode(b"\xe9.jpg")).write_bytes(PNG)
+    ascii_only = {
+        "LC_ALL": "C",
+        "PYTHONUTF8": "0",
+        "PYTHONCOERCECLOCALE": "0",
+    }
+
+    program = _run_program(server, folder, **ascii_only)
+    out, err = program.communicate(timeout=60)
+
+    assert (program.returncode, err) == (0, "")
+    assert out == "4 of 4 label maps written\n"
+    assert sorted(_rows(tmp_path / "out")) == [
+        "\\xe9.jpg",
+        "a.png",
+        "b.png",
+        "\u75c5\u53d8.jpg",
+    ]
+    assert (tmp_path / "out" / "\u75c5\u53d8_label_map.png").exists()
+
+
+def test_interrupt_is_one_line_and_keeps_the_rows(server, folder, tmp_path):
+    server.seconds = 0.3
+    for i in range(30):
+        (folder / f"{i}.png").write_bytes(PNG)
+    table = tmp_path / "out" / "label_maps.csv"
+
+    program = _run_program(server, folder, "--concurrency=1")
+    until = time.monotonic() + 30
+    while not table.exists() and time.monotonic() < until:
+        time.sleep(0.02)
+    program.send_signal(signal.SIGINT)
+    try:
+        out, err = program.communicate(timeout=3)
+    finally:
+        program.kill()
+
+    assert program.returncode == 130
+    (line,) = err.splitlines()
+    assert line.startswith("error: stopped by Ctrl+C")
+    rows = _rows(tmp_path / "out")
+    assert out == f"{len(rows)} of 32 label maps written\n"
+    assert 1 <= len(rows) < 32
+
+
+@pytest.mark.parametrize("proxy", ["http_proxy", "HTTP_PROXY"])
+def test_proxy_is_not_used_for_a_near_server(proxy, client, monkeypatch):
+    monkeypatch.setenv(proxy.lower(), "http://127.0.0.1:9")
+
+    assert client() == (0, [])
+
+
+@pytest.mark.parametrize(
+    ("server", "uses_proxy"),
+    [
+        ("localhost:8501", False),
+        ("127.0.0.1:8501", False),
+        ("[::1]:8501", False),
+        ("192.168.1.7:8501", False),
+        ("inside.example:8501", False),
+        ("outside.example:8501", True),
+        ("8.8.8.8:8501", True),
+    ],
+)
+def test_proxy_of_the_environment_is_for_far_servers(
+    server, uses_proxy, monkeypatch
+):
+    monkeypatch.setenv("http_proxy", "http://proxy.example:3128")
+    monkeypatch.setenv("no_proxy", "inside.example")
+
+    proxy = serving_client.find_proxy(server)
+
+    assert proxy == ("http://proxy.example:3128" if uses_proxy else None)
+
+
+def test_proxy_is_named(monkeypatch, capsys):
+    monkeypatch.setenv("http_proxy", "http://proxy.example:3128")
+
+    serving_client.make_client(
+        serving_client.parse(["a", "b", "--server=far.example:8501"])
+    )
+
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "through the proxy http://proxy.example:3128" in line
+
+
+def test_output_folder_that_is_a_file_is_one_line(client, tmp_path):
+    (tmp_path / "out").write_text("")
+
+    status, lines = client()
+
+    assert status == 1
+    (line,) = lines
+    assert line.startswith(f"error: {tmp_path / 'out'}: ")
+
+
+def test_full_disk_ends_the_work_with_one_line(
+    server, client, folder, tmp_path, monkeypatch
+):
+    for i in range(9):
+        (folder / f"{i}.png").write_bytes(PNG)
+
+    def fail(path, _):
+        raise OSError(errno.ENOSPC, "No space left on device", str(path))
+
+    monkeypatch.setattr(pathlib.Path, "write_bytes", fail)
+
+    status, lines = client("--concurrency=1")
+
+    assert status == 1
+    assert len(lines) == 1
+    assert "No space left on device" in lines[0]
+    assert server.requests <= 3
+    assert not list((tmp_path / "out").iterdir())
+
+
+def test_name_too_long_fails_alone(client, folder, tmp_path):
+    name = "n" * 250
+    (folder / f"{name}.png").write_bytes(PNG)
+
+    status, lines = client()
+
+    assert status == 1
+    (line,) = lines
+    assert line.startswith(f"failed: {folder / name}.png: ")
+    assert "too long" in line
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
+        "a_label_map.png",
+        "b_label_map.png",
+        "label_maps.csv",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["", "out"], "folder is empty"),
+        (["images", ""], "output_dir is empty"),
+        (["images", "out", "--model="], "model is empty"),
+        (["images", "out", "--server="], "--server () must be host:port"),
+        (["images", "out", "--server=http://a:1"], "without http://"),
+        (["images", "out", "--server=a"], "must be host:port"),
+        (["images", "out", "--server=a:x"], "must be host:port"),
+        (["images", "out", "--timeout=nan"], "--timeout must be above 0"),
+        (["images", "out", "--timeout=inf"], "and at most 86400"),
+        (["images", "out", "--attempts=0"], "--attempts must be above 0"),
+    ],
+)
+def test_value_that_cannot_be_meant_is_an_error(options, words, capsys):
+    with pytest.raises(SystemExit) as caught:
+        serving_client.parse(options)
+
+    assert caught.value.code == 2
+    assert words in capsys.readouterr().err
