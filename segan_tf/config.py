@@ -434,7 +434,9 @@ class PredictionConfig:
         "",
         "A model_dir, SavedModel or TFLite file, or pretrained, the released "
         "model. Default: --model_dir, and the released model to predict "
-        "without a run. export takes only pretrained.",
+        "without a run. export takes only pretrained. A SavedModel is a "
+        "program: one with other operators than this program exports is "
+        "not loaded, and only trusted ones should be given.",
         modes=("evaluate", "predict", "export"),
         is_path=True,
     )

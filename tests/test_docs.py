@@ -13,10 +13,11 @@ ROOT = pathlib.Path(__file__).parent.parent
 PAGES = [
     ROOT / "README.md",
     ROOT / "CONTRIBUTING.md",
+    ROOT / "SECURITY.md",
     *sorted((ROOT / "docs").rglob("*.md")),
 ]
 # Flags of the scripts in benchmarks/, and absl's own.
-OTHERS = {"help", "flagfile", "widths", "rounds"}
+OTHERS = {"help", "flagfile", "widths", "rounds", "count", "seed", "page"}
 # Flags of docker and pip, of TF Serving, and of examples/serving_client.py.
 OTHERS |= {
     "rm",

@@ -26,10 +26,11 @@ _TRANSPARENT = "is fully transparent: send it without its alpha channel"
 _FAINT = (
     "uses few of its 16 bits, and would be nearly black: send it as 8-bit PNG"
 )
-# libjpeg fills up what is missing with it.
-_FILLING = 128
+# libjpeg fills up what is missing with it, and with the second in CMYK.
+_FILLING = (128, 64)
 _BLOCK = 8
 _MORE_DATA = b"\x55" * 16
+_RESTART_MARKERS = [bytes((0xFF, kind)) for kind in range(0xD0, 0xD8)]
 _SIZE_REMEDY = f"); at most {images.MAX_PIXELS:,} pixels are decoded"
 _SIDE_REMEDY = f"); an image needs at least {images.MIN_SIDE} pixels a side"
 _OPAQUE = 255
@@ -176,7 +177,9 @@ def _try_to_decode(
 
 def _ends_in_filling(decoded: tf.Tensor) -> tf.Tensor:
     end = decoded[-_BLOCK:, -_BLOCK:]
-    return (tf.size(end) > 0) & tf.reduce_all(end == _FILLING)
+    return (tf.size(end) > 0) & tf.reduce_any(
+        [tf.reduce_all(end == filling) for filling in _FILLING]
+    )
 
 
 def _is_cut_jpeg(
@@ -194,10 +197,16 @@ def _is_cut_jpeg(
     marker, kind = scan[:-1] == 0xFF, scan[1:]
     restarts = (kind >= 0xD0) & (kind <= 0xD7)
     ends = marker & (kind != 0) & (kind != 0xFF) & ~restarts
-    end = scan_at + tf.argmax(ends, output_type=tf.int32)
+    length = tf.argmax(ends, output_type=tf.int32)
+    end = scan_at + length
+    # Data are read after the next restart only, where the image has restarts.
+    count = tf.math.count_nonzero((marker & restarts)[:length])
+    restart = tf.gather(_RESTART_MARKERS, count % len(_RESTART_MARKERS))
     longer = tf.strings.join(
         [
             tf.strings.substr(image_bytes, 0, end),
+            _MORE_DATA,
+            restart,
             _MORE_DATA,
             tf.strings.substr(image_bytes, end, -1),
         ]

@@ -14,12 +14,18 @@ from collections.abc import Iterator
 import numpy as np
 from PIL import Image
 
-# What libjpeg and Pillow's PNG decoder fill up with.
+# What libjpeg, of inks less than 255, and Pillow's PNG decoder fill up with.
 _JPEG_FILLING = 128
+_CMYK_FILLING = 127
 _PNG_FILLING = 0
 # A scan's data end at a marker that neither restarts nor escapes.
 _END_OF_SCAN = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
 _START_OF_SCAN = b"\xff\xda"
+# Markers that no length follows, and that of the scan.
+_WITHOUT_SEGMENT = (0x01, *range(0xD0, 0xDB))
+_RESTART = re.compile(rb"\xff[\xd0-\xd7]")
+_FIRST_RESTART = 0xD0
+_MORE_DATA = b"\x55" * 16
 # JPEG frames with Huffman codes, and the fewest bits of one of their blocks: a
 # code for its mean and, in one scan, another for the end of the block.
 _LEAST_BITS = {0xC0: 2, 0xC1: 2, 0xC2: 1}
@@ -66,7 +72,8 @@ def is_filled_up(path: str | os.PathLike[str], image: Image.Image) -> bool:
     if image.format == "PNG":
         corner, filling, is_cut = (0, height - 1), _PNG_FILLING, _is_cut_png
     elif image.format in ("JPEG", "MPO"):
-        corner, filling = (width - 8, height - 8), _JPEG_FILLING
+        corner = (width - 8, height - 8)
+        filling = _CMYK_FILLING if image.mode == "CMYK" else _JPEG_FILLING
         is_cut = _is_cut_jpeg
     else:
         return False
@@ -96,14 +103,17 @@ def _find_frame(data: bytes) -> tuple[int, int] | None:
 
 
 def _segments(data: bytes) -> Iterator[tuple[int, bytes]]:
-    """Yields the markers before a JPEG's first scan with their content."""
+    """Yields the markers before a JPEG's first scan with their content.
+
+    It ends earlier where other bytes are between them.
+    """
     at = 2
     while at + 4 <= len(data) and data[at] == 0xFF:
         marker = data[at + 1]
         if marker == 0xFF:  # a fill byte
             at += 1
             continue
-        if marker == _START_OF_SCAN[1]:
+        if marker in _WITHOUT_SEGMENT:
             return
         (length,) = struct.unpack(">H", data[at + 2 : at + 4])
         yield marker, data[at + 4 : at + 2 + length]
@@ -122,7 +132,10 @@ def _is_cut_jpeg(data: bytes) -> bool:
     end = _END_OF_SCAN.search(data, start + 2) if start >= 0 else None
     if end is None:
         return False
-    longer = data[: end.start()] + b"\x55" * 16 + data[end.start() :]
+    # Data are read after the next restart only, where the image has restarts.
+    restarts = len(_RESTART.findall(data, start, end.start()))
+    more = bytes((0xFF, _FIRST_RESTART + restarts % 8)) + _MORE_DATA
+    longer = data[: end.start()] + _MORE_DATA + more + data[end.start() :]
     return _decode(longer) != _decode(data)
 
 

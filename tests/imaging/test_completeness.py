@@ -28,8 +28,8 @@ def encode(image, kind, **options):
     return bytearray(stream.getvalue())
 
 
-def jpeg_that_claims(width, height, **options):
-    data = encode(noise(), "JPEG", **options)
+def jpeg_that_claims(width, height, mode="RGB", **options):
+    data = encode(noise().convert(mode), "JPEG", **options)
     marker = b"\xff\xc2" if options.get("progressive") else b"\xff\xc0"
     at = data.index(marker) + 5
     data[at : at + 4] = struct.pack(">HH", height, width)
@@ -43,13 +43,31 @@ def png_that_claims(width, height, image=None):
     return data
 
 
-@pytest.mark.parametrize("progressive", [False, True])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"progressive": True},
+        {"restart_marker_blocks": 1},
+        {"restart_marker_blocks": 4},
+        {"mode": "L"},
+        {"mode": "CMYK"},
+    ],
+)
 @pytest.mark.parametrize(
     ("width", "height"), [(SIDE, 2 * SIDE), (2 * SIDE, SIDE), (SIDE, SIDE + 32)]
 )
-def test_jpeg_that_ends_early_is_damaged(tmp_path, width, height, progressive):
+def test_jpeg_that_ends_early_is_damaged(tmp_path, width, height, options):
     path = tmp_path / "a.jpg"
-    path.write_bytes(jpeg_that_claims(width, height, progressive=progressive))
+    path.write_bytes(jpeg_that_claims(width, height, **options))
+    with pytest.raises(config.UserError, match=MESSAGE):
+        images.read_image(path)
+
+
+def test_jpeg_that_ends_early_after_stray_bytes_is_damaged(tmp_path):
+    data = jpeg_that_claims(SIDE, 2 * SIDE)
+    path = tmp_path / "a.jpg"
+    path.write_bytes(data[:20] + b"\xff\xd0\x12\x34" + data[20:])
     with pytest.raises(config.UserError, match=MESSAGE):
         images.read_image(path)
 

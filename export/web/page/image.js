@@ -1,11 +1,12 @@
-/** Decodes images as the program does, and yields their pixels. */
+/** Decodes images as the program does, or says why it does not. */
 
-import { ImageError, checkFile } from "./image_header.js";
+import { ImageError, checkFile, cutOff } from "./image_header.js";
+import { isCutJpeg } from "./jpeg_end.js";
+import { readableContext, strips } from "./strips.js";
 
-// Pixels read from a canvas at once: phones do not allow a canvas of a whole
-// photograph, and its copy would double the memory.
-const STRIP_PIXELS = 1 << 20;
 const PROBE_SIDE = 16;
+// Of 255: a quarter of the range.
+const FAINT = 64;
 
 /**
  * Opens an image, turned upright by its EXIF orientation.
@@ -14,40 +15,64 @@ const PROBE_SIDE = 16;
  *
  * @param {File} file
  * @returns {Promise<ImageBitmap>} to be closed by the caller
- * @throws {ImageError} it is no image, damaged, too small or too large
+ * @throws {ImageError} it is no image, damaged, too small or too large, or
+ *   nothing of it would be seen
  */
 export async function openImage(file) {
-  await checkFile(file);
+  const header = await checkFile(file);
+  const bitmap = await decode(file).catch(() => {
+    throw cutOff(file);
+  });
   try {
-    return await createImageBitmap(file, {
-      imageOrientation: "from-image",
-      colorSpaceConversion: "none",
-    });
-  } catch {
+    if (header.isJpeg && (await isCutJpeg(file, bitmap, decode))) {
+      throw cutOff(file);
+    }
+    checkVisible(file.name, bitmap, header);
+    return bitmap;
+  } catch (error) {
+    bitmap.close();
+    throw error;
+  }
+}
+
+/** Decodes a file, without its color profile. */
+function decode(blob) {
+  return createImageBitmap(blob, {
+    imageOrientation: "from-image",
+    colorSpaceConversion: "none",
+  });
+}
+
+/** Checks what training checks; see segan_tf/imaging/images.py. */
+function checkVisible(name, bitmap, { has16Bits, hasAlpha }) {
+  if (hasAlpha && isTransparent(bitmap)) {
     throw new ImageError(
-      `${file.name} is damaged or cut off; choose another image.`,
+      `${name} is fully transparent; save it without its alpha channel.`,
+    );
+  }
+  if (has16Bits && brightest(bitmap) < FAINT) {
+    throw new ImageError(
+      `${name} uses few of its 16 bits and would be nearly black; save it ` +
+        "with 8 bits.",
     );
   }
 }
 
-/**
- * Yields an image's pixels from top to bottom, a few rows at a time, over white
- * where it is transparent.
- *
- * @param {ImageBitmap} bitmap
- * @yields {{rgba: Uint8ClampedArray, rows: number}}
- */
-export function* strips(bitmap) {
-  const { width, height } = bitmap;
-  const rows = Math.min(height, Math.max(1, Math.floor(STRIP_PIXELS / width)));
-  const context = readableContext(width, rows);
-  for (let top = 0; top < height; top += rows) {
-    const shown = Math.min(rows, height - top);
-    context.fillRect(0, 0, width, shown);
-    context.drawImage(bitmap, 0, top, width, shown, 0, 0, width, shown);
-    const { data } = context.getImageData(0, 0, width, shown);
-    yield { rgba: data, rows: shown };
+function isTransparent(bitmap) {
+  for (const { rgba } of strips(bitmap, "transparent")) {
+    for (let i = 3; i < rgba.length; i += 4) if (rgba[i]) return false;
   }
+  return true;
+}
+
+function brightest(bitmap) {
+  let most = 0;
+  for (const { rgba } of strips(bitmap)) {
+    for (let i = 0; i < rgba.length; i += 1) {
+      if (i % 4 !== 3 && rgba[i] > most) most = rgba[i];
+    }
+  }
+  return most;
 }
 
 /**
@@ -70,13 +95,4 @@ export function requireExactPixels() {
         "fingerprinting). Allow this page to read canvas data, then reload it.",
     );
   }
-}
-
-function readableContext(width, height) {
-  const canvas = document.createElement("canvas");
-  canvas.width = width;
-  canvas.height = height;
-  const context = canvas.getContext("2d", { willReadFrequently: true });
-  context.fillStyle = "white";
-  return context;
 }

@@ -1,12 +1,13 @@
 /** The page: reads an image, segments it and shows the result. */
 
-import { openImage, requireExactPixels, strips } from "./image.js";
+import { openImage, requireExactPixels } from "./image.js";
 import { ImageError } from "./image_header.js";
 import { decideLabelMaps, shares } from "./label_map.js";
 import { closeNetwork } from "./network.js";
 import { shownSize } from "./overlay.js";
 import { resizeAntialiased } from "./resize.js";
 import { loadSegmentor } from "./segmentor.js";
+import { strips } from "./strips.js";
 import * as view from "./view.js";
 
 const OUT_OF_MEMORY =

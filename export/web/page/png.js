@@ -72,7 +72,8 @@ function chunk(name, content) {
   return bytes;
 }
 
-function crc(bytes) {
+/** Computes the checksum of a chunk's name and content. */
+export function crc(bytes) {
   let rest = 0xffffffff;
   for (const byte of bytes) {
     rest ^= byte;

@@ -399,9 +399,19 @@ def test_jpeg_has_two_bits_for_each_block_at_least():
         assert headers.read_jpeg(tf.constant(claim)).is_short == is_short
 
 
-@pytest.mark.parametrize("options", [{}, {"progressive": True}])
-def test_jpeg_whose_lower_part_is_missing_is_an_error(options):
-    content = _encode(_draw(), "JPEG", **options)
+@pytest.mark.parametrize(
+    ("mode", "options"),
+    [
+        ("RGB", {}),
+        ("RGB", {"progressive": True}),
+        ("RGB", {"restart_marker_blocks": 1}),
+        ("RGB", {"restart_marker_blocks": 4}),
+        ("L", {}),
+        ("CMYK", {}),
+    ],
+)
+def test_jpeg_whose_lower_part_is_missing_is_an_error(mode, options):
+    content = _encode(_draw(mode), "JPEG", **options)
 
     with pytest.raises(tf.errors.InvalidArgumentError, match=_DAMAGED):
         _read(spoiled_images.with_stated_size(content, _WIDTH, 160))

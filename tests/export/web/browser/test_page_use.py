@@ -1,11 +1,18 @@
 """Tests of using the page: bad files, keyboard, privacy, size."""
 
+import io
 import json
 import shutil
 import struct
 import zlib
 
+import numpy as np
 import pytest
+from PIL import Image
+
+from segan_tf.config import UserError
+from segan_tf.imaging import images
+from tests.support import spoiled_images
 
 pytestmark = pytest.mark.browser
 
@@ -94,7 +101,108 @@ def test_damaged_image_is_an_error(play, tmp_path):
 
     (said,) = saw["said"]
     assert said == "cut.png is damaged or cut off; choose another image."
-    assert saw["decoded"] == 1
+
+
+def _encode(image, kind, **options):
+    stream = io.BytesIO()
+    image.save(stream, kind, **options)
+    return stream.getvalue()
+
+
+def _draw(mode="RGB"):
+    noise = np.random.default_rng(0).integers(0, 256, (40, 48, 3), np.uint8)
+    return Image.fromarray(noise).convert(mode)
+
+
+def _claim(*, mode="RGB", **options):
+    """Makes a JPEG whose header claims twice the height."""
+    content = _encode(_draw(mode), "JPEG", **options)
+    return spoiled_images.with_stated_size(content, 48, 80)
+
+
+def _with_garbage(content):
+    """Adds what is no segment after the one that starts the file."""
+    return content[:20] + b"\xff\xd0\x12\x34" + content[20:]
+
+
+def _with_damaged_exif():
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    content = bytearray(_encode(_draw(), "PNG", exif=exif))
+    content[content.index(b"eXIf") + 20] ^= 1
+    return bytes(content)
+
+
+def _with_many_colors():
+    content = bytearray(_encode(_draw("L"), "BMP"))
+    struct.pack_into("<I", content, 46, 257)
+    return bytes(content)
+
+
+def _transparent(mode):
+    image = _draw(mode)
+    if mode == "P":
+        return _encode(image, "PNG", transparency=bytes(256))
+    image.putalpha(0)
+    return _encode(image, "PNG")
+
+
+def _gray_16(largest):
+    gray = np.zeros((20, 20), np.uint16)
+    gray[0, 0] = largest
+    return _encode(Image.fromarray(gray), "PNG")
+
+
+DAMAGED = "{name} is damaged or cut off; choose another image."
+TRANSPARENT = "{name} is fully transparent; save it without its alpha channel."
+FAINT = (
+    "{name} uses few of its 16 bits and would be nearly black; save it with 8 "
+    "bits."
+)
+REJECTED_BY_TRAINING = {
+    "claim.jpg": (_claim(), DAMAGED),
+    "progressive.jpg": (_claim(progressive=True), DAMAGED),
+    "restart_1.jpg": (_claim(restart_marker_blocks=1), DAMAGED),
+    "restart_4.jpg": (_claim(restart_marker_blocks=4), DAMAGED),
+    "gray.jpg": (_claim(mode="L"), DAMAGED),
+    "cmyk.jpg": (_claim(mode="CMYK"), DAMAGED),
+    "garbage.jpg": (_with_garbage(_claim()), NO_IMAGE),
+    "exif.png": (_with_damaged_exif(), DAMAGED),
+    "colors.bmp": (_with_many_colors(), NO_IMAGE),
+    "alpha.png": (_transparent("RGB"), TRANSPARENT),
+    "gray_alpha.png": (_transparent("L"), TRANSPARENT),
+    "palette.png": (_transparent("P"), TRANSPARENT),
+    "faint.png": (_gray_16(4095), FAINT),
+    "nearly.png": (_gray_16(16383), FAINT),
+}
+
+
+def test_what_training_rejects_is_an_error(play, tmp_path):
+    for name, (content, _) in REJECTED_BY_TRAINING.items():
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(UserError):
+            images.read_image(tmp_path / name)
+
+    paths = [str(tmp_path / name) for name in REJECTED_BY_TRAINING]
+    saw = play("chooseBad", "float_one", files=paths)
+
+    assert saw["said"] == [
+        said.format(name=name)
+        for name, (_, said) in REJECTED_BY_TRAINING.items()
+    ]
+    assert saw["complaints"] == []
+
+
+@pytest.mark.parametrize("options", [{}, {"restart_marker_blocks": 3}])
+def test_jpeg_with_a_plain_corner_is_segmented(play, tmp_path, options):
+    image = _draw()
+    image.paste((128, 128, 128), (24, 20, 48, 40))
+    path = tmp_path / "corner.jpg"
+    path.write_bytes(_encode(image, "JPEG", **options))
+
+    saw = play("segment", "float_one", way="choose", image=str(path))
+
+    assert saw["size"] == {"width": 48, "height": 40}
 
 
 def test_page_can_be_used_with_the_keyboard_only(play, image):
