@@ -141,6 +141,7 @@ def test_evaluation_finds_the_recorded_metrics(run_copy):
     assert run["data"] == expected_run["data"]
     # The one renamed setting.
     assert run["tta"] is expected_run.pop("flips") is False
+    assert run["may_include_trained_images"] is False
     added = {"tta", "may_include_trained_images", "environment"}
     assert run.keys() - added == expected_run.keys()
 

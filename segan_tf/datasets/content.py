@@ -9,16 +9,18 @@ import concurrent.futures
 import dataclasses
 import hashlib
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from segan_tf import config, files, records
 from segan_tf import labels as labels_lib
-from segan_tf.datasets import pairs
+from segan_tf.datasets import pairs, splits
 
 FILE_NAME = "pairs.json"
-# Longer files are known by this many bytes in so many equal parts, spread from
-# their start to their end: reading more would take as long as decoding.
+# Longer images are known by this many bytes in so many equal parts, spread from
+# their start to their end: reading more would take as long as decoding. Label
+# maps are small, and an edited one of some formats keeps its size: they are
+# read whole.
 _SAMPLED_BYTES = 256 * 1024
 _PARTS = 16
 _THREADS = 4
@@ -44,14 +46,21 @@ class Record:
     Attributes:
       pairs: by id.
       labels: how the label maps were read.
+      earlier: fingerprints of the images that the run it started from, and
+        those before that one, were trained on; None if these are not known.
     """
 
     pairs: Mapping[str, Fingerprint]
     labels: Mapping[str, Any]
+    earlier: frozenset[str] | None = frozenset()
 
 
-def take_fingerprint(path: str) -> str:
+def take_fingerprint(path: str, *, whole: bool = True) -> str:
     """Returns the size of a file and a hash of its content.
+
+    Args:
+      path: of the file.
+      whole: hash all of a long file rather than parts of it.
 
     Raises:
       UserError: it cannot be read.
@@ -59,10 +68,10 @@ def take_fingerprint(path: str) -> str:
     try:
         with files.open_regular(path, "rb") as file:
             size = os.fstat(file.fileno()).st_size
-            if size <= _SAMPLED_BYTES:
-                digest = hashlib.sha256(file.read())
+            digest = hashlib.sha256()
+            if whole or size <= _SAMPLED_BYTES:
+                digest.update(file.read())
             else:
-                digest = hashlib.sha256()
                 part = _SAMPLED_BYTES // _PARTS
                 for number in range(_PARTS):
                     file.seek((size - part) * number // (_PARTS - 1))
@@ -77,7 +86,7 @@ def take_fingerprint(path: str) -> str:
 
 def identify_image(pair: pairs.Pair) -> str:
     """Returns the fingerprint of an image; "" if it cannot be read."""
-    return _identify(pair.image_path)
+    return _identify(pair.image_path, whole=False)
 
 
 def identify_pairs(
@@ -108,14 +117,24 @@ def describe_labels(labels: labels_lib.Labels) -> dict[str, Any]:
 
 
 def make_record(
-    all_pairs: Iterable[pairs.Pair], labels: labels_lib.Labels
+    all_pairs: Iterable[pairs.Pair],
+    labels: labels_lib.Labels,
+    *,
+    earlier: frozenset[str] | None = frozenset(),
 ) -> Record:
     """Makes the record of pairs that are read with these labels.
+
+    Args:
+      all_pairs: of the run.
+      labels: of their label maps.
+      earlier: see `Record`.
 
     Raises:
       UserError: a file cannot be read.
     """
-    return Record(take_fingerprints(all_pairs), describe_labels(labels))
+    return Record(
+        take_fingerprints(all_pairs), describe_labels(labels), earlier
+    )
 
 
 def write_record(record: Record, folder: str) -> None:
@@ -130,6 +149,9 @@ def write_record(record: Record, folder: str) -> None:
             path,
             {
                 "labels": record.labels,
+                "earlier": None
+                if record.earlier is None
+                else sorted(record.earlier),
                 "pairs": {
                     name: dataclasses.asdict(found)
                     for name, found in record.pairs.items()
@@ -146,12 +168,7 @@ def read_record(folder: str) -> Record | None:
     """
     path = os.path.join(folder, FILE_NAME)
     try:
-        content = records.read(path)
-        found = {
-            name: Fingerprint(str(one["image"]), tuple(one["label_maps"]))
-            for name, one in content["pairs"].items()
-        }
-        return Record(found, dict(content["labels"]))
+        return _parse(records.read(path))
     except FileNotFoundError:
         return None
     except records.NewerFormatError:
@@ -162,7 +179,7 @@ def read_record(folder: str) -> Record | None:
         ) from error
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise config.UserError(
-            f"{path} cannot be understood ({error!r}); copy it again from "
+            f"{path} cannot be understood ({error}); copy it again from "
             "where it is whole, or remove it to compare the pairs by their "
             "names alone."
         ) from error
@@ -179,32 +196,92 @@ def find_changed(
     )
 
 
-def with_recorded_images(
-    recorded: Mapping[str, Fingerprint], some_pairs: Sequence[pairs.Pair]
-) -> set[str]:
-    """Returns the ids of those pairs whose image is the recorded one."""
-    return {
-        pair.id
+def has_recorded_image(
+    recorded: Mapping[str, Fingerprint], some_pairs: Iterable[pairs.Pair]
+) -> bool:
+    """Returns whether the image of any of these pairs is the recorded one."""
+    return any(
+        recorded[name].image == identify_image(pair)
         for pair in some_pairs
-        if (known := recorded.get(pairs.normalized(pair.id)))
-        and known.image == identify_image(pair)
+        if (name := pairs.normalized(pair.id)) in recorded
+    )
+
+
+def read_trained_images(folder: str) -> frozenset[str] | None:
+    """Reads the fingerprints of the images that a run's weights have seen.
+
+    Args:
+      folder: of the run.
+
+    Returns:
+      The images of its training split and those of the runs that it started
+      from; None if they are not all known.
+
+    Raises:
+      UserError: a record cannot be read.
+    """
+    record = read_record(folder)
+    if record is None or record.earlier is None:
+        return None
+    trained = splits.read_split_ids(folder).get("train", ())
+    return record.earlier | {
+        record.pairs[name].image
+        for name in map(pairs.normalized, trained)
+        if name in record.pairs
     }
 
 
-def _identify(path: str) -> str:
+def _identify(path: str, *, whole: bool = True) -> str:
     try:
-        return take_fingerprint(path)
+        return take_fingerprint(path, whole=whole)
     except config.UserError:  # which whoever needs the file reports
         return ""
 
 
 def _fingerprints(
-    all_pairs: Iterable[pairs.Pair], take: Callable[[str], str]
+    all_pairs: Iterable[pairs.Pair], take: Callable[..., str]
 ) -> dict[str, Fingerprint]:
+    """Reads label maps, where an edit may be small, as a whole."""
+
     def take_both(pair: pairs.Pair) -> tuple[str, Fingerprint]:
         return pairs.normalized(pair.id), Fingerprint(
-            take(pair.image_path), tuple(map(take, pair.label_map_paths))
+            take(pair.image_path, whole=False),
+            tuple(map(take, pair.label_map_paths)),
         )
 
     with concurrent.futures.ThreadPoolExecutor(_THREADS) as pool:
         return dict(pool.map(take_both, all_pairs))
+
+
+def _parse(content: Mapping[str, Any]) -> Record:
+    """Checks and returns what pairs.json holds.
+
+    Raises:
+      KeyError, TypeError, AttributeError: it is not what `write_record` wrote.
+    """
+    found = {
+        name: Fingerprint(
+            _text(one["image"]), tuple(map(_text, _list(one["label_maps"])))
+        )
+        for name, one in content["pairs"].items()
+    }
+    labels = content["labels"]
+    if not isinstance(labels, dict):
+        raise TypeError(f"{labels!r} is not an object")
+    _list(labels["names"])
+    earlier = content["earlier"]
+    if earlier is not None:
+        earlier = frozenset(map(_text, _list(earlier)))
+    return Record(found, labels, earlier)
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"{value!r} is not a text")
+    return value
+
+
+def _list(value: object) -> list[Any]:
+    if not isinstance(value, list):
+        raise TypeError(f"{value!r} is not a list")
+    return value

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Sequence, Set
 from segan_tf import console
 from segan_tf import labels as labels_lib
 from segan_tf.config import (
+    PRETRAINED,
     RESPLIT_FIELDS,
     SOURCE_FIELDS,
     SPLIT_FIELDS,
@@ -25,6 +26,7 @@ from segan_tf.datasets import (
 from segan_tf.synthetic import lesions
 
 _DRAWN_FOLDER = "drawn_lesions"  # inside model_dir
+_ISIC_IDS = "ISIC_"  # how ids of the ISIC archive start
 _SHOWN_PROBLEMS = 50  # in one error; the rest are counted
 
 
@@ -214,22 +216,22 @@ def _find_own_splits(
         return None
     if config.given.isdisjoint(SOURCE_FIELDS):
         return None
-    ids = splits.read_split_ids(run)
+    recorded_ids = splits.read_split_ids(run)
     found = find_pairs(config, labels, progress=console.bar).pairs
     present = {pairs.normalized(pair.id) for pair in found}
     ids = {
         split: [n for n in names if pairs.normalized(n) in present]
-        for split, names in ids.items()
+        for split, names in recorded_ids.items()
     }
-    named = sum(map(len, ids.values()))
     recorded = content.read_record(run)
     if recorded is None:
         # Only a complete set of equal names is taken for the run's.
-        is_own = ids == splits.read_split_ids(run)
+        is_own = ids == recorded_ids
     else:
-        is_own = bool(content.with_recorded_images(recorded.pairs, found))
-    if not is_own or not named:
+        is_own = content.has_recorded_image(recorded.pairs, found)
+    if not is_own:
         return None
+    named = sum(map(len, ids.values()))
     console.say(
         f"note: {named} of the {len(found)} pairs found are those of {run}, "
         "and are split as they were there"
@@ -241,22 +243,24 @@ def find_trained(config: Config, chosen: Sequence[pairs.Pair]) -> list[str]:
     """Finds the pairs that the model may have been trained on.
 
     These have the id or the image of a training pair, or the id of a pair of
-    the run and another image: it may be the same one, saved again.
+    the run and another image: it may be the same one, saved again. Of a model
+    that is of no run, they are all.
 
     Args:
       config: names the run, and which data are given.
       chosen: pairs to measure the model on.
 
     Returns:
-      Their ids; none where the split of the run says so itself, and where the
-      run has no record.
+      Their ids; none where the split of the run says so itself.
 
     Raises:
       UserError: the record cannot be read.
     """
     run = _find_run(config)
+    if not run:
+        return [pair.id for pair in chosen if _may_be_known(config, pair)]
     resplit = not config.given.isdisjoint(RESPLIT_FIELDS)
-    if not run or (config.split in ("train", "all") and not resplit):
+    if config.split in ("train", "all") and not resplit:
         return []
     ids = splits.read_split_ids(run)
     trained = set(map(pairs.normalized, ids.get("train", ())))
@@ -265,20 +269,29 @@ def find_trained(config: Config, chosen: Sequence[pairs.Pair]) -> list[str]:
         known = {pairs.normalized(n) for names in ids.values() for n in names}
         suspects = known if resplit else trained
         return [p.id for p in chosen if pairs.normalized(p.id) in suspects]
-    trained_images = {
-        fingerprint.image
-        for name, fingerprint in recorded.pairs.items()
-        if name in trained
-    }
+    images = content.read_trained_images(run)
+    if images is None:
+        return [pair.id for pair in chosen]
 
     def may_be_trained(pair: pairs.Pair) -> bool:
         name = pairs.normalized(pair.id)
         image = content.identify_image(pair)
         own = recorded.pairs.get(name)
         changed = own is not None and own.image != image
-        return name in trained or image in trained_images or changed
+        return name in trained or image in images or changed
 
     return [pair.id for pair in chosen if may_be_trained(pair)]
+
+
+def _may_be_known(config: Config, pair: pairs.Pair) -> bool:
+    """Returns whether a model that is of no run may have seen an image.
+
+    The released model has seen images of ISIC 2017, where ids are unique, but
+    none of its official validation and test splits.
+    """
+    if config.model != PRETRAINED:
+        return True
+    return pair.id.startswith(_ISIC_IDS) and pair.split not in SPLITS[1:3]
 
 
 def _find_run(config: Config) -> str:

@@ -14,7 +14,7 @@ from segan_tf import (
     startup,
 )
 from segan_tf import labels as labels_lib
-from segan_tf.config import Config, UserError
+from segan_tf.config import PRETRAINED, Config, UserError
 from segan_tf.datasets import content, findings, loading, pairs, splits
 from segan_tf.models import imagenet_weights
 
@@ -68,7 +68,11 @@ def _train(config: Config, command: Sequence[str]) -> dict[str, Any]:
     divided = loading.load_splits(
         config, labels, progress=console.bar, say=console.say
     )
-    record = content.make_record(divided.all_pairs(), labels)
+    record = content.make_record(
+        divided.all_pairs(),
+        labels,
+        earlier=_find_earlier_images(config, resumes=resumes and saved),
+    )
     if resumes:
         _check_same_pairs(config, divided, record=record)
     console.say(
@@ -77,6 +81,7 @@ def _train(config: Config, command: Sequence[str]) -> dict[str, Any]:
         f"{labels.count} label{'s' * (labels.count > 1)}: "
         f"{', '.join(labels.names)}"
     )
+    _report_seen(divided, record)
     console.say(f"training pairs are mirrored with --flip={config.flip}")
     trainer = _make_trainer(config, divided, labels=labels)
     # After all checks: a command that fails must neither change how a trained
@@ -145,6 +150,40 @@ def _create_model_dir(config: Config) -> None:
         )
 
 
+def _find_earlier_images(
+    config: Config, *, resumes: bool
+) -> frozenset[str] | None:
+    """Finds the images that the start of a run was trained on.
+
+    A resumed run recorded them: the run that it started from may be gone. Those
+    of the released model, which are of ISIC 2017, are not listed.
+    """
+    if resumes:
+        before = content.read_record(config.model_dir)
+        if before:
+            return before.earlier
+    if config.start_from in ("", PRETRAINED):
+        return frozenset()
+    return None if resumes else content.read_trained_images(config.start_from)
+
+
+def _report_seen(divided: splits.Splits, record: content.Record) -> None:
+    """Warns of pairs to measure on that the start was trained on."""
+    measured = (*divided.validation, *divided.test)
+    seen = [
+        pair
+        for pair in measured
+        if record.pairs[pairs.normalized(pair.id)].image
+        in (record.earlier or ())
+    ]
+    if seen:
+        console.say(
+            f"warning: {len(seen)} of the {len(measured)} pairs for validation "
+            "and testing are images that --start_from was trained on, such as "
+            f"{seen[0].id}; their figures say so"
+        )
+
+
 def _check_same_pairs(
     config: Config, divided: splits.Splits, *, record: content.Record
 ) -> None:
@@ -167,7 +206,9 @@ def _check_same_pairs(
         )
         return
     elif before.labels != record.labels:
-        what, remedy = "other names or values of the labels", "restore them"
+        names = ", ".join(map(str, before.labels.get("names", ())))
+        what = f"other names or values of the labels ({names})"
+        remedy = "restore them"
     elif changed := content.find_changed(before.pairs, record.pairs):
         shown = ", ".join(changed[:5]) + ", ..." * (len(changed) > 5)
         what = f"other images or label maps of {len(changed)} ids ({shown})"

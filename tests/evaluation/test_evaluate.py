@@ -14,7 +14,7 @@ from PIL import Image
 from segan_tf import config
 from segan_tf import labels as labels_lib
 from segan_tf.datasets import pairs
-from segan_tf.evaluation import evaluate
+from segan_tf.evaluation import evaluate, gallery
 from segan_tf.imaging import images, preprocessing
 from segan_tf.metrics import per_image
 from segan_tf.synthetic import lesions
@@ -145,7 +145,49 @@ def test_splitting_the_runs_data_again_gives_a_warning(run_copy, monkeypatch):
     with open(os.path.join(folder_of(out), "per_image.csv")) as file:
         known = sum(row["id"] in trained for row in csv.DictReader(file))
     assert known in (11, 10)
-    assert out.startswith(f"warning: {known} of the 15 pairs may be images")
+    assert out.startswith(
+        f"warning: {known} of the 15 pairs may be images that the model was "
+        "trained on"
+    )
+    assert results["run"]["may_include_trained_images"] is True
+    assert "over 15 images of the test split (may include trained" in out
+
+
+def test_moved_data_of_the_run_keep_their_split(
+    run_copy, tmp_path, monkeypatch
+):
+    fake_models.replace_models(monkeypatch, nothing)
+    moved = shutil.move(run_copy / "drawn_lesions", tmp_path / "moved")
+    out, results = run_evaluation(
+        f"--model_dir={run_copy}", f"--data_dir={moved}"
+    )
+    ids = json.loads((run_copy / "splits.json").read_text())["test"]
+    with open(run_copy / "evaluation_test" / "per_image.csv") as file:
+        assert [row["id"] for row in csv.DictReader(file)] == ids
+    assert results["run"]["may_include_trained_images"] is False
+    assert "note: 16 of the 16 pairs found are those of" in out
+    assert "trained" not in out.replace(str(run_copy), "")
+
+
+def test_what_a_model_of_no_run_was_trained_on_is_not_known(
+    other_data, tmp_path, monkeypatch
+):
+    fake_models.replace_models(monkeypatch, nothing)
+    titles = []
+    monkeypatch.setattr(
+        gallery,
+        "build_gallery",
+        lambda *_, title, **__: titles.append(title) or b"",
+    )
+    out, results = run_evaluation(
+        "--model=some.tflite",
+        f"--model_dir={tmp_path / 'results'}",
+        f"--data_dir={other_data}",
+    )
+    assert results["run"]["may_include_trained_images"] is True
+    assert "warning: 2 of the 2 pairs may be images that the model" in out
+    assert "over 2 images of the test split (may include trained images)" in out
+    assert "(may include trained images)" in titles[0]
 
 
 def test_damaged_pair_is_named_and_can_be_skipped(
