@@ -8,6 +8,7 @@ that flags are checked before anything slow starts.
 """
 
 import dataclasses
+import os
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, ClassVar
 
@@ -536,8 +537,10 @@ class Config(
 
     def __post_init__(self) -> None:
         for name in PATH_FIELDS:
-            path = paths.expand(getattr(self, name), flag=name)
-            object.__setattr__(self, name, path)
+            path = getattr(self, name)
+            if isinstance(path, str | os.PathLike):
+                path = paths.expand(path, flag=name)
+                object.__setattr__(self, name, path)
         # Flags pass lists of text, flags.json lists.
         for name in ("label_weights", "quantizations"):
             object.__setattr__(self, name, tuple(getattr(self, name)))

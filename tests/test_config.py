@@ -158,7 +158,7 @@ def test_numbers_of_numpy_and_paths_are_accepted(tmp_path):
         width=np.int64(3), ema=np.float32(0.5), seed=np.uint32(7), epochs=5
     )
     assert (given.width, given.ema) == (3, 0.5)
-    assert config.Config(ema=0, data_dir=tmp_path).data_dir == tmp_path
+    assert config.Config(ema=0, data_dir=tmp_path).data_dir == str(tmp_path)
 
 
 def test_every_number_has_a_limit():

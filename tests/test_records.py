@@ -30,7 +30,7 @@ WRITERS = {
         splits.Splits((), (), ()), folder
     ),
     "pairs.json": lambda folder: content.write_record(
-        content.Record({}, {}), folder
+        content.make_record((), labels.LESION), folder
     ),
     "labels.json": lambda folder: run_dir.write_labels(labels.LESION, folder),
     "training.json": lambda folder: run_dir.write_training(folder, {}),
