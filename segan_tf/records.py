@@ -54,7 +54,7 @@ def read(path: str | os.PathLike[str]) -> dict[str, Any]:
       ValueError: it is no JSON object.
       NewerFormatError: its format is newer.
     """
-    with open(path, encoding="utf-8-sig") as file:
+    with files.open_regular(path, encoding="utf-8-sig") as file:
         try:
             content = json.load(file)
         except RecursionError as error:

@@ -347,7 +347,9 @@ def has_saved(model_dir: str) -> bool:
         return True
     path = os.path.join(model_dir, _LOG)
     try:
-        with open(path, encoding="utf-8", errors="replace") as file:
+        with files.open_regular(
+            path, encoding="utf-8", errors="replace"
+        ) as file:
             return any(_number(line, "epoch", 0) > 1 for line in file)
     except OSError:
         return False
@@ -371,7 +373,9 @@ class Log:
         kept = []
         with reported(folder):
             if os.path.exists(path):
-                with open(path, encoding="utf-8", errors="replace") as file:
+                with files.open_regular(
+                    path, encoding="utf-8", errors="replace"
+                ) as file:
                     kept = [
                         line
                         for line in file
