@@ -25,7 +25,7 @@ from segan_tf.datasets import (
 )
 from segan_tf.synthetic import lesions
 
-_DRAWN_FOLDER = "drawn_lesions"  # inside model_dir
+DRAWN_FOLDER = "drawn_lesions"  # inside model_dir
 _ISIC_IDS = "ISIC_"  # how ids of the ISIC archive start
 _SHOWN_PROBLEMS = 50  # in one error; the rest are counted
 
@@ -114,7 +114,7 @@ def find_pairs(
         return pairs.find_pairs_in_folders(
             config.image_dir, config.label_map_dir, labels
         )
-    folder = os.path.join(config.model_dir, _DRAWN_FOLDER)
+    folder = os.path.join(config.model_dir, DRAWN_FOLDER)
     lesions.draw_folder(
         folder,
         count=config.num_drawn,

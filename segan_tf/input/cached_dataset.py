@@ -5,11 +5,12 @@ import concurrent.futures
 import dataclasses
 import functools
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 from PIL import Image
 
+from segan_tf import files
 from segan_tf import labels as labels_lib
 from segan_tf.config import Config, UserError
 from segan_tf.datasets import findings, label_maps, loading, pairs
@@ -33,6 +34,8 @@ class CachedDataset:
       read: from index to record; safe to call from several threads.
       problems: from id to what is wrong with a pair that is not among them.
       facts: from id to what the label map of a pair tells.
+      failures: of `read` within a tf.data pipeline, which passes on only the
+        text of an error.
     """
 
     count: int
@@ -42,6 +45,7 @@ class CachedDataset:
     facts: dict[str, findings.MapFacts] = dataclasses.field(
         default_factory=dict
     )
+    failures: list[UserError] = dataclasses.field(default_factory=list)
 
 
 def open_split(
@@ -117,6 +121,7 @@ def open_records(
     problems: dict[str, str] = {}
     facts: dict[str, findings.MapFacts] = {}
     good: list[pairs.Pair] = []
+    states = {} if cache == "memory" else _read_states(split)
     kept: list[np.ndarray] = []
     for pair, found in decoded:
         if isinstance(found, UserError):
@@ -128,6 +133,7 @@ def open_records(
             kept.append(found.record)
 
     def decode_again(index: int) -> np.ndarray:
+        _check_unchanged(good[index], states)
         return decode_pair(good[index]).record
 
     read = kept.__getitem__ if cache == "memory" else decode_again
@@ -191,6 +197,31 @@ def _decode_all(
             yield pair, waiting.popleft().result()
 
 
+def _read_states(split: Iterable[pairs.Pair]) -> dict[str, tuple]:
+    """Returns the length and the time of every file of the pairs."""
+    return {
+        path: disk_cache.read_state(path)
+        for pair in split
+        for path in (pair.image_path, *pair.label_map_paths)
+    }
+
+
+def _check_unchanged(
+    pair: pairs.Pair, states: Mapping[str, tuple[int, int]]
+) -> None:
+    """Checks that the files of a pair are those that training started with.
+
+    Raises:
+      UserError: one has changed. Reading it tells if it is missing.
+    """
+    for path in (pair.image_path, *pair.label_map_paths):
+        if disk_cache.read_state(path) not in (states[path], (None, None)):
+            raise UserError(
+                f"{path} has changed since training started; restore it, or "
+                "start over with --noresume."
+            )
+
+
 def _open_on_disk(
     path: str,
     shape: tuple[int, int, int],
@@ -200,13 +231,16 @@ def _open_on_disk(
     """Opens a file of records, written from ``decoded`` if it is missing."""
     try:
         os.makedirs(os.path.dirname(path), exist_ok=True)
+        # A killed process leaves files that may be as large as the cache.
+        files.remove_leftovers(os.path.dirname(path))
         index = disk_cache.open_index(path, shape)
         if index is None:
             index = disk_cache.write(path, decoded)
     except OSError as error:
         raise UserError(
-            f"--cache (disk) cannot write {path} ({error.strerror}); free some "
-            "space there, or use --cache=memory or --cache=none."
+            f"--cache (disk) cannot read or write {path} ({error.strerror}); "
+            "check the folder and its free space, or use --cache=memory or "
+            "--cache=none."
         ) from error
     read = disk_cache.make_reader(path, shape, index.checksums)
     return CachedDataset(

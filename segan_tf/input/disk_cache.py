@@ -56,11 +56,12 @@ def find_path(
     digest = hashlib.sha256(repr((shape, labels)).encode())
     for pair in split:
         for path in (pair.image_path, *pair.label_map_paths):
-            digest.update(repr((path, *_state(path))).encode())
+            digest.update(repr((path, *read_state(path))).encode())
     return os.path.join(cache_dir, f"{digest.hexdigest()[:16]}.records")
 
 
-def _state(path: str) -> tuple[int | None, int | None]:
+def read_state(path: str) -> tuple[int | None, int | None]:
+    """Returns the length and the time of a file; None if it is missing."""
     try:
         status = os.stat(path)
     except OSError:  # decoding reports what is wrong with it
@@ -71,7 +72,7 @@ def _state(path: str) -> tuple[int | None, int | None]:
 def open_index(path: str, shape: tuple[int, int, int]) -> Index | None:
     """Reads what a file holds; None if it is missing, partial or damaged."""
     try:
-        with open(_index_path(path), encoding="utf-8") as file:
+        with files.open_regular(_index_path(path), encoding="utf-8") as file:
             saved = json.load(file)
         content = saved["content"]
         if saved["checksum"] != _checksum_of(content):
@@ -83,7 +84,9 @@ def open_index(path: str, shape: tuple[int, int, int]) -> Index | None:
         checksums = tuple(content["checksums"])
         if checksums != _checksums_of(path, math.prod(shape)):
             return None
-    except (FileNotFoundError, ValueError, KeyError, TypeError):
+    except FileNotFoundError:
+        return None
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None  # or of an earlier version
     return Index(checksums, content["problems"], facts)
 
@@ -97,7 +100,6 @@ def write(
       path: of the file.
       decoded: pairs with their records, or with what is wrong with them.
     """
-    _remove_leftovers(os.path.dirname(path))
     checksums = []
     problems = {}
     facts = {}
@@ -125,7 +127,7 @@ def _checksums_of(path: str, length: int) -> tuple[int, ...]:
 
     Reads about 1 GB/s from memory, so it takes no time beside decoding.
     """
-    with open(path, "rb") as file:
+    with files.open_regular(path, "rb") as file:
         return tuple(map(zlib.crc32, iter(lambda: file.read(length), b"")))
 
 
@@ -162,10 +164,3 @@ def make_reader(
 
 def _index_path(path: str) -> str:
     return os.path.splitext(path)[0] + ".json"
-
-
-def _remove_leftovers(cache_dir: str) -> None:
-    """Removes partial files, which may be as large as the cache."""
-    for name in os.listdir(cache_dir):
-        if name.startswith(".") and name.endswith(".tmp"):
-            os.remove(os.path.join(cache_dir, name))

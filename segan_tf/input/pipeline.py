@@ -130,8 +130,13 @@ def make_evaluation_dataset(
 
 
 def _read(records: cached_dataset.CachedDataset, index: tf.Tensor) -> _Example:
-    record = tf.numpy_function(
-        lambda i: np.ascontiguousarray(records.read(i)), [index], tf.uint8
-    )
+    def read(i: np.int64) -> np.ndarray:
+        try:
+            return np.ascontiguousarray(records.read(int(i)))
+        except config.UserError as error:
+            records.failures.append(error)
+            raise
+
+    record = tf.numpy_function(read, [index], tf.uint8)
     record = tf.ensure_shape(record, records.shape)
     return record[..., :3], record[..., 3:]

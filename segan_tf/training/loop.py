@@ -17,7 +17,7 @@ from segan_tf import (
     run_swap,
 )
 from segan_tf import labels as labels_lib
-from segan_tf.config import Config
+from segan_tf.config import Config, UserError
 from segan_tf.imaging import preprocessing
 from segan_tf.input import cached_dataset, pipeline
 from segan_tf.metrics import batch as batch_metrics
@@ -103,7 +103,7 @@ class Trainer:
             self.state, strategy
         )
         self._segment = tf.function(self._segment_batch, reduce_retracing=True)
-        self._saved_at = time.monotonic()
+        self._saved_at, self._saved_step = time.monotonic(), self.step
 
     def train(self) -> dict[str, Any]:
         """Trains until the last epoch, or until SIGTERM or SIGINT.
@@ -114,7 +114,8 @@ class Trainer:
 
         Raises:
           Diverged: a loss or a weight is NaN or infinite.
-          UserError: a checkpoint or the log cannot be written.
+          UserError: a checkpoint or the log cannot be written; or a pair can
+            no longer be read, and the run is saved.
           SystemExit: the run was told to stop; it is saved.
         """
         if self.step >= self._last_step:
@@ -174,11 +175,15 @@ class Trainer:
         """Runs loops until the last epoch or a signal."""
         batches = iter(self._make_batches())
         while self.step < self._last_step:
+            before = self.step
             self._run_loop(batches, stop, bar=bar)
-            if self.step % self._steps_per_epoch == 0:
+            unreadable = bool(self._training.failures)
+            if self.step % self._steps_per_epoch == 0 and self.step > before:
                 self._end_epoch(bar)
-            elif stop.requested or self._checkpoint_is_due():
+            elif stop.requested or unreadable or self._checkpoint_is_due():
                 self._save()
+            if unreadable:
+                raise self._describe_failure(self._training)
             if stop.requested and self.step < self._last_step:
                 without = "" if self._config.resume else " without --noresume"
                 console.say(
@@ -195,12 +200,20 @@ class Trainer:
         rows: list[dict[str, tf.Tensor]] = []
         epoch_end = (first // self._steps_per_epoch + 1) * self._steps_per_epoch
         while self.step < epoch_end and len(rows) < LOOP_STEPS:
-            rows.append(self._distributed_step(*next(batches)))
+            try:
+                batch = next(batches)
+            except tf.errors.OpError:
+                if self._training.failures:
+                    break
+                raise
+            rows.append(self._distributed_step(*batch))
             self.step += 1
             bar.update(self._config.batch_size)
             late = time.monotonic() - started > LOOP_SECONDS
             if stop.requested or late:
                 break
+        if not rows:
+            return
         logs = {
             name: np.stack([row[name].numpy() for row in rows])
             for name in rows[0]
@@ -218,7 +231,12 @@ class Trainer:
     def _end_epoch(self, bar: tqdm.tqdm) -> None:
         line = f"epoch {self._epoch}/{self._config.epochs}"
         if self._validation.count:
-            label_dice = self.validate()
+            try:
+                label_dice = self.validate()
+            except tf.errors.OpError as error:
+                if not self._validation.failures:
+                    raise
+                raise self._describe_failure(self._validation) from error
             dice = float(label_dice.mean())
             best = self._checkpoints.save_best(self.step, dice)
             line += f": validation dice {dice:.4f}{' (best)' if best else ''}"
@@ -268,8 +286,25 @@ class Trainer:
         minutes = (time.monotonic() - self._saved_at) / 60
         return minutes >= self._config.checkpoint_minutes
 
+    def _describe_failure(
+        self, records: cached_dataset.CachedDataset
+    ) -> UserError:
+        """Makes the error of a pair that can no longer be read."""
+        reason = str(records.failures[0]).rstrip(".")
+        saved = "nothing is saved yet"
+        if self._saved_step:
+            without = "" if self._config.resume else ", without --noresume,"
+            saved = (
+                f"the run is saved at step {self._saved_step}, and the same "
+                f"command{without} resumes from there"
+            )
+        return UserError(f"{reason}; {saved}.")
+
     def _save(self) -> None:
+        if self.step == self._saved_step:
+            return
         self._checkpoints.save_last(self.step)
+        self._saved_step = self.step
         if self.folder != self._config.model_dir:
             self._replace_old_run()
         self._saved_at = time.monotonic()

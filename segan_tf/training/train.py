@@ -42,7 +42,9 @@ def train(config: Config, *, command: Sequence[str] = ()) -> dict[str, Any]:
     with run_lock.hold(config.model_dir):
         with run_dir.reported(config.model_dir):
             run_swap.clean_up(config.model_dir)
-            files.remove_leftovers(config.model_dir)
+            drawn = os.path.join(config.model_dir, loading.DRAWN_FOLDER)
+            for folder in (config.model_dir, *(d for d, *_ in os.walk(drawn))):
+                files.remove_leftovers(folder)
         return _train(config, command)
 
 

@@ -3,8 +3,10 @@
 import concurrent.futures
 import errno
 import gc
+import json
 import os
 import pathlib
+import shutil
 import time
 import tracemalloc
 
@@ -246,50 +248,6 @@ def test_disk_cache_is_rewritten_when_a_bad_file_is_fixed(split, tmp_path):
     assert (records.count, records.problems) == (6, {})
 
 
-@pytest.mark.parametrize("ending", [".records", ".json"])
-@pytest.mark.parametrize("damage", ["flip", "cut", "empty"])
-def test_damaged_disk_cache_is_rewritten(split, ending, damage, tmp_path):
-    expected = read_all(open_records(split, "disk", tmp_path))
-    (path,) = cache_files(tmp_path, ending)
-    content = bytearray(path.read_bytes())
-    if damage == "flip":
-        content[len(content) // 2] ^= 1
-    path.write_bytes(content[: {"flip": None, "cut": -7, "empty": 0}[damage]])
-
-    records = open_records(split, "disk", tmp_path)
-
-    np.testing.assert_array_equal(read_all(records), expected)
-
-
-@pytest.mark.parametrize(
-    "text", ["[]", "3", '{"content": 3, "checksum": 7}', '{"content": {}}']
-)
-def test_foreign_index_of_a_disk_cache_is_rewritten(split, text, tmp_path):
-    expected = read_all(open_records(split, "disk", tmp_path))
-    (path,) = cache_files(tmp_path, ".json")
-    path.write_text(text)
-
-    records = open_records(split, "disk", tmp_path)
-
-    np.testing.assert_array_equal(read_all(records), expected)
-
-
-def test_record_that_is_damaged_later_is_an_error(split, tmp_path):
-    records = open_records(split, "disk", tmp_path)
-    (path,) = cache_files(tmp_path, ".records")
-    with open(path, "r+b") as file:
-        file.seek(2 * SIZE * SIZE * 4 + 5)
-        file.write(b"\xff")
-
-    records.read(1)
-    with pytest.raises(UserError, match="is damaged") as raised:
-        records.read(2)
-
-    assert str(path) in str(raised.value)
-    # So that the next run makes the file again.
-    assert not cache_files(tmp_path, ".json")
-
-
 def test_disk_caches_of_splits_and_sizes_coexist(split, tmp_path):
     parts = [(split[:4], SIZE), (split[4:], SIZE), (split[:4], 2 * SIZE)]
     opened = [open_records(p, "disk", tmp_path, size=s) for p, s in parts]
@@ -339,9 +297,92 @@ def test_truncated_records_are_rewritten(split, tmp_path):
     assert_redone(split, tmp_path)
 
 
+def test_spoiled_records_are_rewritten(split, tmp_path):
+    open_records(split, "disk", tmp_path)
+    (path,) = cache_files(tmp_path, ".records")
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+
+    assert_redone(split, tmp_path)
+    assert path.read_bytes() != data
+
+
+@pytest.mark.parametrize("number", [0, 1])
+def test_file_that_changes_is_an_error_without_a_cache(split, tmp_path, number):
+    records = open_records(split, "none", tmp_path)
+    path = (split[2].image_path, split[2].label_map_paths[0])[number]
+    shutil.copy(
+        (split[3].image_path, split[3].label_map_paths[0])[number], path
+    )
+    with pytest.raises(UserError, match=rf"^{path} has changed since training"):
+        records.read(2)
+    os.remove(path)
+    with pytest.raises(UserError, match=f"{path} cannot be opened"):
+        records.read(2)
+    records.read(3)  # raises nothing
+
+
+def index_content(tmp_path):
+    (path,) = cache_files(tmp_path, ".json")
+    return path, json.loads(path.read_text("utf-8"))
+
+
+@pytest.mark.parametrize(
+    "text", ["", "[]", "{}", "null", '{"content": 5}', "[" * 100_000, "\0", "{"]
+)
+def test_damaged_index_is_rewritten(split, tmp_path, text):
+    open_records(split, "disk", tmp_path)
+    path, whole = index_content(tmp_path)
+    path.write_text(text, "utf-8")
+
+    assert_redone(split, tmp_path)
+    assert index_content(tmp_path)[1] == whole
+
+
+@pytest.mark.parametrize("name", ["checksums", "problems", "facts"])
+@pytest.mark.parametrize("value", [None, 5, "x", [1], {"a": 1}])
+def test_edited_index_is_rewritten(split, tmp_path, name, value):
+    open_records(split, "disk", tmp_path)
+    path, saved = index_content(tmp_path)
+    path.write_text(
+        json.dumps({**saved, "content": {**saved["content"], name: value}})
+    )
+
+    assert_redone(split, tmp_path)
+
+
+def test_record_spoiled_later_is_an_error_and_rewritten_next_time(
+    split, tmp_path
+):
+    records = open_records(split, "disk", tmp_path)
+    (path,) = cache_files(tmp_path, ".records")
+    with open(path, "r+b") as file:
+        file.seek(2 * SIZE * SIZE * 4)
+        file.write(b"spoiled")
+
+    np.testing.assert_array_equal(
+        records.read(1),
+        cached_dataset.decode(split[1], size=SIZE, labels=LESION).record,
+    )
+    with pytest.raises(UserError, match=r"\.records is damaged \(record 2\)"):
+        records.read(2)
+    assert_redone(split, tmp_path)
+
+
+@pytest.mark.parametrize("ending", [".json", ".records"])
+def test_pipe_in_the_place_of_a_cache_file_is_an_error(split, tmp_path, ending):
+    open_records(split, "disk", tmp_path)
+    (path,) = cache_files(tmp_path, ending)
+    path.unlink()
+    os.mkfifo(path)
+    with pytest.raises(UserError, match="it is a named pipe, not a file"):
+        open_records(split, "disk", tmp_path)
+
+
 def test_partial_files_of_a_killed_process_are_removed(split, tmp_path):
     (tmp_path / "cache").mkdir()
-    leftover = tmp_path / "cache" / ".0123.tmp"
+    leftover = tmp_path / "cache" / f".{32 * '0'}.tmp"
     leftover.write_bytes(b"half a cache")
 
     assert_redone(split, tmp_path)
@@ -351,7 +392,9 @@ def test_partial_files_of_a_killed_process_are_removed(split, tmp_path):
 
 def test_cache_folder_that_cannot_be_made_is_a_user_error(split, tmp_path):
     (tmp_path / "cache").write_text("a file where the folder should be")
-    message = r"--cache \(disk\) cannot write .*\.records .*--cache=memory"
+    message = (
+        r"--cache \(disk\) cannot read or write .*\.records .*--cache=memory"
+    )
     with pytest.raises(UserError, match=message):
         open_records(split, "disk", tmp_path)
 

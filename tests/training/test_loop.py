@@ -3,6 +3,7 @@ import json
 import math
 import os
 import pathlib
+import re
 import signal
 
 import blobs
@@ -573,3 +574,71 @@ def test_without_validation_the_last_averaged_weights_are_used(tmp_path):
         trainer.state.ema_model.get_weights(), used.get_weights(), strict=True
     ):
         np.testing.assert_array_equal(a, b)
+
+
+class FailingRecords:
+    """Blobs of which one can no longer be read, from some read on."""
+
+    def __init__(self, count, *, reads):
+        self._blobs = blobs.make_records(count)
+        self._reads = reads
+
+    def make(self):
+        return dataclasses.replace(self._blobs, read=self._read)
+
+    def _read(self, index):
+        self._reads -= 1
+        if self._reads < 0:
+            raise UserError("a.png cannot be opened (gone).")
+        return self._blobs.read(index)
+
+
+def make_failing_trainer(model_dir, training, validation, **changes):
+    """Makes a trainer whose records fail after these numbers of reads."""
+    return loop.Trainer(
+        dataclasses.replace(
+            RUN, model_dir=str(model_dir), adversarial=False, **changes
+        ),
+        training=FailingRecords(TRAINING, reads=training).make(),
+        validation=FailingRecords(2, reads=validation).make(),
+        strategy=tf.distribute.get_strategy(),
+    )
+
+
+@pytest.mark.parametrize("reads", [3, 8, 14])
+def test_run_is_saved_when_an_image_vanishes(tmp_path, reads):
+    trainer = make_failing_trainer(tmp_path, reads, 1000)
+    words = r"^a.png cannot be opened \(gone\); the run is saved at step (\d+),"
+    with pytest.raises(UserError, match=words) as caught:
+        trainer.train()
+    step = int(re.search(words, str(caught.value))[1])
+    assert 1 <= step <= reads // 2
+    assert saved_steps(tmp_path, "last")[-1] == step
+    assert len(read_log(tmp_path, "epoch")) == step // 4
+    # With the image again, the run ends as if nothing had happened.
+    resumed = make_trainer(tmp_path, adversarial=False)
+    assert resumed.step == step
+    resumed.train()
+    whole = make_trainer(tmp_path / "whole", adversarial=False)
+    whole.train()
+    for weight, expected in zip(
+        resumed.state.segmentor.get_weights(),
+        whole.state.segmentor.get_weights(),
+        strict=True,
+    ):
+        np.testing.assert_array_equal(weight, expected)
+    assert read_log(tmp_path, "epoch") == read_log(tmp_path / "whole", "epoch")
+
+
+def test_nothing_is_saved_before_the_first_step(tmp_path):
+    trainer = make_failing_trainer(tmp_path, 0, 1000)
+    with pytest.raises(UserError, match=r"gone\); nothing is saved yet.$"):
+        trainer.train()
+    assert not (tmp_path / "checkpoints").exists()
+
+
+def test_validation_image_that_vanishes_is_named(tmp_path):
+    trainer = make_failing_trainer(tmp_path, 1000, 3, checkpoint_minutes=1000)
+    with pytest.raises(UserError, match=r"^a.png .* saved at step 4, and the"):
+        trainer.train()
+    assert len(read_log(tmp_path, "epoch")) == 1
