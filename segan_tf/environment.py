@@ -17,8 +17,22 @@ _PACKAGES = (
     "absl-py",
 )
 _UNKNOWN = "unknown"
-# Variables with these starts choose kernels, devices or the arithmetic.
-_DECISIVE = ("TF_", "XLA_", "KERAS_", "CUDA_VISIBLE", "NVIDIA_TF32", "OMP_NUM")
+# Variables that choose kernels, devices or the arithmetic. By name: others that
+# start with TF_ are of other programs, and may be secret.
+_DECISIVE = (
+    "CUDA_VISIBLE_DEVICES",
+    "KERAS_BACKEND",
+    "NVIDIA_TF32_OVERRIDE",
+    "OMP_NUM_THREADS",
+    "ONEDNN_MAX_CPU_ISA",
+    "TF_CUDNN_DETERMINISTIC",
+    "TF_DETERMINISTIC_OPS",
+    "TF_ENABLE_ONEDNN_OPTS",
+    "TF_NUM_INTEROP_THREADS",
+    "TF_NUM_INTRAOP_THREADS",
+    "TF_XLA_FLAGS",
+    "XLA_FLAGS",
+)
 
 
 def describe(command: Sequence[str]) -> dict[str, Any]:
@@ -43,9 +57,7 @@ def describe(command: Sequence[str]) -> dict[str, Any]:
         "commit": _commit(),
         "hardware": f"{os.cpu_count()} CPU cores, {_processor()}",
         "environment": {
-            name: value
-            for name, value in sorted(os.environ.items())
-            if name.startswith(_DECISIVE)
+            name: os.environ[name] for name in _DECISIVE if name in os.environ
         },
     }
 

@@ -91,9 +91,9 @@ def test_repository_that_a_variable_names_is_not_recorded(tmp_path):
 
 def test_variables_that_may_change_numbers_are_recorded(monkeypatch):
     monkeypatch.setenv("TF_DETERMINISTIC_OPS", "1")
-    monkeypatch.setenv("PASSWORD", "secret")
+    monkeypatch.setenv("TF_VAR_password", "secret")  # of Terraform
 
     recorded = environment.describe(["x"])["environment"]
 
     assert recorded["TF_DETERMINISTIC_OPS"] == "1"
-    assert "PASSWORD" not in recorded
+    assert "TF_VAR_password" not in recorded
