@@ -12,7 +12,6 @@ from segan_tf import (
     checkpoint_files,
     compat,
     console,
-    metrics,
     run_dir,
     run_swap,
 )
@@ -20,7 +19,6 @@ from segan_tf import labels as labels_lib
 from segan_tf.config import Config, UserError
 from segan_tf.imaging import preprocessing
 from segan_tf.input import cached_dataset, pipeline
-from segan_tf.metrics import batch as batch_metrics
 from segan_tf.training import (
     checkpoints,
     distribution,
@@ -29,6 +27,7 @@ from segan_tf.training import (
     signals,
     summaries,
     train_step,
+    validation,
 )
 from segan_tf.training.state import build_train_state, load_start_weights
 
@@ -140,36 +139,15 @@ class Trainer:
         return summary
 
     def validate(self) -> np.ndarray:
-        """Computes each label's mean Dice on the validation split.
-
-        Returns:
-          float [labels], at image_size.
-        """
-        config = self._config
-        confusion = tf.zeros((), tf.int32)
-        dice = metrics.Dice(config.num_labels, config.multiclass)
-        counts_pixels = config.num_labels > 1 and config.multiclass
-        dataset = pipeline.make_evaluation_dataset(
+        """Computes each label's Dice; see `validation.compute_label_dice`."""
+        return validation.compute_label_dice(
+            self._config,
             self._validation,
-            batch_size=config.batch_size,
-            image_size=config.image_size,
+            self._segment,
+            labels=self._labels,
+            summary_writer=self._panels,
+            step=self.step,
         )
-        for number, (image, true_label_map) in enumerate(dataset):
-            predicted, decided = self._segment(image)
-            if number == 0:
-                self._panels.write_images(
-                    image, true_label_map, predicted, step=self.step
-                )
-            dice.update_state(true_label_map, predicted)
-            if counts_pixels:
-                confusion += batch_metrics.confusion_matrix(
-                    decided, true_label_map
-                )
-        if counts_pixels:
-            self._panels.write_confusion(
-                confusion.numpy(), self._labels, step=self.step
-            )
-        return dice.per_label().numpy()
 
     def _run(self, stop: signals.StopSignals, bar: tqdm.tqdm) -> None:
         """Runs loops until the last epoch or a signal."""
@@ -230,6 +208,7 @@ class Trainer:
 
     def _end_epoch(self, bar: tqdm.tqdm) -> None:
         line = f"epoch {self._epoch}/{self._config.epochs}"
+        label_dice = None
         if self._validation.count:
             try:
                 label_dice = self.validate()
@@ -237,14 +216,18 @@ class Trainer:
                 if not self._validation.failures:
                     raise
                 raise self._describe_failure(self._validation) from error
-            dice = float(label_dice.mean())
+            dice = float(np.nanmean(label_dice))
             best = self._checkpoints.save_best(self.step, dice)
-            line += f": validation dice {dice:.4f}{' (best)' if best else ''}"
+            line += (
+                f": validation dice {dice:.4f}{' (best)' if best else ''}"
+                f"{reporting.format_labels(self._labels, label_dice)}"
+            )
             self._reporter.report_validation(
                 label_dice, step=self.step, epoch=self._epoch
             )
         self._save()
         console.say(line)
+        self._reporter.report_collapse(label_dice, epoch=self._epoch)
         coming = min(self._epoch + 1, self._config.epochs)
         bar.set_description(f"epoch {coming}/{self._config.epochs}")
 

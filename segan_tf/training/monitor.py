@@ -1,6 +1,8 @@
-"""Detects critic saturation, collapse and non-finite losses."""
+"""Detects saturation of the critic, collapse and non-finite losses."""
 
+import collections
 import dataclasses
+from collections.abc import Mapping
 
 import keras
 import numpy as np
@@ -12,6 +14,8 @@ from segan_tf.models import weights
 EMPTY_SHARE = 1e-4  # of all pixels: below it, predicted label maps are empty
 BLIND_DISTANCE = 1e-5  # multi-scale L1: below it, the critic is blind
 SATURATED_SHARE = 0.8  # of the critic's weights that are at the bound
+COLLAPSED_DICE = 0.005  # below it, shown as 0.00, a label is not found
+COLLAPSED_EPOCHS = 3  # so many in a row: at first no label may be found
 
 _REMEDY = (
     "the last good checkpoint is kept. Start another --model_dir with a lower "
@@ -79,6 +83,9 @@ class TrainingMonitor:
 
     critic_clip: float
     _given: set[str] = dataclasses.field(default_factory=set)
+    _epochs_at_zero: collections.Counter[str] = dataclasses.field(
+        default_factory=collections.Counter
+    )
 
     def observe(self, logs: dict[str, float]) -> list[str]:
         """Checks the means over a loop.
@@ -118,3 +125,30 @@ class TrainingMonitor:
         new = [text for name, text in found.items() if name not in self._given]
         self._given = set(found)
         return new
+
+    def observe_epoch(self, dices: Mapping[str, float]) -> list[str]:
+        """Checks the Dice of each label after an epoch.
+
+        Args:
+          dices: from the names of the labels; NaN if no label map has it.
+
+        Returns:
+          New warnings, one line each: of labels that have not been found for
+          `COLLAPSED_EPOCHS` epochs, although label maps have them.
+        """
+        warnings = []
+        for name, dice in dices.items():
+            if not dice < COLLAPSED_DICE:  # also NaN
+                self._epochs_at_zero[name] = 0
+                continue
+            self._epochs_at_zero[name] += 1
+            if self._epochs_at_zero[name] == COLLAPSED_EPOCHS:
+                remedy = "lower --learning_rate or set --dice_weight=1"
+                if len(dices) > 1:
+                    remedy = "raise its weight in --label_weights"
+                warnings.append(
+                    f"label {name} is not found: its Dice has been 0 for "
+                    f"{COLLAPSED_EPOCHS} epochs, although label maps have it. "
+                    f"If it persists, {remedy}."
+                )
+        return warnings

@@ -13,6 +13,7 @@ from segan_tf.training import monitor, summaries
 from segan_tf.training.state import TrainState
 
 _SHOWN = ("critic_loss", "segmentor_loss", "dice")  # next to the bar
+_SHOWN_LABELS = 8  # in the line of an epoch; of more labels, the lowest
 
 
 class Reporter:
@@ -48,6 +49,8 @@ class Reporter:
         self._summary_writer = summary_writer
         self.log = run_dir.Log(folder, first_step=first_step)
         self._monitor = monitor.TrainingMonitor(state.config.critic_clip)
+        # Over the epoch: the sum of each label's Dice, and its images.
+        self._dice_sum, self._images = np.zeros((2, labels.count))
 
     def report_loop(
         self,
@@ -92,14 +95,17 @@ class Reporter:
         """Reports the Dice on the validation split.
 
         Args:
-          label_dice: float [labels].
+          label_dice: float [labels]; NaN where no label map has the label.
           step: the last step of the epoch.
           epoch: the epoch.
 
         Raises:
           UserError: the log cannot be written.
         """
-        dices = {"dice": float(label_dice.mean()), **self._by_label(label_dice)}
+        dices = {
+            "dice": float(np.nanmean(label_dice)),
+            **self._by_label(label_dice),
+        }
         self.log.write(
             kind="epoch",
             step=step,
@@ -108,14 +114,44 @@ class Reporter:
         )
         self._summary_writer.write_scalars("validation", dices, step=step)
 
+    def report_collapse(
+        self, label_dice: np.ndarray | None, *, epoch: int
+    ) -> None:
+        """Warns, after an epoch, of each label that is no longer found.
+
+        Args:
+          label_dice: on the validation split, see `report_validation`; None
+            without one. What it does not tell, training does.
+          epoch: that ended.
+        """
+        of_training = _divide(self._dice_sum, self._images)
+        self._dice_sum, self._images = np.zeros((2, self._labels.count))
+        if label_dice is None:
+            label_dice = of_training
+        dices = np.where(np.isnan(label_dice), of_training, label_dice)
+        named = dict(zip(self._labels.names, map(float, dices), strict=True))
+        for warning in self._monitor.observe_epoch(named):
+            console.say(f"warning: epoch {epoch}: {warning}")
+
     def _means(self, logs: dict[str, np.ndarray]) -> dict[str, float]:
-        """Averages over the steps; gives each scale and label a name."""
+        """Averages over the steps; gives each scale and label a name.
+
+        The Dice is that of the images that have the label, see
+        `train_step.train_step`; without any there is none.
+        """
+        logs = dict(logs)
+        dice_sum = logs.pop("label_dice_sum").sum(axis=0)
+        images = logs.pop("label_images").sum(axis=0)
+        self._dice_sum += dice_sum
+        self._images += images
         arrays = {name: values.mean(axis=0) for name, values in logs.items()}
         distances = arrays.pop("scale_distances", ())
-        label_dice = arrays.pop("label_dice")
         means = {name: float(value) for name, value in arrays.items()}
         for scale, distance in enumerate(distances, start=1):
             means[f"distance_scale{scale}"] = float(distance)
+        label_dice = _divide(dice_sum, images)
+        if images.any():
+            means["dice"] = float(np.nanmean(label_dice))
         return {**means, **self._by_label(label_dice)}
 
     def _by_label(self, label_dice: np.ndarray) -> dict[str, float]:
@@ -125,7 +161,40 @@ class Reporter:
         return {
             f"dice_{slug}": float(value)
             for slug, value in zip(self._labels.slugs, label_dice, strict=True)
+            if not np.isnan(value)
         }
+
+
+def _divide(total: np.ndarray, count: np.ndarray) -> np.ndarray:
+    """Divides; NaN where there is nothing."""
+    return np.where(count > 0, total / np.maximum(count, 1), np.nan)
+
+
+def format_labels(labels: labels_lib.Labels, label_dice: np.ndarray) -> str:
+    """Formats the Dice of each of several labels: "; lesion 0.71, hair -".
+
+    Args:
+      labels: of the run.
+      label_dice: float [labels]; NaN, shown as "-", if no label map has it.
+
+    Returns:
+      Of many labels, those with the lowest Dice; "" for one label.
+    """
+    if labels.count == 1:
+        return ""
+    dices = dict(zip(labels.names, label_dice, strict=True))
+    start = "; "
+    if labels.count > _SHOWN_LABELS:
+        start = "; lowest "
+        # NaN, which nothing is below, at the end.
+        names = sorted(
+            dices, key=lambda name: np.nan_to_num(dices[name], nan=2)
+        )
+        dices = {name: dices[name] for name in names[:_SHOWN_LABELS]}
+    return start + ", ".join(
+        f"{name} {'-' if np.isnan(dice) else f'{dice:.2f}'}"
+        for name, dice in dices.items()
+    )
 
 
 def summarize_training(

@@ -67,8 +67,9 @@ def train_step(
 
     Returns:
       This replica's share of each logged value, to be summed over replicas:
-      scalars, ``scale_distances`` float32 [scales] and ``label_dice`` float32
-      [labels].
+      scalars, ``scale_distances`` float32 [scales], and ``label_dice_sum`` and
+      ``label_images`` float32 [labels]: the sum of the Dice over the images
+      that have the label, and their number.
     """
     with tf.GradientTape() as tape:
         predicted = state.segmentor(image, training=True)
@@ -267,16 +268,20 @@ def replica_share(state: TrainState, per_image: tf.Tensor) -> tf.Tensor:
 def _map_logs(
     state: TrainState, predicted: tf.Tensor, true_label_map: tf.Tensor
 ) -> dict[str, tf.Tensor]:
-    """Measures the decided maps: their Dice, and the share of any label."""
+    """Measures the decided maps: their Dice, and the share of any label.
+
+    A label's Dice counts only in the images that have it. Counted as right
+    wherever it is absent, a rare label that is never predicted would have a
+    Dice far from 0.
+    """
     decided = preprocessing.decide_label_map(
         predicted, multiclass=state.config.multiclass
     )
-    label_dice = replica_share(
-        state, batch_metrics.hard_dice(decided, true_label_map)
-    )
+    has_label = tf.reduce_max(true_label_map, axis=(1, 2))
+    label_dice = batch_metrics.hard_dice(decided, true_label_map) * has_label
     share = tf.reduce_mean(tf.reduce_max(decided, axis=-1), axis=(1, 2))
     return {
-        "dice": tf.reduce_mean(label_dice),
-        "label_dice": label_dice,
+        "label_dice_sum": tf.reduce_sum(label_dice, axis=0),
+        "label_images": tf.reduce_sum(has_label, axis=0),
         "predicted_share": replica_share(state, share),
     }

@@ -12,11 +12,19 @@ import pytest
 import tensorflow as tf
 from tensorboard.backend.event_processing import event_accumulator
 
+from segan_tf import labels as labels_lib
 from segan_tf import run_dir, run_swap
 from segan_tf.config import Config, UserError
+from segan_tf.datasets import findings
 from segan_tf.input import pipeline
 from segan_tf.models import pretrained, restore
-from segan_tf.training import loop, monitor, train_step
+from segan_tf.training import (
+    loop,
+    monitor,
+    summaries,
+    train_step,
+    validation,
+)
 
 # Four steps an epoch.
 RUN = Config(image_size=32, width=2, batch_size=2, epochs=2)
@@ -29,12 +37,13 @@ def loops_end_by_steps_only(monkeypatch):
     monkeypatch.setattr(loop, "LOOP_SECONDS", math.inf)
 
 
-def make_trainer(model_dir, validation=2, **changes):
+def make_trainer(model_dir, validation=2, labels=labels_lib.LESION, **changes):
     return loop.Trainer(
         dataclasses.replace(RUN, model_dir=str(model_dir), **changes),
         training=blobs.make_records(TRAINING),
         validation=blobs.make_records(validation),
         strategy=tf.distribute.get_strategy(),
+        labels=labels,
     )
 
 
@@ -45,6 +54,8 @@ def make_quick_trainer(
     after_step=lambda step: None,
     on_batch=lambda *batch: None,
     predicted_share=0.5,
+    label_dice=(1.0,),
+    label_images=(2.0,),
     **changes,
 ):
     """Makes a trainer without a critic whose steps train nothing.
@@ -55,6 +66,8 @@ def make_quick_trainer(
       after_step: called with the number of steps made.
       on_batch: called with image and true label map of each step.
       predicted_share: that the steps log.
+      label_dice: sums of the Dice that the steps log.
+      label_images: numbers of images that the steps log.
       **changes: of the settings.
     """
 
@@ -63,8 +76,8 @@ def make_quick_trainer(
         after_step(trainer.step + 1)
         return {
             "segmentor_loss": tf.constant(0.5),
-            "dice": tf.constant(0.5),
-            "label_dice": tf.constant([0.5]),
+            "label_dice_sum": tf.constant(label_dice),
+            "label_images": tf.constant(label_images),
             "predicted_share": tf.constant(predicted_share),
         }
 
@@ -74,7 +87,7 @@ def make_quick_trainer(
         )
         trainer = make_trainer(model_dir, **{"adversarial": False} | changes)
     coming = iter(dices)
-    trainer.validate = lambda: np.array([next(coming)])
+    trainer.validate = lambda: np.array(next(coming), ndmin=1)
     return trainer
 
 
@@ -424,6 +437,97 @@ def test_validation_dice_skips_images_without_the_label(tmp_path, monkeypatch):
 
     # Of label 2: 2 * 4 / (4 + 8) rows and 0; the third image does not count.
     np.testing.assert_allclose(label_dice, [1, (2 * 4 / (4 + 8) + 0) / 2])
+
+
+TWO = labels_lib.Labels(("lesion", "nodule"))
+
+
+def warnings_in(out):
+    return [x for x in out.splitlines() if x.startswith("warning: ")]
+
+
+def test_label_that_is_never_found_is_named(tmp_path, capsys):
+    make_quick_trainer(
+        tmp_path,
+        labels=TWO,
+        num_labels=2,
+        dices=[(0.8, 0.0)] * 5,
+        label_dice=(1.0, 0.0),
+        label_images=(2.0, 1.0),
+        epochs=5,
+    ).train()
+    out = capsys.readouterr().out
+    (warning,) = warnings_in(out)
+    assert warning.startswith("warning: epoch 3: label nodule is not found")
+    assert "--label_weights" in warning
+    lines = out.splitlines()
+    assert lines[0] == (
+        "epoch 1/5: validation dice 0.4000 (best); lesion 0.80, nodule 0.00"
+    )
+    # Over the images that have the label: 1 / 2 and 0 / 1.
+    line = read_log(tmp_path, "loop")[0]
+    assert (line["dice_lesion"], line["dice_nodule"]) == (0.5, 0.0)
+    assert line["dice"] == (0.5 + 0.0) / 2
+
+
+def test_without_validation_the_training_tells_of_a_lost_label(
+    tmp_path, capsys
+):
+    make_quick_trainer(
+        tmp_path,
+        labels=TWO,
+        num_labels=2,
+        validation=0,
+        label_dice=(1.0, 0.0),
+        label_images=(2.0, 1.0),
+        epochs=4,
+    ).train()
+    (warning,) = warnings_in(capsys.readouterr().out)
+    assert "epoch 3: label nodule is not found" in warning
+
+
+def test_label_that_no_label_map_has_is_no_collapse(tmp_path, capsys):
+    make_quick_trainer(
+        tmp_path,
+        labels=TWO,
+        num_labels=2,
+        dices=[(0.8, math.nan)] * 4,
+        label_dice=(1.0, 0.0),
+        label_images=(2.0, 0.0),
+        epochs=4,
+    ).train()
+    out = capsys.readouterr().out
+    assert warnings_in(out) == []
+    assert "validation dice 0.8000 (best); lesion 0.80, nodule -" in out
+    assert "dice_nodule" not in read_log(tmp_path, "loop")[0]
+    (first, *_) = read_log(tmp_path, "epoch")
+    assert first["validation_dice"] == first["validation_dice_lesion"] == 0.8
+    assert "validation_dice_nodule" not in first
+
+
+def test_label_without_a_validation_image_has_no_dice(tmp_path):
+    trainer = make_trainer(
+        tmp_path, labels=TWO, num_labels=2, label_kind="multilabel"
+    )
+    facts = {
+        "a": findings.MapFacts((True, False)),
+        "b": findings.MapFacts((False, False)),
+    }
+    records = blobs.make_records(2)
+    found = validation.compute_label_dice(
+        trainer.state.config,
+        dataclasses.replace(
+            records,
+            shape=(64, 64, 5),
+            read=lambda i: records.read(i)[..., [0, 1, 2, 3, 3]],
+            facts=facts,
+        ),
+        lambda image: (tf.zeros((2, 32, 32, 2)),) * 2,
+        labels=TWO,
+        summary_writer=summaries.SummaryWriter(str(tmp_path)),
+        step=0,
+    )
+    np.testing.assert_array_equal(found, [0, math.nan])
 
 
 def test_collapse_is_warned_of_once_with_its_step(tmp_path, capsys):

@@ -118,3 +118,34 @@ def test_without_a_critic_only_label_maps_are_checked():
     state = monitor.TrainingMonitor(CLIP)
     assert state.observe({"predicted_share": 0.2}) == []
     assert len(state.observe({"predicted_share": 0.0})) == 1
+
+
+def test_label_is_warned_of_after_three_epochs_and_after_it_recovered():
+    state = monitor.TrainingMonitor(CLIP)
+    good, bad = {"a": 0.5, "b": 0.3}, {"a": 0.5, "b": 0.0049}
+    found = [
+        state.observe_epoch(dices)
+        for dices in (bad, bad, good, bad, bad, bad, bad, good, bad, bad, bad)
+    ]
+    (warning,) = found[5]
+    assert warning.startswith("label b is not found")
+    assert [len(warnings) for warnings in found] == [0] * 5 + [1] + [0] * 4 + [
+        1
+    ]
+
+
+def test_every_label_is_watched_by_itself():
+    state = monitor.TrainingMonitor(CLIP)
+    for _ in range(2):
+        state.observe_epoch({"a": 0.0, "b": 0.0, "c": np.nan})
+    first, second = state.observe_epoch({"a": 0.0, "b": 0.0, "c": np.nan})
+    assert ("label a " in first, "label b " in second) == (True, True)
+
+
+def test_only_label_has_another_remedy():
+    state = monitor.TrainingMonitor(CLIP)
+    for _ in range(2):
+        assert state.observe_epoch({"lesion": 0.0}) == []
+    (warning,) = state.observe_epoch({"lesion": 0.0})
+    assert "--label_weights" not in warning
+    assert "lower --learning_rate" in warning

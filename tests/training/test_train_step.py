@@ -221,8 +221,8 @@ def test_every_critic_form_and_label_kind_trains(form, kind):
         num_labels=3, critic_form=form, label_kind=kind, dice_weight=1.0
     )
     first = train_step.train_step(state, *several_labels())
-    assert first["label_dice"].shape == (3,)
-    np.testing.assert_allclose(first["dice"], np.mean(first["label_dice"]))
+    assert first["label_dice_sum"].shape == (3,)
+    assert first["label_images"].shape == (3,)
     for _ in range(20):
         last = train_step.train_step(state, *several_labels())
     assert last["dice_loss"] < first["dice_loss"]
@@ -358,3 +358,15 @@ def test_every_loss_term_has_its_weight(adversarial):
     if adversarial:
         expected += 10 * logs["multi_scale_l1"]
     np.testing.assert_allclose(logs["segmentor_loss"], expected, 1e-6)
+
+
+def test_training_dice_counts_only_images_that_have_the_label():
+    state = build_state(num_labels=2, label_kind="multilabel")
+    image, _ = several_labels()
+    count, height, width, _ = image.shape
+    true = np.zeros((count, height, width, 2), np.float32)
+    true[:, : height // 2, :, 0] = 1
+    true[0, :4, :, 1] = 1  # the second label is in the first image alone
+    logs = train_step.train_step(state, image, tf.constant(true))
+    np.testing.assert_array_equal(logs["label_images"], [count, 1])
+    assert 0 <= logs["label_dice_sum"][1] <= 1
