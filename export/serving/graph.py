@@ -179,16 +179,19 @@ def _describe(
     label_map = preprocessing.decide_label_map(
         probability_map, multiclass=labels.multiclass
     )
+    # Of 8 bits: each float32 map of a large image takes 4 bytes a pixel.
     gray = tf.reduce_sum(
-        label_map * tf.constant(gray_weights(labels), tf.float32),
+        tf.cast(label_map, tf.uint8)
+        * tf.constant(gray_weights(labels), tf.uint8),
         axis=-1,
         keepdims=True,
     )
-    # Counted as integers, since float32 is exact only up to 2 ** 24 pixels.
-    areas = tf.cast(tf.math.count_nonzero(label_map, axis=(0, 1)), tf.float32)
+    # Row by row, since float32 is exact only up to 2 ** 24 pixels.
+    rows = tf.cast(tf.reduce_sum(label_map, axis=1), tf.int32)
+    areas = tf.cast(tf.reduce_sum(rows, axis=0), tf.float32)
     sums = tf.reduce_sum(probability_map * label_map, axis=(0, 1))
     return (
-        tf.io.encode_png(tf.cast(gray, tf.uint8)),
+        tf.io.encode_png(gray),
         areas / tf.cast(size[0] * size[1], tf.float32),
         tf.math.divide_no_nan(sums, areas),
     )
