@@ -13,6 +13,8 @@ const BMP_SIGNATURE = [0x42, 0x4d];
 const JPEG_SIGNATURE = [0xff, 0xd8];
 // The header of BMP's first version has 16-bit sides.
 const BMP_OLD_HEADER_BYTES = 12;
+const BMP_HEADER_BYTES = [BMP_OLD_HEADER_BYTES, 40, 52, 56, 64, 108, 124];
+const BMP_FIRST_BYTES = 14;
 // Cameras write about ten segments; a file of fill bytes would never end.
 const MAX_JPEG_SEGMENTS = 500;
 const JPEG_START_OF_SCAN = 0xda;
@@ -25,7 +27,7 @@ const MAX_COMPONENTS = 4;
 const MAX_PNG_CHUNKS = 500;
 // In a PNG, color types with an alpha channel have this bit.
 const ALPHA_BIT = 4;
-const MAX_BMP_COLORS = 256; // of a palette
+const MAX_PALETTE_BITS = 8;
 
 /** An image that cannot be used; the message is one sentence for the user. */
 export class ImageError extends Error {}
@@ -129,13 +131,26 @@ async function pngChunksBeforePixels(file) {
 }
 
 function readBmp(start) {
-  if (start.getUint32(14, true) === BMP_OLD_HEADER_BYTES) {
+  const pixelsAt = start.getUint32(10, true);
+  const headerBytes = start.getUint32(14, true);
+  const isOld = headerBytes === BMP_OLD_HEADER_BYTES;
+  const bits = start.getUint16(isOld ? 24 : 28, true);
+  const stated = isOld ? 0 : start.getUint32(46, true);
+  const colors = bits > MAX_PALETTE_BITS ? 0 : stated || 2 ** bits;
+  const paletteBytes = colors * (isOld ? 3 : 4);
+  // What else may be in its place, browsers and the program read differently.
+  if (
+    !BMP_HEADER_BYTES.includes(headerBytes) ||
+    colors > 2 ** MAX_PALETTE_BITS ||
+    pixelsAt < BMP_FIRST_BYTES + headerBytes + paletteBytes
+  ) {
+    return null;
+  }
+  if (isOld) {
     return { width: start.getUint16(18, true), height: start.getUint16(20, true) };
   }
   // A negative height says that the rows run from the top.
   const height = Math.abs(start.getInt32(22, true));
-  const colors = start.getUint32(46, true);
-  if (start.getUint16(28, true) <= 8 && colors > MAX_BMP_COLORS) return null;
   return { width: start.getInt32(18, true), height, hasAlpha: true };
 }
 

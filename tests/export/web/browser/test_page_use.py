@@ -133,9 +133,9 @@ def _with_damaged_exif():
     return bytes(content)
 
 
-def _with_many_colors():
+def _bmp_with(at, value):
     content = bytearray(_encode(_draw("L"), "BMP"))
-    struct.pack_into("<I", content, 46, 257)
+    struct.pack_into("<I", content, at, value)
     return bytes(content)
 
 
@@ -168,7 +168,8 @@ REJECTED_BY_TRAINING = {
     "cmyk.jpg": (_claim(mode="CMYK"), DAMAGED),
     "garbage.jpg": (_with_garbage(_claim()), NO_IMAGE),
     "exif.png": (_with_damaged_exif(), DAMAGED),
-    "colors.bmp": (_with_many_colors(), NO_IMAGE),
+    "colors.bmp": (_bmp_with(46, 257), NO_IMAGE),
+    "header.bmp": (_bmp_with(14, 42), NO_IMAGE),
     "alpha.png": (_transparent("RGB"), TRANSPARENT),
     "gray_alpha.png": (_transparent("L"), TRANSPARENT),
     "palette.png": (_transparent("P"), TRANSPARENT),
