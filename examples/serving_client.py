@@ -303,6 +303,8 @@ def segment_folder(
                 done.put((path, _segment_file(segment, path, options=options)))
             except Exception as error:  # raised or shown by the main thread
                 done.put((path, error))
+                if not _is_of_one_image(error):
+                    return
 
     # Daemons, so that nothing waits for an answer after Ctrl+C.
     for _ in range(min(options.concurrency, len(paths))):

@@ -130,6 +130,11 @@ def concerns_one_file(error: Exception) -> bool:
     )
 
 
+def remedy_for(error: OSError) -> str:
+    """Says what the user can do about a failure of the system."""
+    return _REMEDIES.get(error.errno or 0, "check the file or the network")
+
+
 def _report_stop(number: int) -> int:
     stopped_by = _STOPPED_BY[signal.Signals(number)]
     console.say_error(
@@ -144,8 +149,7 @@ def _describe_os_error(error: OSError) -> str:
     if isinstance(name, bytes):
         name = os.fsdecode(name)
     subject = f"{name}: {reason}" if isinstance(name, str) else reason
-    remedy = _REMEDIES.get(error.errno or 0, "check the file or the network")
-    return f"{subject}; {remedy}."
+    return f"{subject}; {remedy_for(error)}."
 
 
 def _describe_tensorflow_error(error: BaseException) -> str | None:

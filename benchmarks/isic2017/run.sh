@@ -43,11 +43,11 @@ declare -A flags=(
 
 # Scores a run on a split and keeps the result: keep NAME SPLIT FOLDER [FLAGS]
 keep() {
-  local folder
-  folder=$(python main.py --mode=evaluate --model_dir="runs/$1" --split="$2" \
-    "${@:4}" | tee /dev/stderr | sed -n 's/.*gallery.png are in //p')
+  python main.py --mode=evaluate --model_dir="runs/$1" --split="$2" "${@:4}"
   mkdir -p "$here/$3"
-  cp "$folder/results.json" "runs/$1/flags.json" "$here/$3/"
+  # The newest: with --tta a report has a folder of its own.
+  cp "$(ls -td "runs/$1/evaluation_$2"*/ | head -n 1)results.json" \
+    "runs/$1/flags.json" "$here/$3/"
 }
 
 for name in "$@"; do

@@ -400,10 +400,9 @@ def write_png(path: str | os.PathLike[str], array: np.ndarray) -> None:
     """Writes uint8 [height, width], [h, w, 1] or [h, w, 3] as a PNG file.
 
     Raises:
-      config.UserError: the file cannot be written.
+      OSError: the file cannot be written.
     """
-    with files.reported_write_errors(path):
-        files.write_bytes(path, encode_png(array))
+    files.write_bytes(path, encode_png(array))
 
 
 def write_index_png(
@@ -419,12 +418,11 @@ def write_index_png(
       colors: of the labels 1, 2, ...; the background is black.
 
     Raises:
-      config.UserError: the file cannot be written.
+      OSError: the file cannot be written.
     """
     indexed = Image.fromarray(numbers).convert("P")
     indexed.putpalette([0, 0, 0, *itertools.chain.from_iterable(colors)])
-    with files.reported_write_errors(path):
-        files.write_bytes(path, _save_png(indexed))
+    files.write_bytes(path, _save_png(indexed))
 
 
 def _save_png(image: Image.Image) -> bytes:

@@ -1,13 +1,14 @@
 """Predicts a folder of images: label maps, overlays and a CSV file."""
 
+import contextlib
 import dataclasses
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from segan_tf import console, csv_files, run_dir, startup
+from segan_tf import console, csv_files, failures, files, run_dir, startup
 from segan_tf import labels as labels_lib
 from segan_tf.config import PRETRAINED, Config, UserError
 from segan_tf.imaging import contact_sheet, images, overlays
@@ -96,48 +97,87 @@ def predict_images(
     from segan_tf.inference.predictor import Predictor
 
     predictor = Predictor(model, tta=tta)
+    _check_distinct_files(paths, predictor.labels)
     console.say(f"predicting with {predictor.description}")
     try:
         os.makedirs(output_dir, exist_ok=True)
+        files.remove_leftovers(output_dir)
         return _write_predictions(predictor, paths, output_dir=output_dir)
     except OSError as error:
         raise UserError(
             f"--output_dir ({output_dir}) cannot be written "
-            f"({error.strerror}); give a folder that can."
+            f"({error.strerror}); {failures.remedy_for(error)}."
         ) from error
 
 
 def _write_predictions(
     predictor: "Predictor", paths: Sequence[str], *, output_dir: str
 ) -> PredictionSummary:
-    """Writes all files; skips images that cannot be read."""
-    rows: list[dict[str, Any]] = []
-    skipped = {}
-    for path in console.bar(paths, desc="predicting", unit="image"):
+    """Writes all files; skips images that cannot be segmented."""
+    predicted, skipped = 0, {}
+    with _growing_table(output_dir) as add_row:
+        if predictor.labels.count > 1:
+            _write_legend(predictor.labels, output_dir)
+        for path in console.bar(paths, desc="predicting", unit="image"):
+            try:
+                row = _write_prediction(predictor, path, folder=output_dir)
+            except Exception as error:
+                if not failures.concerns_one_file(error):
+                    raise
+                skipped[path] = _reason(error, path)
+                console.say(f"skipped: {skipped[path]}")
+                continue
+            add_row(row)
+            predicted += 1
+    return PredictionSummary(output_dir, predicted, skipped)
+
+
+def _reason(error: Exception, path: str) -> str:
+    reason = failures.describe(error) or str(error)
+    return reason if isinstance(error, UserError) else f"{path}: {reason}"
+
+
+@contextlib.contextmanager
+def _growing_table(
+    output_dir: str,
+) -> Iterator[Callable[[dict[str, Any]], None]]:
+    """Writes predictions.csv row by row, to predictions.unfinished.csv first.
+
+    After an error or a stop the rows so far become the table if there is none
+    yet. A table of an earlier prediction stays until the new one is complete.
+    """
+    path = os.path.join(output_dir, "predictions.csv")
+    unfinished = os.path.join(output_dir, "predictions.unfinished.csv")
+    writer: csv_files.CsvWriter | None = None
+
+    def add_row(row: dict[str, Any]) -> None:
+        nonlocal writer
+        if writer is None:
+            writer = csv_files.CsvWriter(file, list(row))
+        writer.write(row)
+
+    with open(unfinished, "w", encoding="utf-8", newline="") as file:
         try:
-            image = images.read_image(path)
-        except UserError as error:
-            skipped[path] = str(error)
-            console.say(f"skipped: {error}")
-            continue
-        name = images.image_id(path)
-        rows.append(
-            _write_prediction(predictor, image, name=name, folder=output_dir)
-        )
-    csv_files.write_csv(
-        os.path.join(output_dir, "predictions.csv"),
-        rows,
-        list(rows[0]) if rows else ["id"],
-    )
-    if predictor.labels.count > 1:
-        _write_legend(predictor.labels, output_dir)
-    return PredictionSummary(output_dir, len(rows), skipped)
+            yield add_row
+        except BaseException:
+            if writer and not os.path.exists(path):
+                os.replace(unfinished, path)
+            elif writer:
+                console.say(f"note: the table so far is {unfinished}")
+            raise
+        if writer is None:
+            csv_files.CsvWriter(file, ["id"])
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(unfinished, path)
 
 
 def _write_prediction(
-    predictor: "Predictor", image: np.ndarray, *, name: str, folder: str
+    predictor: "Predictor", path: str, *, folder: str
 ) -> dict[str, Any]:
     """Writes the files of one image; returns its row of the CSV file."""
+    image = images.read_image(path)
+    name = images.image_id(path)
     labels = predictor.labels
     probability_map = predictor.probability_map(image)
     label_map = predictor.decide(probability_map)
@@ -198,6 +238,28 @@ def _check_input_folder(paths: Sequence[str], output_dir: str) -> None:
             f"--output_dir ({output_dir}) is the folder of the images; give "
             "another, so that no image is overwritten."
         )
+
+
+def _check_distinct_files(
+    paths: Sequence[str], labels: labels_lib.Labels
+) -> None:
+    """Checks that no two label maps of overlapping labels share a file.
+
+    Raises:
+      UserError: names two images whose ids and labels make one name.
+    """
+    if labels.count == 1 or labels.multiclass:
+        return
+    by_file: dict[str, str] = {}
+    for path in paths:
+        for slug in (*labels.slugs, "overlay"):
+            name = f"{images.image_id(path)}_{slug}.png"
+            other = by_file.setdefault(name, path)
+            if other != path:
+                raise UserError(
+                    f"--input: {other} and {path} would both write {name}; "
+                    "rename one."
+                )
 
 
 def _check_distinct_ids(paths: Sequence[str]) -> None:

@@ -136,7 +136,8 @@ def draw_folder(
         _write_pair(
             directory, names[index], draw_lesion(index, seed), labels=labels
         )
-    _write(record_path, json.dumps(record).encode())
+    with files.reported_write_errors(record_path):
+        files.write_text(record_path, json.dumps(record))
 
 
 def _check_arguments(count: int, labels: labels_lib.Labels) -> None:
@@ -209,24 +210,21 @@ def _write_pair(
     Image.fromarray(drawing.image).save(
         stream, format="JPEG", quality=_JPEG_QUALITY
     )
-    _write(os.path.join(directory, "images", name + ".jpg"), stream.getvalue())
+    image_path = os.path.join(directory, "images", name + ".jpg")
     stem = os.path.join(directory, "label_maps", name)
     maps = [
         drawing.label_maps[..., LABEL_NAMES.index(label)]
         for label in labels.names
     ]
-    if labels.count == 1:
-        images.write_png(f"{stem}.png", maps[0] * 255)
-    elif labels.multiclass:
-        numbers = np.zeros_like(maps[0])
-        for number, label_map in enumerate(maps, start=1):
-            numbers[label_map > 0] = number
-        images.write_png(f"{stem}.png", numbers)
-    else:
-        for slug, label_map in zip(labels.slugs, maps, strict=True):
-            images.write_png(f"{stem}_{slug}.png", label_map * 255)
-
-
-def _write(path: str, data: bytes) -> None:
-    with files.reported_write_errors(path):
-        files.write_bytes(path, data)
+    with files.reported_write_errors(directory):
+        files.write_bytes(image_path, stream.getvalue())
+        if labels.count == 1:
+            images.write_png(f"{stem}.png", maps[0] * 255)
+        elif labels.multiclass:
+            numbers = np.zeros_like(maps[0])
+            for number, label_map in enumerate(maps, start=1):
+                numbers[label_map > 0] = number
+            images.write_png(f"{stem}.png", numbers)
+        else:
+            for slug, label_map in zip(labels.slugs, maps, strict=True):
+                images.write_png(f"{stem}_{slug}.png", label_map * 255)

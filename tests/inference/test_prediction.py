@@ -1,6 +1,7 @@
 """Tests of predicting images with every kind of model."""
 
 import csv
+import errno
 import os
 import pathlib
 import shutil
@@ -198,6 +199,107 @@ def test_csv_of_an_earlier_prediction_is_replaced(
     assert read_table(tmp_path / "out") == []
 
 
+@pytest.mark.parametrize("has_table", [False, True])
+def test_stopped_prediction_keeps_its_rows(
+    has_table, image_dir, tmp_path, monkeypatch
+):
+    fake_models.replace_models(monkeypatch, stopping_after(2))
+    if has_table:
+        (tmp_path / "predictions.csv").write_text("earlier")
+
+    result = running.run(
+        "--mode=predict",
+        "--model=x",
+        f"--input={image_dir}",
+        f"--output_dir={tmp_path}",
+    )
+
+    assert result.status == 128 + 2
+    rows, table = (
+        tmp_path / f"predictions{part}.csv" for part in (".unfinished", "")
+    )
+    kept = rows if has_table else table
+    assert len(kept.read_text().splitlines()) == 1 + 2
+    assert (f"note: the table so far is {rows}" in result.out) is has_table
+    assert rows.exists() is has_table
+    if has_table:
+        assert table.read_text() == "earlier"
+
+
+def stopping_after(count):
+    """Makes a model that is interrupted after so many images."""
+    done = []
+
+    def segment(image):
+        if len(done) == count:
+            raise KeyboardInterrupt
+        done.append(image)
+        return np.zeros((*image.shape[:2], 1), np.float32)
+
+    return segment
+
+
+def test_image_whose_output_cannot_be_named_is_skipped(tmp_path, monkeypatch):
+    fake_models.replace_models(monkeypatch, fake_models.constant(0))
+    (tmp_path / "in").mkdir()
+    long_name = "n" * 245
+    for name in (long_name, "a", "z"):
+        Image.new("RGB", (20, 20), "red").save(tmp_path / "in" / f"{name}.png")
+
+    result = running.run(
+        "--mode=predict",
+        "--model=x",
+        f"--input={tmp_path / 'in'}",
+        f"--output_dir={tmp_path / 'out'}",
+    )
+
+    assert result.status == 1
+    assert f"skipped: {tmp_path / 'in' / long_name}.png: " in result.out
+    assert "File name too long; give a shorter name." in result.out
+    assert [row["id"] for row in read_table(tmp_path / "out")] == ["a", "z"]
+
+
+def test_full_disk_ends_a_prediction_in_one_line(
+    image_dir, tmp_path, monkeypatch
+):
+    fake_models.replace_models(monkeypatch, fake_models.constant(0))
+
+    def fail(path, _):
+        raise OSError(errno.ENOSPC, "No space left on device", path)
+
+    monkeypatch.setattr(images, "write_png", fail)
+
+    result = running.run(
+        "--mode=predict",
+        "--model=x",
+        f"--input={image_dir}",
+        f"--output_dir={tmp_path}",
+    )
+
+    assert result.status == 1
+    assert "(No space left on device); make room and run" in result.err
+    assert result.err.count("error: ") == 1
+
+
+def test_ids_and_labels_that_make_one_name_are_an_error(tmp_path, monkeypatch):
+    names = labels_lib.Labels(("b c", "c"), multiclass=False)
+    fake_models.replace_models(
+        monkeypatch, fake_models.constant(0), labels=names
+    )
+    (tmp_path / "in").mkdir()
+    for name in ("a", "a_b"):
+        Image.new("RGB", (20, 20), "red").save(tmp_path / "in" / f"{name}.png")
+
+    error = running.error_of(
+        "--mode=predict",
+        "--model=x",
+        f"--input={tmp_path / 'in'}",
+        f"--output_dir={tmp_path / 'out'}",
+    )
+
+    assert "would both write a_b_c.png; rename one." in error
+
+
 def test_two_images_with_the_same_id_are_an_error(image_dir, tmp_path):
     with Image.open(image_dir / "wide.png") as image:
         image.save(image_dir / "wide.jpg")
@@ -307,7 +409,7 @@ def test_folder_without_a_whole_saved_model_is_an_error(
     garbage.mkdir()
     (garbage / "saved_model.pb").write_bytes(b"garbage")
     error = running.error_of(*given, f"--model={garbage}")
-    assert f"--model ({garbage}) cannot be loaded as a SavedModel" in error
+    assert f"--model ({garbage}): saved_model.pb cannot be read" in error
     weightless = shutil.copytree(f"{above}/2", tmp_path / "weightless")
     shutil.rmtree(weightless / "variables")
     error = running.error_of(*given, f"--model={weightless}")
