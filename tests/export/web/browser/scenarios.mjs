@@ -134,15 +134,15 @@ const focused = (page) =>
 /** Uses the page with the keyboard only. */
 export async function keyboard(page, task, seen) {
   await open(page, task, seen);
+  // Early: the browser is told in the background to report choosers.
+  const chosen = page.waitForEvent("filechooser");
   await page.keyboard.press("Tab");
   const order = [await focused(page)];
   const outline = await page
     .locator("label[for=file]")
     .evaluate((label) => getComputedStyle(label).outlineStyle);
-  const [chooser] = await Promise.all([
-    page.waitForEvent("filechooser"),
-    page.keyboard.press("Enter"),
-  ]);
+  await page.keyboard.press("Enter");
+  const chooser = await chosen;
   await chooser.setFiles(task.image);
   await page.waitForFunction(() => window.segmented);
 
