@@ -79,7 +79,7 @@ def test_missing_empty_or_unknown_data_folder_is_named(mode, tmp_path):
     empty.mkdir()
     (strange / "letters").mkdir(parents=True)
     for folder, message in (
-        (missing, "does not exist; check the path."),
+        (missing, "does not exist; give the folder where it is now."),
         (empty, "is empty; known layouts are ISIC 2016"),
         (strange, "has no known layout; known layouts are"),
     ):
@@ -306,5 +306,6 @@ def test_mistake_is_one_line_of_the_program(tmp_path):
     assert (result.status, result.out, result.err) == (
         1,
         "",
-        "error: --data_dir (nowhere) does not exist; check the path.\n",
+        "error: --data_dir (nowhere) does not exist; give the folder where it "
+        "is now.\n",
     )

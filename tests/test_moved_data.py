@@ -116,6 +116,20 @@ def test_run_does_not_continue_with_other_label_names(folder):
     assert "--label_names" in result.err or "names or values" in result.err
 
 
+def test_error_says_how_to_name_the_place_of_moved_data(folder):
+    shutil.rmtree(folder / "data")
+    config = json.loads((folder / "run" / "flags.json").read_text())
+    config["flags"]["data_dir"] = "gone"
+    (folder / "run" / "flags.json").write_text(json.dumps(config))
+
+    error = running.error_of("--mode=evaluate", f"--model_dir={folder / 'run'}")
+
+    assert error == (
+        "error: --data_dir (gone) does not exist; give the folder where it is "
+        "now."
+    )
+
+
 def test_moved_data_keep_the_split_of_the_run(folder):
     _, expected = evaluate(folder)
     moved = move(folder)

@@ -242,7 +242,7 @@ def list_entries(folder: str, *, flag: str = "") -> Sequence[os.DirEntry[str]]:
             visible = [e for e in found if not e.name.startswith(".")]
     except FileNotFoundError as error:
         raise config.UserError(
-            f"{name} does not exist; check the path."
+            f"{name} does not exist; give the folder where it is now."
         ) from error
     except OSError as error:
         raise config.UserError(
