@@ -30,7 +30,10 @@ def trained(tmp_path_factory):
 @pytest.fixture
 def folder(trained, tmp_path):
     """Returns a copy of that folder that may be changed."""
-    return shutil.copytree(trained, tmp_path / "copy")
+    copy = shutil.copytree(trained, tmp_path / "copy")
+    path = copy / "run" / "flags.json"
+    path.write_text(path.read_text().replace(str(trained), str(copy)))
+    return copy
 
 
 def train(folder, data, *others):
@@ -140,6 +143,18 @@ def test_moved_data_keep_the_split_of_the_run(folder):
     assert results["metrics"] == expected["metrics"]
     assert MARK not in out
     assert results["run"]["may_include_trained_images"] is False
+
+
+def test_edited_label_maps_have_results_of_their_own(folder):
+    _, own = evaluate(folder)
+    test_id = records.read(folder / "run" / "splits.json")["test"][0]
+    edit(folder / "data" / "label_maps" / f"{test_id}.png")
+
+    _, edited = evaluate(folder)
+
+    report = folder / "run" / "evaluation_test" / "results.json"
+    assert records.read(report) == own
+    assert edited["metrics"] != own["metrics"]
 
 
 def test_part_of_the_data_keeps_the_split_of_the_run(folder):

@@ -71,11 +71,10 @@ def _has_own_pairs(
         reads_as_then = not run_dir.gives(config, ("label_names",))
     else:
         reads_as_then = recorded.labels == content.describe_labels(labels)
-    if not reads_as_then or not run_dir.gives(config, RESPLIT_FIELDS):
-        return reads_as_then
-    path = os.path.join(config.model_dir, splits.FILE_NAME)
-    if not os.path.exists(path) or _normalized(divided.ids()) != _normalized(
-        splits.read_split_ids(config.model_dir)
+    if not reads_as_then:
+        return False
+    if run_dir.gives(config, RESPLIT_FIELDS) and not _has_own_split(
+        config, divided
     ):
         return False
     return recorded is None or all(
@@ -83,6 +82,13 @@ def _has_own_pairs(
         for name, found in content.identify_pairs(
             loading.choose_pairs(config, divided)
         ).items()
+    )
+
+
+def _has_own_split(config: Config, divided: splits.Splits) -> bool:
+    path = os.path.join(config.model_dir, splits.FILE_NAME)
+    return os.path.exists(path) and _normalized(divided.ids()) == _normalized(
+        splits.read_split_ids(config.model_dir)
     )
 
 

@@ -425,7 +425,7 @@ def test_interrupt_is_one_line_and_keeps_the_rows(server, folder, tmp_path):
         time.sleep(0.02)
     program.send_signal(signal.SIGINT)
     try:
-        out, err = program.communicate(timeout=3)
+        out, err = program.communicate(timeout=60)
     finally:
         program.kill()
 
