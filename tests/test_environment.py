@@ -68,6 +68,17 @@ def test_repository_around_an_installed_copy_is_not_recorded(tmp_path):
     assert commit_of(folder) == "unknown"
 
 
+def test_repository_that_the_copy_is_a_part_of_is_not_recorded(tmp_path):
+    folder = tmp_path / "vendored"
+    folder.mkdir()
+    install(folder)
+    git(tmp_path, "init", "-q")
+    git(tmp_path, "add", "vendored/segan_tf/__init__.py")
+    git(tmp_path, "commit", "-qm", "first")
+
+    assert commit_of(folder) == "unknown"
+
+
 def test_repository_that_ignores_the_copy_in_it_is_not_recorded(tmp_path):
     git(tmp_path, "init", "-q")
     git(tmp_path, "commit", "--allow-empty", "-qm", "first")
@@ -79,8 +90,10 @@ def test_repository_that_ignores_the_copy_in_it_is_not_recorded(tmp_path):
 def test_repository_that_a_variable_names_is_not_recorded(tmp_path):
     other = tmp_path / "other"
     other.mkdir()
+    install(other)
     git(other, "init", "-q")
-    git(other, "commit", "--allow-empty", "-qm", "first")
+    git(other, "add", "segan_tf/__init__.py")
+    git(other, "commit", "-qm", "first")
     folder = tmp_path / "program"
     folder.mkdir()
     install(folder)

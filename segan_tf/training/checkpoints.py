@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-import shutil
 
 import tensorflow as tf
 
@@ -11,7 +10,6 @@ from segan_tf.config import UserError
 from segan_tf.models import restore
 from segan_tf.training.state import TrainState
 
-_LIST = "checkpoint"  # TensorFlow's list of the checkpoints in a folder
 # How many are kept: of the last, the newest and the one before it, should a
 # disk fail.
 _KEPT = {restore.LAST: 2, restore.BEST: 1}
@@ -123,7 +121,8 @@ class Checkpoints:
                 )
             self._managers[name].save(checkpoint_number=step)
         except (tf.errors.OpError, OSError) as error:
-            _remove_partial(self._folder(name))
+            with contextlib.suppress(OSError, UserError):
+                checkpoint_files.remove_incomplete(self._folder(name))
             kept = checkpoint_files.find(self._folder(restore.LAST))
             raise UserError(
                 f"--model_dir ({self._folder(name)}): the checkpoint of step "
@@ -141,8 +140,7 @@ def _make_manager(
 ) -> tf.train.CheckpointManager:
     found = checkpoint_files.find(folder)
     os.makedirs(folder, exist_ok=True)
-    _remove_partial(folder)  # left by a process that was killed while saving
-    files.remove_leftovers(folder)
+    checkpoint_files.remove_incomplete(folder)
     # The manager removes only what its list names, and the list may be damaged
     # or older than the files. Those after the time 0 may be removed.
     lines = [
@@ -150,7 +148,7 @@ def _make_manager(
         "all_model_checkpoint_timestamps: 1\n"
         for path in reversed(found)
     ]
-    path = os.path.join(folder, _LIST)
+    path = os.path.join(folder, checkpoint_files.LIST)
     if found:
         newest = os.path.basename(found[0])
         lines.append(f'model_checkpoint_path: "{newest}"\n')
@@ -161,11 +159,3 @@ def _make_manager(
     return tf.train.CheckpointManager(
         checkpoint, files.without_patterns(folder), max_to_keep=kept
     )
-
-
-def _remove_partial(folder: str) -> None:
-    """Removes an incomplete checkpoint, as large as a whole one."""
-    with contextlib.suppress(OSError):  # another error may be being reported
-        for name in os.listdir(folder):
-            if name.endswith("_temp"):
-                shutil.rmtree(os.path.join(folder, name), ignore_errors=True)

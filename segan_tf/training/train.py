@@ -42,9 +42,7 @@ def train(config: Config, *, command: Sequence[str] = ()) -> dict[str, Any]:
     with run_lock.hold(config.model_dir):
         with run_dir.reported(config.model_dir):
             run_swap.clean_up(config.model_dir)
-            drawn = os.path.join(config.model_dir, loading.DRAWN_FOLDER)
-            for folder in (config.model_dir, *(d for d, *_ in os.walk(drawn))):
-                files.remove_leftovers(folder)
+            _remove_leftovers(config.model_dir)
         return _train(config, command)
 
 
@@ -93,6 +91,17 @@ def _train(config: Config, command: Sequence[str]) -> dict[str, Any]:
     run_dir.write_labels(labels, trainer.folder)
     run_dir.write_flags(config, command, folder=trainer.folder)
     return trainer.train()
+
+
+def _remove_leftovers(model_dir: str) -> None:
+    """Removes what killed trainings left; needs the lock."""
+    drawn = os.path.join(model_dir, loading.DRAWN_FOLDER)
+    for folder in (model_dir, *(folder for folder, *_ in os.walk(drawn))):
+        files.remove_leftovers(folder)
+    for name in (checkpoint_files.LAST, checkpoint_files.BEST):
+        checkpoint_files.remove_incomplete(
+            os.path.join(model_dir, checkpoint_files.FOLDER, name)
+        )
 
 
 def _with_resolved_flip(config: Config, *, resumes: bool) -> Config:

@@ -350,6 +350,7 @@ def test_edited_index_is_rewritten(split, tmp_path, name, value):
     )
 
     assert_redone(split, tmp_path)
+    assert index_content(tmp_path)[1] == saved
 
 
 def test_record_spoiled_later_is_an_error_and_rewritten_next_time(

@@ -237,6 +237,41 @@ def test_damaged_checkpoints_are_named_and_kept(copied_run, state):
     assert sorted(path.name for path in folder.iterdir()) == before
 
 
+def kill_while_saving(folder, name, *, bytes_written):
+    """Leaves what a process leaves that is killed while it writes an index."""
+    (folder / f"{name}.data-00000-of-00001").write_bytes(b"weights")
+    (folder / f"{name}.index").write_bytes(bytes(bytes_written))
+
+
+@pytest.mark.parametrize("bytes_written", [0, 100])
+def test_checkpoint_that_was_never_complete_is_left_out(
+    copied_run, state, capsys, bytes_written
+):
+    config, last = copied_run
+    kill_while_saving(last, "ckpt-12", bytes_written=bytes_written)
+    (last / "ckpt-11.data-00000-of-00001").write_bytes(b"without an index")
+    (last / f"checkpoint.tmp{32 * 'a'}").write_text("half a list")
+    (last / "ckpt-10_temp").mkdir()
+    saver = checkpoints.Checkpoints(config.model_dir, state)
+    assert saver.restore() == 8
+    assert capsys.readouterr().out == ""
+    saver.save_last(13)
+    assert {path.stem for path in last.iterdir()} == {
+        "checkpoint",
+        "ckpt-8",
+        "ckpt-13",
+    }
+
+
+def test_run_that_was_killed_in_its_first_save_starts_again(tmp_path, state):
+    last = tmp_path / "checkpoints" / "last"
+    last.mkdir(parents=True)
+    kill_while_saving(last, "ckpt-4", bytes_written=0)
+    assert checkpoints.Checkpoints(str(tmp_path), state).restore() == 0
+    with pytest.raises(UserError, match="holds no checkpoint; train first"):
+        restore.find_segmentor(str(tmp_path))
+
+
 def test_damaged_best_checkpoint_is_an_error_with_a_remedy(copied_run, capsys):
     config, folder = copied_run
     best = folder.parent / "best"

@@ -140,3 +140,18 @@ def test_new_run_needs_what_it_starts_from(folder):
     )
     assert result.status == 1
     assert "--start_from" in result.err
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        f".{32 * 'a'}.tmp",
+        f"checkpoints/best/checkpoint.tmp{32 * 'a'}",
+        "checkpoints/best/ckpt-3.index",
+        "checkpoints/last/ckpt-3.data-00000-of-00001",
+    ],
+)
+def test_what_a_killed_training_left_is_removed(folder, name):
+    (folder / "first" / name).write_bytes(b"half")
+    assert DONE in resume(folder, folder / "data").out
+    assert not (folder / "first" / name).exists()

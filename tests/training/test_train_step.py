@@ -360,13 +360,16 @@ def test_every_loss_term_has_its_weight(adversarial):
     np.testing.assert_allclose(logs["segmentor_loss"], expected, 1e-6)
 
 
-def test_training_dice_counts_only_images_that_have_the_label():
+def test_label_that_is_never_predicted_has_a_training_dice_of_0():
     state = build_state(num_labels=2, label_kind="multilabel")
-    image, _ = several_labels()
-    count, height, width, _ = image.shape
-    true = np.zeros((count, height, width, 2), np.float32)
-    true[:, : height // 2, :, 0] = 1
-    true[0, :4, :, 1] = 1  # the second label is in the first image alone
-    logs = train_step.train_step(state, image, tf.constant(true))
-    np.testing.assert_array_equal(logs["label_images"], [count, 1])
-    assert 0 <= logs["label_dice_sum"][1] <= 1
+    last_bias = state.segmentor.trainable_variables[-1]
+    last_bias.assign([0.0, -100.0])
+    true = np.zeros((4, 32, 32, 2), np.float32)
+    true[:, :16, :, 0] = 1
+    true[0, :4, :, 1] = 1  # the second label is in one of four images
+
+    logs = train_step.train_step(state, batch()[0], tf.constant(true))
+
+    np.testing.assert_array_equal(logs["label_images"], [4, 1])
+    # Not 3 of 4, of the images that lack it.
+    assert logs["label_dice_sum"][1] == 0
