@@ -399,6 +399,20 @@ class Log:
         ):
             file.write(json.dumps(values) + "\n")
 
+    def read_loops(self) -> list[dict[str, Any]]:
+        """Returns the lines of the loops that have a step and a speed."""
+        try:
+            path = os.path.join(self.folder, _LOG)
+            with open(path, encoding="utf-8", errors="replace") as file:
+                return [
+                    json.loads(line)
+                    for line in file
+                    if _number(line, "step", 0) > 0
+                    and _number(line, "images_per_second", 0) > 0
+                ]
+        except FileNotFoundError:
+            return []
+
 
 @contextlib.contextmanager
 def reported(model_dir: str) -> Iterator[None]:

@@ -118,6 +118,8 @@ class Trainer:
           SystemExit: the run was told to stop; it is saved.
         """
         if self.step >= self._last_step:
+            if not run_dir.read_training(self.folder):
+                self._complete()
             console.say(
                 f"{self._config.model_dir} has all {self._config.epochs} "
                 "epochs; raise --epochs to continue."
@@ -137,6 +139,14 @@ class Trainer:
         )
         run_dir.write_training(self.folder, summary)
         return summary
+
+    def _complete(self) -> None:
+        """Does what a process killed after its last step had left to do."""
+        self._checkpoints.save_last(self.step)
+        summary = reporting.summarize_log(
+            self._reporter.log.read_loops(), batch_size=self._config.batch_size
+        )
+        run_dir.write_training(self.folder, summary)
 
     def validate(self) -> np.ndarray:
         """Computes each label's Dice; see `validation.compute_label_dice`."""

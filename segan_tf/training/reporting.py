@@ -2,6 +2,7 @@
 
 import resource
 import sys
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -195,6 +196,28 @@ def format_labels(labels: labels_lib.Labels, label_dice: np.ndarray) -> str:
         f"{name} {'-' if np.isnan(dice) else f'{dice:.2f}'}"
         for name, dice in dices.items()
     )
+
+
+def summarize_log(
+    loops: Sequence[Mapping[str, Any]], *, batch_size: int
+) -> dict[str, Any]:
+    """Summarizes a training by its log, as far as that tells.
+
+    Args:
+      loops: the lines of its loops, see `run_dir.Log`.
+      batch_size: images per step.
+    """
+    seconds, step = 0.0, 0
+    for loop in loops:
+        count = (loop["step"] - step) * batch_size
+        seconds += count / loop["images_per_second"]
+        step = loop["step"]
+    return {
+        "first_step": 0,
+        "last_step": step,
+        "train_seconds": round(seconds, 1),
+        "images_per_second": round(step * batch_size / (seconds or 1), 1),
+    }
 
 
 def summarize_training(

@@ -4,6 +4,7 @@ import math
 import os
 import pathlib
 import re
+import shutil
 import signal
 
 import blobs
@@ -220,6 +221,32 @@ def test_finished_run_trains_no_step(two_epochs, capsys):
         f"{folder} has all 2 epochs; raise --epochs to continue.\n"
     )
     assert run_dir.read_training(str(folder)) == summary
+
+
+def test_run_killed_after_its_last_step_is_completed(two_epochs, tmp_path):
+    folder, _, summary = two_epochs
+    run = shutil.copytree(folder, tmp_path / "run")
+    (run / "training.json").unlink()
+    last = run / "checkpoints" / "last"
+    whole = (last / "checkpoint").read_text()
+    # As if killed before the last checkpoint was listed and the oldest removed.
+    (last / "checkpoint").write_text('model_checkpoint_path: "ckpt-1"\n')
+    for ending in ("index", "data-00000-of-00001"):
+        shutil.copy(last / f"ckpt-8.{ending}", last / f"ckpt-1.{ending}")
+
+    trainer = make_quick_trainer(run, dice_weight=1.0, adversarial=True)
+
+    assert trainer.train() == {}
+    completed = run_dir.read_training(str(run))
+    assert completed["last_step"] == summary["last_step"] == 8
+    # Of the loops alone, without validation and checkpoints.
+    assert 0 < completed["train_seconds"] <= summary["train_seconds"] + 0.1
+    kept = {path.stem for path in last.iterdir()}
+    assert kept == {"checkpoint", "ckpt-4", "ckpt-8"}
+    assert 'model_checkpoint_path: "ckpt-8"' in whole
+    assert (
+        'model_checkpoint_path: "ckpt-8"' in (last / "checkpoint").read_text()
+    )
 
 
 def test_more_epochs_resume_after_the_last_one(tmp_path, capsys):
