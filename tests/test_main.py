@@ -206,8 +206,8 @@ def test_export_without_the_data_of_the_run_reports_no_dice(
     assert result.status == 0, result.err
     lines = result.out.splitlines()
     assert lines[0] == (
-        "Dice cannot be measured: --data_dir (gone) does not exist; check the "
-        "path."
+        "Dice cannot be measured: --data_dir (gone) does not exist; give the "
+        "folder where it is now."
     )
     assert lines[1] == "compared on 4 images: 4 drawings"
     row = read_json(tmp_path, "out", "parity.json")["artifacts"]["none"]
