@@ -17,10 +17,12 @@ _SHOW = """
 import segan_tf
 from segan_tf import startup
 startup.import_tensorflow()
+import tensorflow as tf
 from keras import backend
 model = segan_tf.build_segan(image_size=32, width=2, num_labels=1)
 print(backend.backend(), backend.floatx(), backend.image_data_format(),
-      backend.epsilon(), model.output.dtype, tuple(model.output.shape))
+      backend.epsilon(), tf.as_dtype(model.output.dtype).name,
+      tuple(model.output.shape))
 """
 
 
