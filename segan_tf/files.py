@@ -193,6 +193,16 @@ def without_patterns(folder: str | os.PathLike[str]) -> str:
     return _links[path]
 
 
+def literal(path: str | os.PathLike[str]) -> str:
+    """Returns a path, in a folder that exists, that TensorFlow takes literally.
+
+    Raises:
+      OSError: see `without_patterns`.
+    """
+    folder, name = os.path.split(path)
+    return os.path.join(without_patterns(folder), name)
+
+
 def _plain(obj: Any) -> Any:
     if isinstance(obj, dict):
         return {key: _plain(value) for key, value in obj.items()}

@@ -403,7 +403,9 @@ class Log:
         """Returns the lines of the loops that have a step and a speed."""
         try:
             path = os.path.join(self.folder, _LOG)
-            with open(path, encoding="utf-8", errors="replace") as file:
+            with files.open_regular(
+                path, encoding="utf-8", errors="replace"
+            ) as file:
                 return [
                     json.loads(line)
                     for line in file

@@ -139,9 +139,8 @@ def write_archive(
     archive.track(segmentor)
     for name, (function, input_spec) in endpoints.items():
         archive.add_endpoint(name, function, input_signature=[input_spec])
-    folder, name = os.path.split(path)
     with console.capture_output():
-        archive.write_out(os.path.join(files.without_patterns(folder), name))
+        archive.write_out(files.literal(path))
 
 
 def _warmup_requests(

@@ -41,10 +41,8 @@ def write_requests(
       requests: by the signature's name, the inputs by theirs.
     """
     path = os.path.join(saved_model_dir, PATH)
-    folder, name = os.path.split(path)
-    os.makedirs(folder, exist_ok=True)
-    literal = os.path.join(files.without_patterns(folder), name)
-    with tf.io.TFRecordWriter(literal) as writer:
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    with tf.io.TFRecordWriter(files.literal(path)) as writer:
         for signature, inputs in requests.items():
             writer.write(_prediction_log(model_name, signature, inputs))
 

@@ -161,7 +161,7 @@ def restore_newest(
 
 def _had_best(path: str) -> bool:
     """Returns whether the run of a last checkpoint had a best one, too."""
-    reader = tf.train.load_checkpoint(_literal(path))
+    reader = tf.train.load_checkpoint(files.literal(path))
     name = "best_dice/.ATTRIBUTES/VARIABLE_VALUE"
     return reader.has_tensor(name) and reader.get_tensor(name) >= 0
 
@@ -189,7 +189,7 @@ def _restore(
     try:
         # Without expect_partial an error is followed by a warning for every
         # variable.
-        status = checkpoint.restore(_literal(path)).expect_partial()
+        status = checkpoint.restore(files.literal(path)).expect_partial()
         if expect_all:
             status.assert_consumed()
         status.assert_existing_objects_matched()
@@ -202,11 +202,6 @@ def _restore(
         raise DamagedCheckpointError(
             f"{path} is damaged ({reason_of(error)})"
         ) from error
-
-
-def _literal(path: str) -> str:
-    folder, name = os.path.split(path)
-    return os.path.join(files.without_patterns(folder), name)
 
 
 def reason_of(error: Exception) -> str:
