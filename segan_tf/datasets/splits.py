@@ -327,3 +327,14 @@ def _draw(
             break
         drawn += members[in_order[place]]
     return sorted(drawn)
+
+
+def normalized_ids(
+    ids: Mapping[str, Sequence[str]],
+) -> dict[str, list[str]]:
+    """Returns ids by split, in a form in which equal splits are equal."""
+    return {
+        split: sorted(map(pairs.normalized, names))
+        for split, names in ids.items()
+        if names
+    }

@@ -4,12 +4,11 @@ import glob
 import hashlib
 import json
 import os
-from collections.abc import Mapping, Sequence
 
 from segan_tf import labels as labels_lib
 from segan_tf import run_dir
 from segan_tf.config import RESPLIT_FIELDS, Config
-from segan_tf.datasets import content, loading, pairs, splits
+from segan_tf.datasets import content, loading, splits
 
 _DIGITS = 8
 
@@ -87,17 +86,9 @@ def _has_own_pairs(
 
 def _has_own_split(config: Config, divided: splits.Splits) -> bool:
     path = os.path.join(config.model_dir, splits.FILE_NAME)
-    return os.path.exists(path) and _normalized(divided.ids()) == _normalized(
-        splits.read_split_ids(config.model_dir)
-    )
-
-
-def _normalized(ids: Mapping[str, Sequence[str]]) -> dict[str, set[str]]:
-    return {
-        split: set(map(pairs.normalized, names))
-        for split, names in ids.items()
-        if names
-    }
+    return os.path.exists(path) and splits.normalized_ids(
+        divided.ids()
+    ) == splits.normalized_ids(splits.read_split_ids(config.model_dir))
 
 
 def _identify_model(model: str) -> list[str]:

@@ -1,7 +1,7 @@
 """Trains a run from its settings, or resumes it."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from segan_tf import (
@@ -208,7 +208,9 @@ def _check_same_pairs(
     """
     before = content.read_record(config.model_dir)
     trained_ids = splits.read_split_ids(config.model_dir)
-    if _normalized(divided.ids()) != _normalized(trained_ids):
+    if splits.normalized_ids(divided.ids()) != splits.normalized_ids(
+        trained_ids
+    ):
         what, remedy = "other pairs than are found now", "restore the pairs"
     elif before is None:
         console.say(
@@ -230,11 +232,3 @@ def _check_same_pairs(
         f"--model_dir ({config.model_dir}) was trained with {what}; {remedy}, "
         "give another --model_dir, or --noresume to start over there."
     )
-
-
-def _normalized(ids: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
-    return {
-        split: sorted(map(pairs.normalized, names))
-        for split, names in ids.items()
-        if names
-    }
