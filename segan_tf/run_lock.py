@@ -1,4 +1,4 @@
-"""One training at a time in a model_dir: a lock that dies with its process.
+"""One writer at a time in a folder: a lock that dies with its process.
 
 The lock is the operating system's (flock), so a killed process leaves none
 behind; the file only says who holds it.
@@ -26,22 +26,31 @@ _HELD = (errno.EAGAIN, errno.EACCES, errno.EWOULDBLOCK)
 
 
 @contextlib.contextmanager
-def hold(model_dir: str) -> Iterator[None]:
-    """Holds the lock of a run's folder for the block.
+def hold(
+    folder: str, *, flag: str = "--model_dir", user: str = "training"
+) -> Iterator[None]:
+    """Holds the lock of a folder for the block.
 
     Where the file system has no locks, nothing is locked.
 
     Args:
-      model_dir: exists.
+      folder: exists.
+      flag: that gave the folder, for the error.
+      user: what holds the lock, for the error.
 
     Raises:
       UserError: another process holds it, which is named with its host and
         the time; or the folder cannot be written.
     """
-    path = os.path.join(model_dir, FILE_NAME)
+    path = os.path.join(folder, FILE_NAME)
     while True:
-        with _open(path, model_dir) as file:
-            _lock(file, path, model_dir)
+        with _open(path, f"{flag} ({folder})") as file:
+            if not _lock(file):
+                raise UserError(
+                    f"{flag} ({folder}) is in use by another {user} "
+                    f"({_read_holder(path)}); wait until it ends, or give "
+                    "another folder."
+                )
             # The holder before may have removed the file while we waited for
             # it: then the lock is on a file that nobody else will open.
             if not _is_at(file, path):
@@ -55,29 +64,25 @@ def hold(model_dir: str) -> Iterator[None]:
             return
 
 
-def _open(path: str, model_dir: str) -> IO[str]:
+def _open(path: str, what: str) -> IO[str]:
     try:
         return open(path, "a+", encoding="utf-8")
     except OSError as error:
         raise UserError(
-            f"--model_dir ({model_dir}) cannot be written ({error.strerror}); "
-            "give a folder that can."
+            f"{what} cannot be written ({error.strerror}); give a folder that "
+            "can."
         ) from error
 
 
-def _lock(file: IO[str], path: str, model_dir: str) -> None:
+def _lock(file: IO[str]) -> bool:
+    """Locks a file; returns False where another process holds the lock."""
     if fcntl is None:
-        return
+        return True
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
-        if error.errno not in _HELD:
-            return
-        raise UserError(
-            f"--model_dir ({model_dir}) is in use by another training "
-            f"({_read_holder(path)}); wait until it ends, or give another "
-            "--model_dir."
-        ) from error
+        return error.errno not in _HELD
+    return True
 
 
 def _is_at(file: IO[str], path: str) -> bool:

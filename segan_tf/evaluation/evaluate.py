@@ -10,7 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from segan_tf import console, environment, failures, run_dir, startup
+from segan_tf import (
+    console,
+    environment,
+    failures,
+    run_dir,
+    run_lock,
+    startup,
+)
 from segan_tf import labels as labels_lib
 from segan_tf.config import DATA_FIELDS, RESPLIT_FIELDS, Config, UserError
 from segan_tf.datasets import findings, label_maps, loading, pairs, splits
@@ -72,7 +79,7 @@ def evaluate(config: Config, *, command: Sequence[str] = ()) -> Evaluation:
             f"{report_dir}"
         )
     started = time.monotonic()
-    with _reported_report_errors(config):
+    with _reported_report_errors(config), _locked(report_dir):
         scored, unreadable = _score_all(
             config,
             predictor,
@@ -149,6 +156,16 @@ def _reported_report_errors(config: Config) -> Iterator[None]:
             f"--model_dir ({config.model_dir}) cannot take the report "
             f"({error.strerror}); give a folder that can be written."
         ) from error
+
+
+@contextlib.contextmanager
+def _locked(report_dir: str) -> Iterator[None]:
+    """Makes the folder of the report and keeps other evaluations out of it."""
+    os.makedirs(report_dir, exist_ok=True)
+    with run_lock.hold(
+        report_dir, flag="the folder of the report", user="evaluation"
+    ):
+        yield
 
 
 def _make_loader(

@@ -3,12 +3,21 @@
 import contextlib
 import dataclasses
 import os
+import unicodedata
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from segan_tf import console, csv_files, failures, files, run_dir, startup
+from segan_tf import (
+    console,
+    csv_files,
+    failures,
+    files,
+    run_dir,
+    run_lock,
+    startup,
+)
 from segan_tf import labels as labels_lib
 from segan_tf.config import PRETRAINED, Config, UserError
 from segan_tf.imaging import contact_sheet, images, overlays
@@ -52,7 +61,7 @@ def predict(config: Config) -> PredictionSummary:
     else:
         run_dir.check_no_model_settings(config, model)
     for reason in unread.values():
-        console.say(f"skipped: {reason}")
+        _say_skipped(reason)
     done = predict_images(
         paths, model=model, output_dir=config.output_dir, tta=config.tta
     )
@@ -91,18 +100,22 @@ def predict_images(
       UserError: the model or output_dir cannot be used, or two images have
         the same id.
     """
-    _check_distinct_ids(paths)
     _check_input_folder(paths, output_dir)
     startup.import_tensorflow()
     from segan_tf.inference.predictor import Predictor
 
     predictor = Predictor(model, tta=tta)
-    _check_distinct_files(paths, predictor.labels)
+    _check_distinct_outputs(paths, predictor.labels)
     console.say(f"predicting with {predictor.description}")
     try:
         os.makedirs(output_dir, exist_ok=True)
-        files.remove_leftovers(output_dir)
-        return _write_predictions(predictor, paths, output_dir=output_dir)
+        with run_lock.hold(output_dir, flag="--output_dir", user="prediction"):
+            if _ignores_case(output_dir):
+                _check_distinct_outputs(
+                    paths, predictor.labels, ignore_case=True
+                )
+            files.remove_leftovers(output_dir)
+            return _write_predictions(predictor, paths, output_dir=output_dir)
     except OSError as error:
         raise UserError(
             f"--output_dir ({output_dir}) cannot be written "
@@ -125,11 +138,16 @@ def _write_predictions(
                 if not failures.concerns_one_file(error):
                     raise
                 skipped[path] = _reason(error, path)
-                console.say(f"skipped: {skipped[path]}")
+                _say_skipped(skipped[path])
                 continue
             add_row(row)
             predicted += 1
     return PredictionSummary(output_dir, predicted, skipped)
+
+
+def _say_skipped(reason: str) -> None:
+    # One line, whatever a file is called.
+    console.say(console.printable(f"skipped: {reason}", keep=""))
 
 
 def _reason(error: Exception, path: str) -> str:
@@ -160,10 +178,12 @@ def _growing_table(
         try:
             yield add_row
         except BaseException:
-            if writer and not os.path.exists(path):
-                os.replace(unfinished, path)
-            elif writer:
-                console.say(f"note: the table so far is {unfinished}")
+            if writer:
+                kept = unfinished
+                if not os.path.exists(path):
+                    os.replace(unfinished, path)
+                    kept = path
+                console.say(f"note: the table so far is {kept}")
             raise
         if writer is None:
             csv_files.CsvWriter(file, ["id"])
@@ -240,35 +260,40 @@ def _check_input_folder(paths: Sequence[str], output_dir: str) -> None:
         )
 
 
-def _check_distinct_files(
-    paths: Sequence[str], labels: labels_lib.Labels
+def _check_distinct_outputs(
+    paths: Sequence[str],
+    labels: labels_lib.Labels,
+    *,
+    ignore_case: bool = False,
 ) -> None:
-    """Checks that no two label maps of overlapping labels share a file.
+    """Checks that no two images write the same file.
 
     Raises:
-      UserError: names two images whose ids and labels make one name.
+      UserError: two do; names them and the file.
     """
-    if labels.count == 1 or labels.multiclass:
-        return
     by_file: dict[str, str] = {}
     for path in paths:
-        for slug in (*labels.slugs, "overlay"):
-            name = f"{images.image_id(path)}_{slug}.png"
-            other = by_file.setdefault(name, path)
+        for name in _output_names(images.image_id(path), labels):
+            key = name
+            if ignore_case:
+                key = unicodedata.normalize("NFC", name).casefold()
+            other = by_file.setdefault(key, path)
             if other != path:
                 raise UserError(
-                    f"--input: {other} and {path} would both write {name}; "
+                    f"--input: {other} and {path} would write the same {name}; "
                     "rename one."
                 )
 
 
-def _check_distinct_ids(paths: Sequence[str]) -> None:
-    """Checks that no two images write the same output."""
-    by_id: dict[str, str] = {}
-    for path in paths:
-        other = by_id.setdefault(images.image_id(path), path)
-        if other != path:
-            raise UserError(
-                f"--input: {other} and {path} would write the same "
-                f"{images.image_id(path)}_label_map.png; rename one."
-            )
+def _output_names(image_id: str, labels: labels_lib.Labels) -> list[str]:
+    """Names the files that an image is written to."""
+    if labels.count == 1 or labels.multiclass:
+        parts: tuple[str, ...] = ("label_map", "overlay")
+    else:
+        parts = (*labels.slugs, "overlay")
+    return [f"{image_id}_{part}.png" for part in parts]
+
+
+def _ignores_case(folder: str) -> bool:
+    """Returns whether a folder that is locked takes "A" and "a" for one."""
+    return os.path.exists(os.path.join(folder, run_lock.FILE_NAME.upper()))

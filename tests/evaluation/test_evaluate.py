@@ -11,7 +11,7 @@ import pytest
 import running
 from PIL import Image
 
-from segan_tf import config
+from segan_tf import config, run_lock
 from segan_tf import labels as labels_lib
 from segan_tf.datasets import pairs
 from segan_tf.evaluation import evaluate, gallery
@@ -254,6 +254,15 @@ def test_images_scored_before_a_stop_stay(run_copy, monkeypatch):
     assert len(rows.read_text().splitlines()) == 1 + 2
     rows.unlink()
     assert contents(run_copy) == before
+
+
+def test_second_evaluation_into_a_folder_is_rejected(run_copy):
+    folder = run_copy / "evaluation_test"
+    folder.mkdir(exist_ok=True)
+    with run_lock.hold(str(folder)):
+        result = running.run("--mode=evaluate", f"--model_dir={run_copy}")
+    assert result.status == 1
+    assert f"({folder}) is in use by another evaluation" in result.err
 
 
 def test_image_that_vanishes_after_scoring_leaves_a_gap_in_the_gallery(

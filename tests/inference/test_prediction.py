@@ -14,7 +14,7 @@ import running
 import tensorflow as tf
 from PIL import Image
 
-from segan_tf import config
+from segan_tf import config, run_lock
 from segan_tf import labels as labels_lib
 from segan_tf.datasets import label_maps
 from segan_tf.imaging import images
@@ -220,7 +220,7 @@ def test_stopped_prediction_keeps_its_rows(
     )
     kept = rows if has_table else table
     assert len(kept.read_text().splitlines()) == 1 + 2
-    assert (f"note: the table so far is {rows}" in result.out) is has_table
+    assert f"note: the table so far is {kept}" in result.out
     assert rows.exists() is has_table
     if has_table:
         assert table.read_text() == "earlier"
@@ -297,7 +297,7 @@ def test_ids_and_labels_that_make_one_name_are_an_error(tmp_path, monkeypatch):
         f"--output_dir={tmp_path / 'out'}",
     )
 
-    assert "would both write a_b_c.png; rename one." in error
+    assert "would write the same a_b_c.png; rename one." in error
 
 
 def test_two_images_with_the_same_id_are_an_error(image_dir, tmp_path):
@@ -308,6 +308,52 @@ def test_two_images_with_the_same_id_are_an_error(image_dir, tmp_path):
     )
     assert f"{image_dir}/wide.jpg and {image_dir}/wide.png would write" in error
     assert not (tmp_path / "out").exists()
+
+
+def test_ids_that_differ_by_case_are_an_error_where_the_disk_ignores_case(
+    image_dir, tmp_path, monkeypatch
+):
+    fake_models.replace_models(monkeypatch, fake_models.constant(0))
+    (image_dir / "WIDE.png").write_bytes((image_dir / "wide.png").read_bytes())
+    command = (
+        "--mode=predict",
+        "--model=x",
+        f"--input={image_dir}",
+        f"--output_dir={tmp_path}/out",
+    )
+    assert running.run(*command).status == 0  # this disk tells them apart
+
+    monkeypatch.setattr(prediction, "_ignores_case", lambda folder: True)
+
+    error = running.error_of(*command)
+    assert f"{image_dir}/WIDE.png and {image_dir}/wide.png would" in error
+
+
+def test_second_prediction_into_a_folder_is_rejected(image_dir, tmp_path):
+    out = tmp_path / "out"
+    out.mkdir()
+    with run_lock.hold(str(out)):
+        error = running.error_of(
+            "--mode=predict", f"--input={image_dir}", f"--output_dir={out}"
+        )
+    assert f"--output_dir ({out}) is in use by another prediction" in error
+    assert f"process {os.getpid()} on" in error
+
+
+def test_name_with_a_line_break_is_reported_in_one_line(
+    image_dir, tmp_path, monkeypatch
+):
+    fake_models.replace_models(monkeypatch, fake_models.constant(0))
+    (image_dir / "a\nerror: b.png").write_bytes(b"no image")
+    result = running.run(
+        "--mode=predict",
+        "--model=x",
+        f"--input={image_dir}",
+        f"--output_dir={tmp_path}/out",
+    )
+    (line,) = [x for x in result.out.splitlines() if x.startswith("skipped: ")]
+    assert "a\\nerror: b.png" in line
+    assert not any(x.startswith("error: b") for x in result.out.splitlines())
 
 
 def test_output_dir_must_not_be_the_input_folder(image_dir):
