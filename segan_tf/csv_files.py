@@ -60,7 +60,7 @@ def write_csv(
 
 def text_cell(text: str) -> str:
     """Returns text as a cell that stays text: "=1+1" becomes "'=1+1"."""
-    guard = "'" if text.startswith(_FORMULA) else ""
+    guard = "'" if text.lstrip(" ").startswith(_FORMULA) else ""
     # Bytes of names that are not UTF-8 come as surrogates, which a file in
     # UTF-8 cannot hold.
     shown = console.printable(files.encode(text).decode("utf-8"), keep="")

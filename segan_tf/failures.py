@@ -63,6 +63,8 @@ _NODE = re.compile(r"\{\{.*?\}\}|\[\[.*?\]\]|\[Op:.*?\]")
 # A mistake that was raised where tf.data reads, in TensorFlow's words for it.
 _CARRIED = re.compile(r"\bUserError: (.+)")
 _STOPPED_BY = {signal.SIGINT: "Ctrl+C", signal.SIGTERM: "SIGTERM"}
+if hasattr(signal, "SIGHUP"):  # not on Windows
+    _STOPPED_BY[signal.SIGHUP] = "SIGHUP, the end of its terminal"
 _CLOSED_PIPE_STATUS = 128 + 13  # as if ended by SIGPIPE, like other tools
 
 
@@ -203,7 +205,7 @@ def _write_log(error: BaseException) -> str:
 
 @contextlib.contextmanager
 def _noted_signals() -> Iterator[list[int]]:
-    """Raises KeyboardInterrupt for SIGINT and SIGTERM, and notes which came.
+    """Raises KeyboardInterrupt for `_STOPPED_BY`, and notes which came.
 
     A signal that the program was started without (nohup, a shell's &) stays
     ignored.

@@ -100,7 +100,9 @@ def test_traceback_is_shown_where_no_log_can_be_written(
     assert "its traceback is above; please report it." in err
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(
+    "number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
+)
 def test_signal_stops_the_work_whatever_it_is_turned_into(number, capsys):
     def work():
         try:

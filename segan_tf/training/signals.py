@@ -8,7 +8,9 @@ EXIT_STATUS = 128 + signal.SIGTERM  # of a run that was told to stop
 
 
 class StopSignals:
-    """Notes SIGTERM and SIGINT, which otherwise end the process.
+    """Notes SIGTERM, SIGINT and SIGHUP, which otherwise end the process.
+
+    A SIGHUP that the program was started without (nohup) stays ignored.
 
     >>> with StopSignals() as stop:
     ...     while not stop.requested:
@@ -23,7 +25,10 @@ class StopSignals:
         self._handlers: dict[int, Any] = {}
 
     def __enter__(self) -> "StopSignals":
-        for number in (signal.SIGTERM, signal.SIGINT):
+        numbers = [signal.SIGTERM, signal.SIGINT]
+        if _hears_hang_up():
+            numbers.append(signal.SIGHUP)
+        for number in numbers:
             self._handlers[number] = signal.signal(number, self._note)
         return self
 
@@ -38,3 +43,10 @@ class StopSignals:
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         self.requested = True
+
+
+def _hears_hang_up() -> bool:
+    """Returns whether SIGHUP exists, which Windows lacks, and is heard."""
+    return hasattr(signal, "SIGHUP") and (
+        signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN
+    )

@@ -369,24 +369,43 @@ def test_checkpoints_are_saved_within_an_epoch(tmp_path, monkeypatch):
     assert saved_steps(tmp_path, "last") == [3, 4]
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize(
+    "number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP]
+)
 def test_signal_stops_after_the_step_and_saves(tmp_path, capsys, number):
     def stop(step):
         if step == 6:
             os.kill(os.getpid(), number)
 
-    before = signal.getsignal(number)
+    # What runs in the background may be started with it ignored.
+    outside = signal.signal(number, signal.SIG_DFL)
     trainer = make_quick_trainer(tmp_path, dices=[0.5], after_step=stop)
     with pytest.raises(SystemExit) as stopped:
         trainer.train()
+    after = signal.signal(number, outside)
     assert stopped.value.code == 143
     assert saved_steps(tmp_path, "last") == [4, 6]
     assert capsys.readouterr().out.splitlines()[-1] == (
         "stopped and saved at step 6; the same command resumes from there."
     )
-    assert signal.getsignal(number) is before
+    assert after == signal.SIG_DFL
     assert run_dir.read_training(str(tmp_path)) == {}
     assert make_trainer(tmp_path, adversarial=False).step == 6
+
+
+def test_hang_up_that_is_ignored_does_not_stop(tmp_path):
+    def stop(step):
+        if step == 6:
+            os.kill(os.getpid(), signal.SIGHUP)
+
+    outside = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        trainer = make_quick_trainer(
+            tmp_path, dices=[0.5, 0.6], after_step=stop
+        )
+        assert trainer.train()["last_step"] == 8
+    finally:
+        signal.signal(signal.SIGHUP, outside)
 
 
 def test_signal_in_the_last_step_ends_the_run_normally(tmp_path):
