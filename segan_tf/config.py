@@ -176,6 +176,16 @@ class DataConfig:
         fixes="labels",
         is_path=True,
     )
+    styles: str = setting(
+        "",
+        "CSV file with the columns id and style: the annotation style, such as "
+        "the tool, that each label map was drawn in; several are joined by +. "
+        "The segmentor learns to draw in each. Default: styles.csv in "
+        "--data_dir, if there is one; none: without styles.",
+        modes=_DATA_MODES,
+        fixes="labels",
+        is_path=True,
+    )
     skip_bad_pairs: bool = setting(
         False,
         "Continue without the pairs that cannot be used.",
@@ -198,6 +208,14 @@ class DataConfig:
         "auto: both for one label, none for several. --tta uses the same "
         "flips.",
         choices=FLIPS,
+        fixes="weights",
+    )
+    style_dropout: float = setting(
+        0.2,
+        "Share of the training images that are shown with the mean style "
+        "instead of their own, so that the segmentor also works where the "
+        "style is not known.",
+        minimum=0,
         fixes="weights",
     )
     cache: str = setting(

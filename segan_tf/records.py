@@ -17,6 +17,7 @@ FORMATS = {
     "flags.json": 2,
     "splits.json": 2,
     "pairs.json": 1,
+    "styles.json": 1,
     "labels.json": 2,
     "training.json": 2,
     "results.json": 3,

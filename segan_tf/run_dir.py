@@ -285,6 +285,8 @@ def _is_found_elsewhere(name: str, saved: Config, config: Config) -> bool:
     if name in ("data_dir", "image_dir", "label_map_dir"):
         folders = [c.data_dir or c.image_dir for c in (saved, config)]
         return all(folders)
+    if name == "styles":
+        return True  # compared by what the pairs have
     if name in ("test_list", "groups"):
         return bool(getattr(saved, name)) and bool(getattr(config, name))
     if name == "label_names":

@@ -1,5 +1,7 @@
 """The tf.data pipelines from cached records to batches."""
 
+import dataclasses
+
 import numpy as np
 import tensorflow as tf
 
@@ -10,7 +12,23 @@ from segan_tf.input import augmentation, cached_dataset
 # With TensorFlow's default of 4, neighbors stay neighbors a third too often.
 _SHUFFLE_ROUNDS = 8
 
-_Example = tuple[tf.Tensor, tf.Tensor]  # an image and its label map
+_Example = tuple[tf.Tensor, ...]  # image, label map and maybe a style
+_STYLE_STREAM = 1  # of random numbers, apart from that of the augmentation
+
+
+@dataclasses.dataclass(frozen=True)
+class StyleRows:
+    """The annotation styles of a data set's pairs.
+
+    Attributes:
+      rows: float32 [pairs, styles], weights that sum to 1.
+      mean: float32 [styles], the style of pairs where none is known.
+      dropout: the share of the examples that get the mean style.
+    """
+
+    rows: np.ndarray
+    mean: np.ndarray
+    dropout: float
 
 
 def steps_per_epoch(count: int, batch_size: int) -> int:
@@ -38,6 +56,7 @@ def make_training_dataset(
     seed: int,
     strong: bool = False,
     flip: str = "both",
+    styles: StyleRows | None = None,
 ) -> tf.data.Dataset:
     """Makes the training batches of the steps first_step to last_step - 1.
 
@@ -55,11 +74,12 @@ def make_training_dataset(
       seed: of order and augmentation.
       strong: see `augmentation.augment_pair`.
       flip: see there.
+      styles: of the pairs, if the segmentor has styles.
 
     Returns:
       A dataset of (image float32 [batch_size, image_size, image_size, 3],
       normalized; true_label_map float32 [batch_size, image_size, image_size,
-      labels] in {0, 1}).
+      labels] in {0, 1}); with styles also style float32 [batch_size, styles].
     """
     per_epoch = batch_size * steps_per_epoch(records.count, batch_size)
 
@@ -67,15 +87,19 @@ def make_training_dataset(
         epoch, place = position // per_epoch, position % per_epoch
         index = _shuffle(place, records.count, tf.stack([seed, epoch]))
         image, label_map = _read(records, index)
+        draw = tf.stack([tf.cast(seed, tf.int64), position])
         image, label_map = augmentation.augment_pair(
             image,
             label_map,
-            tf.stack([tf.cast(seed, tf.int64), position]),
+            draw,
             image_size=image_size,
             strong=strong,
             flip=flip,
         )
-        return preprocessing.normalize(image), label_map
+        example = preprocessing.normalize(image), label_map
+        if styles is None:
+            return example
+        return (*example, _draw_style(styles, index, draw))
 
     positions = tf.data.Dataset.range(
         first_step * batch_size, last_step * batch_size
@@ -102,6 +126,16 @@ def _shuffle(place: tf.Tensor, count: int, seed: tf.Tensor) -> tf.Tensor:
         max_index=tf.cast(count - 1, tf.int64),
         rounds=_SHUFFLE_ROUNDS,
     )
+
+
+def _draw_style(
+    styles: StyleRows, index: tf.Tensor, seed: tf.Tensor
+) -> tf.Tensor:
+    """Returns the style of a pair, or at random the mean style."""
+    stream = tf.random.experimental.stateless_fold_in(seed, _STYLE_STREAM)
+    dropped = tf.random.stateless_uniform([], stream) < styles.dropout
+    own = tf.gather(tf.constant(styles.rows), index)
+    return tf.where(dropped, tf.constant(styles.mean), own)
 
 
 def make_evaluation_dataset(

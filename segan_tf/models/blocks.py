@@ -8,6 +8,7 @@ defaults in Keras' terms); Keras' defaults are 0.99 and 1e-3.
 from __future__ import annotations
 
 import keras
+import tensorflow as tf
 
 from segan_tf.models import layers
 
@@ -16,6 +17,8 @@ LEVEL_MULTIPLES = (1, 2, 4, 8)  # the paper, Networks: 64, 128, 256, 512
 LEAKY_SLOPE = 0.2  # SegAN, section 3
 BATCH_NORM_MOMENTUM = 0.9  # PyTorch's default in Keras' terms
 BATCH_NORM_EPSILON = 1e-5  # PyTorch's default
+NORM_ENDING = "_norm"
+STYLE_ENDING = "_style"  # of the layer after a normalization
 
 
 def down(
@@ -24,6 +27,7 @@ def down(
     *,
     name: str,
     normalized: bool = True,
+    style: keras.KerasTensor | None = None,
     synchronized: bool = False,
     constraint: keras.constraints.Constraint | None = None,
     dtype: str = "float32",
@@ -36,6 +40,7 @@ def down(
       name: prefix of the layers' names.
       normalized: whether there is batch normalization; the first level has
         none.
+      style: see `modulate`.
       synchronized: whether batch statistics span all replicas.
       constraint: applied to every trainable weight after each step.
       dtype: Keras dtype policy of the layers.
@@ -62,6 +67,7 @@ def down(
             constraint=constraint,
             dtype=dtype,
         )
+    x = modulate(x, style, name=name, constraint=constraint, dtype=dtype)
     return keras.layers.LeakyReLU(
         LEAKY_SLOPE, name=f"{name}_leaky", dtype=dtype
     )(x)
@@ -73,6 +79,7 @@ def up(
     channels: int,
     *,
     name: str,
+    style: keras.KerasTensor | None = None,
     synchronized: bool = False,
     dtype: str = "float32",
 ) -> keras.KerasTensor:
@@ -84,6 +91,7 @@ def up(
         size; concatenated after the new channels.
       channels: number of channels of the convolution.
       name: prefix of the layers' names.
+      style: see `modulate`.
       synchronized: whether batch statistics span all replicas.
       dtype: Keras dtype policy of the layers.
 
@@ -102,8 +110,62 @@ def up(
         dtype=dtype,
     )(x)
     x = batch_norm(x, name=name, synchronized=synchronized, dtype=dtype)
+    x = modulate(x, style, name=name, dtype=dtype)
     x = keras.layers.ReLU(name=f"{name}_relu", dtype=dtype)(x)
     return keras.layers.Concatenate(name=f"{name}_skip", dtype=dtype)([x, skip])
+
+
+def modulate(
+    x: keras.KerasTensor,
+    style: keras.KerasTensor | None,
+    *,
+    name: str,
+    constraint: keras.constraints.Constraint | None = None,
+    dtype: str = "float32",
+) -> keras.KerasTensor:
+    """Scales and shifts the channels by the style; without one, returns x.
+
+    Args:
+      x: dtype [batch, height, width, channels], after batch normalization.
+      style: float32 [batch, styles], weights that sum to 1; None: no styles.
+      name: prefix of the layer's name.
+      constraint: of the layer's weights.
+      dtype: Keras dtype policy of the layer.
+
+    Returns:
+      Like x; see `layers.StyleModulation`.
+    """
+    if style is None:
+        return x
+    return layers.StyleModulation(
+        constraint=constraint, name=f"{name}{STYLE_ENDING}", dtype=dtype
+    )([x, style])
+
+
+def style_input(num_styles: int) -> keras.KerasTensor | None:
+    """Makes the second input of a model with styles; None without."""
+    if not num_styles:
+        return None
+    return keras.Input((num_styles,), name="style")
+
+
+def make_model(
+    image: keras.KerasTensor,
+    style: keras.KerasTensor | None,
+    outputs: keras.KerasTensor | list[keras.KerasTensor],
+    *,
+    name: str,
+) -> keras.Model:
+    """Makes a model of the image, or of [image, style]."""
+    inputs = image if style is None else [image, style]
+    return keras.Model(inputs, outputs, name=name)
+
+
+def with_style(
+    image: tf.Tensor, style: tf.Tensor | None
+) -> tf.Tensor | list[tf.Tensor]:
+    """Returns what a model is called with, with styles or without."""
+    return image if style is None else [image, style]
 
 
 def label_map(
@@ -149,6 +211,6 @@ def batch_norm(
         synchronized=synchronized,
         gamma_constraint=constraint,
         beta_constraint=constraint,
-        name=f"{name}_norm",
+        name=f"{name}{NORM_ENDING}",
         dtype=dtype,
     )(x)

@@ -25,6 +25,7 @@ def build_critic(
     num_labels: int = 1,
     form: str = "stacked",
     clip: float = 0.0,
+    num_styles: int = 0,
     synchronized: bool = False,
     dtype: str = "float32",
 ) -> keras.Model:
@@ -36,6 +37,8 @@ def build_critic(
       num_labels: number of labels, background not counted.
       form: one of config.CRITIC_FORMS.
       clip: bound on all trainable weights; 0: none.
+      num_styles: number of annotation styles; the critic then sees the style
+        that the segmentor sees.
       synchronized: whether batch statistics span all replicas.
       dtype: Keras dtype policy.
 
@@ -45,11 +48,14 @@ def build_critic(
       image_size / 2^i, width 2^(i-1)], i = 1..4. The input of ``shared`` has
       3 channels, that of the others 3 num_labels; ``per_label`` returns the
       four scales of the first label, then those of the second, and so on.
+      With styles the input is [masked image, style], style float32 [batch,
+      num_styles], which modulates every scale (`blocks.modulate`).
     """
     channels = 3 if form == "shared" else 3 * num_labels
     masked = keras.Input(
         (image_size, image_size, channels), name="masked_image"
     )
+    style = blocks.style_input(num_styles)
     inputs, names = [masked], [""]
     if form == "per_label" and num_labels > 1:
         names = [f"label{label}_" for label in range(1, num_labels + 1)]
@@ -65,16 +71,22 @@ def build_critic(
                 width * multiple,
                 name=f"{name}scale{level}",
                 normalized=level > 1,
+                style=style,
                 synchronized=synchronized,
                 constraint=layers.Clip(clip) if clip else None,
                 dtype=dtype,
             )
             features.append(x)
-    return keras.Model(masked, features, name="critic")
+    return blocks.make_model(masked, style, features, name="critic")
 
 
 def compute_features(
-    critic: keras.Model, form: str, image: tf.Tensor, label_map: tf.Tensor
+    critic: keras.Model,
+    form: str,
+    image: tf.Tensor,
+    label_map: tf.Tensor,
+    *,
+    style: tf.Tensor | None = None,
 ) -> list[tf.Tensor]:
     """Computes f_C(x o y) at every scale, with batch statistics.
 
@@ -83,6 +95,7 @@ def compute_features(
       form: one of config.CRITIC_FORMS.
       image: float32 [batch, height, width, 3], normalized.
       label_map: float32 [batch, height, width, labels] in [0, 1].
+      style: float32 [batch, styles], for a critic with styles.
 
     Returns:
       A tensor [batch, views, height_i, width_i, channels_i] for each scale
@@ -91,9 +104,13 @@ def compute_features(
     """
     views = label_map.shape[-1]
     if form == "shared":
-        features = critic(fold_labels(image, label_map), training=True)
+        if style is not None:
+            style = tf.repeat(style, views, axis=0)
+        inputs = blocks.with_style(fold_labels(image, label_map), style)
+        features = critic(inputs, training=True)
         return [tf.reshape(f, (-1, views, *f.shape[1:])) for f in features]
-    features = critic(mask_image(image, label_map), training=True)
+    inputs = blocks.with_style(mask_image(image, label_map), style)
+    features = critic(inputs, training=True)
     if form == "stacked":
         return [f[:, None] for f in features]
     scales = len(blocks.LEVEL_MULTIPLES)

@@ -42,6 +42,7 @@ def build_efficientnet_lite0(
     width: int = 64,
     num_labels: int = 1,
     multiclass: bool = True,
+    num_styles: int = 0,
     synchronized: bool = False,
     dtype: str = "float32",
 ) -> keras.Model:
@@ -57,6 +58,7 @@ def build_efficientnet_lite0(
         fixed.
       num_labels: number of labels, background not counted.
       multiclass: whether a pixel has at most one label.
+      num_styles: number of annotation styles; 0: a model of the image alone.
       synchronized: whether batch statistics span all replicas.
       dtype: Keras dtype policy; the label map is always float32.
 
@@ -65,6 +67,7 @@ def build_efficientnet_lite0(
       `segan.build_segan`. All weights are random, see `load_imagenet_weights`.
     """
     image = keras.Input((image_size, image_size, 3), name="image")
+    style = blocks.style_input(num_styles)
     make = _Layers(synchronized, dtype)
     *skips, x = _encode(image, make)
     for level, eighths in zip(
@@ -82,10 +85,11 @@ def build_efficientnet_lite0(
         x = blocks.batch_norm(
             x, name=name, synchronized=synchronized, dtype=dtype
         )
+        x = blocks.modulate(x, style, name=name, dtype=dtype)
         x = make.relu6(x, name=name)
     x = layers.ResizeConv(num_labels, name="logits", dtype=dtype)(x)
     label_map = blocks.label_map(x, multiclass=multiclass, name="label_map")
-    return keras.Model(image, label_map, name="segmentor")
+    return blocks.make_model(image, style, label_map, name="segmentor")
 
 
 def load_imagenet_weights(segmentor: keras.Model) -> None:

@@ -7,6 +7,7 @@ program that only loads a saved model:
 >>> segmentor = keras.models.load_model("segmentor.keras")
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -61,6 +62,67 @@ class MaskedImageOfLabel(keras.layers.Layer):
     def get_config(self) -> dict[str, Any]:
         """Returns the arguments of the constructor."""
         return {**super().get_config(), "label": self.label}
+
+
+@keras.saving.register_keras_serializable(package="segan_tf")
+class StyleModulation(keras.layers.Layer):
+    """Scales and shifts the channels by an annotation style (FiLM).
+
+        y = x (1 + s A) + s B
+
+    with the style s, and A and B of [styles, channels] that start at 0, so
+    that a new layer changes nothing (feature-wise linear modulation,
+    arXiv:1709.07871).
+
+    Args:
+      constraint: of A and B.
+      **kwargs: of `keras.layers.Layer`.
+    """
+
+    def __init__(
+        self,
+        constraint: keras.constraints.Constraint | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.constraint = constraint
+
+    def build(self, input_shape: Sequence[tuple]) -> None:
+        """Makes A and B for the shapes of [x, style]."""
+        features, style = input_shape
+        for name in ("scale", "offset"):
+            weight = self.add_weight(
+                name=name,
+                shape=(style[-1], features[-1]),
+                initializer="zeros",
+                constraint=self.constraint,
+            )
+            setattr(self, name, weight)
+        super().build(input_shape)
+
+    def call(self, inputs: Sequence[tf.Tensor]) -> tf.Tensor:
+        """Maps dtype [b, h, w, c] and dtype [b, styles] to [b, h, w, c]."""
+        x, style = inputs
+        scale, offset = (
+            tf.matmul(style, tf.cast(weight, style.dtype))[:, None, None]
+            for weight in (self.scale, self.offset)
+        )
+        return x * (1 + scale) + offset
+
+    def compute_output_shape(self, input_shape: Sequence[tuple]) -> tuple:
+        """Returns the shape of x."""
+        return input_shape[0]
+
+    def get_config(self) -> dict[str, Any]:
+        """Returns the arguments of the constructor."""
+        constraint = keras.constraints.serialize(self.constraint)
+        return {**super().get_config(), "constraint": constraint}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> "StyleModulation":
+        """Makes a layer from what `get_config` returned."""
+        constraint = keras.constraints.deserialize(config["constraint"])
+        return cls(**{**config, "constraint": constraint})
 
 
 @keras.saving.register_keras_serializable(package="segan_tf")

@@ -8,7 +8,9 @@ import keras
 import tensorflow as tf
 
 from segan_tf import checkpoint_files, compat, console, files, run_dir
+from segan_tf import styles as styles_lib
 from segan_tf.config import Config, UserError
+from segan_tf.models import weights
 from segan_tf.models.segmentors import SEGMENTORS
 
 FOLDER = checkpoint_files.FOLDER
@@ -17,7 +19,7 @@ BEST = checkpoint_files.BEST
 
 
 def build_segmentor(
-    config: Config, *, synchronized: bool = False
+    config: Config, *, num_styles: int = 0, synchronized: bool = False
 ) -> keras.Model:
     """Builds the segmentor of a configuration, with random weights."""
     return SEGMENTORS[config.segmentor].build(
@@ -25,6 +27,7 @@ def build_segmentor(
         width=config.width,
         num_labels=config.num_labels,
         multiclass=config.multiclass,
+        num_styles=num_styles,
         synchronized=synchronized,
         dtype=config.precision,
     )
@@ -56,14 +59,16 @@ class Restored:
     """The segmentor of a run.
 
     Attributes:
-      segmentor: with its trained weights.
+      segmentor: with its trained weights; of [image, style] if it has styles.
       step: of the weights.
       path: of their checkpoint.
+      styles: that it can draw in.
     """
 
     segmentor: keras.Model
     step: int
     path: str
+    styles: styles_lib.Styles = styles_lib.PLAIN
 
 
 def load(config: Config) -> Restored:
@@ -79,7 +84,11 @@ def load(config: Config) -> Restored:
     folder = os.path.dirname(find_segmentor(config.model_dir))
     check_edition(config.model_dir)
     # Whatever precision it was trained in, inference and export use float32.
-    model = build_segmentor(dataclasses.replace(config, precision="float32"))
+    styles = styles_lib.read(config.model_dir).styles
+    model = build_segmentor(
+        dataclasses.replace(config, precision="float32"),
+        num_styles=styles.count,
+    )
     step = tf.Variable(0, dtype=tf.int64, trainable=False)
     checkpoint = tf.train.Checkpoint(
         step=step, **{eval_model_key(config): model}
@@ -90,13 +99,24 @@ def load(config: Config) -> Restored:
             f"note: {os.path.join(config.model_dir, FOLDER, BEST)}, the best "
             f"checkpoint by validation, is missing; {path} is used instead"
         )
-    return Restored(model, int(step.numpy()), path)
+    return Restored(model, int(step.numpy()), path, styles)
 
 
-def load_segmentor(config: Config) -> tuple[keras.Model, int]:
-    """Calls `load` and returns the segmentor and the step of its weights."""
+def load_segmentor(
+    config: Config, *, style: str = styles_lib.MEAN
+) -> tuple[keras.Model, int]:
+    """Returns a segmentor of the image alone and the step of its weights.
+
+    Args:
+      config: the configuration that the run recorded.
+      style: that it draws in, if it has styles; see `styles.Styles.mixture`.
+    """
     restored = load(config)
-    return restored.segmentor, restored.step
+    if not restored.styles.count:
+        return restored.segmentor, restored.step
+    plain = build_segmentor(dataclasses.replace(config, precision="float32"))
+    weights.fix_style(restored.segmentor, plain, restored.styles.mixture(style))
+    return plain, restored.step
 
 
 def check_edition(model_dir: str) -> None:

@@ -11,6 +11,7 @@ def build_segan(
     width: int = 64,
     num_labels: int = 1,
     multiclass: bool = True,
+    num_styles: int = 0,
     synchronized: bool = False,
     dtype: str = "float32",
 ) -> keras.Model:
@@ -26,15 +27,19 @@ def build_segan(
       width: channels of the first level (64 in the paper).
       num_labels: number of labels, background not counted.
       multiclass: whether a pixel has at most one label.
+      num_styles: number of annotation styles; 0: a model of the image alone.
       synchronized: whether batch statistics span all replicas.
       dtype: Keras dtype policy; the last layer is always float32.
 
     Returns:
       A functional model ``segmentor``: image float32 [batch, image_size,
       image_size, 3], normalized -> predicted_label_map float32 [batch,
-      image_size, image_size, num_labels] in [0, 1].
+      image_size, image_size, num_labels] in [0, 1]. With styles the input is
+      [image, style], style float32 [batch, num_styles], weights that sum to 1,
+      which modulates the decoder (`blocks.modulate`).
     """
     image = keras.Input((image_size, image_size, 3), name="image")
+    style = blocks.style_input(num_styles)
 
     # Encoder
     x, levels = image, []
@@ -56,10 +61,11 @@ def build_segan(
             levels[level - 1],
             width * blocks.LEVEL_MULTIPLES[level - 1],
             name=f"up{level}",
+            style=style,
             synchronized=synchronized,
             dtype=dtype,
         )
     x = layers.ResizeConv(num_labels, name="logits", dtype=dtype)(x)
 
     label_map = blocks.label_map(x, multiclass=multiclass, name="label_map")
-    return keras.Model(image, label_map, name="segmentor")
+    return blocks.make_model(image, style, label_map, name="segmentor")

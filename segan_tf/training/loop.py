@@ -16,9 +16,12 @@ from segan_tf import (
     run_swap,
 )
 from segan_tf import labels as labels_lib
+from segan_tf import styles as styles_lib
 from segan_tf.config import Config, UserError
+from segan_tf.datasets import pairs
 from segan_tf.imaging import preprocessing
 from segan_tf.input import cached_dataset, pipeline
+from segan_tf.models import blocks
 from segan_tf.training import (
     checkpoints,
     distribution,
@@ -53,6 +56,7 @@ class Trainer:
         validation: cached_dataset.CachedDataset,
         strategy: tf.distribute.Strategy,
         labels: labels_lib.Labels = labels_lib.LESION,
+        styles: styles_lib.AssignedStyles = styles_lib.UNASSIGNED,
     ) -> None:
         """Builds the models and restores the last checkpoint.
 
@@ -62,6 +66,7 @@ class Trainer:
           validation: records to choose the best checkpoint by; may be empty.
           strategy: from `distribution.create_strategy`.
           labels: their names are used in the logs.
+          styles: of the training pairs.
 
         Raises:
           UserError: the batch size does not fit, the checkpoint is not
@@ -70,6 +75,7 @@ class Trainer:
         """
         self._config = config
         self._labels = labels
+        self._styles = styles
         self._strategy = strategy
         self._training = training
         self._validation = validation
@@ -83,6 +89,7 @@ class Trainer:
                 config,
                 steps_per_epoch=self._steps_per_epoch,
                 num_replicas=strategy.num_replicas_in_sync,
+                styles=styles.styles,
             )
             self._checkpoints = checkpoints.Checkpoints(self.folder, self.state)
             self.step = self._checkpoints.restore()
@@ -242,7 +249,12 @@ class Trainer:
         bar.set_description(f"epoch {coming}/{self._config.epochs}")
 
     def _segment_batch(self, image: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        predicted = self.state.eval_model(image, training=False)
+        style = None
+        if self._styles.styles.count:  # validation is untold
+            mean = tf.constant([self._styles.styles.mean], tf.float32)
+            style = tf.repeat(mean, tf.shape(image)[0], axis=0)
+        inputs = blocks.with_style(image, style)
+        predicted = self.state.eval_model(inputs, training=False)
         return predicted, preprocessing.decide_label_map(
             predicted, multiclass=self._config.multiclass
         )
@@ -257,8 +269,22 @@ class Trainer:
             seed=self._config.seed,
             strong=self._config.augment == "strong",
             flip=self._config.resolved_flip,
+            styles=self._make_style_rows(),
         )
         return self._strategy.experimental_distribute_dataset(dataset)
+
+    def _make_style_rows(self) -> pipeline.StyleRows | None:
+        if not self._styles.styles.count:
+            return None
+        rows = [
+            self._styles.mixture_of(pairs.normalized(pair_id))
+            for pair_id in self._training.facts
+        ]
+        return pipeline.StyleRows(
+            np.array(rows, np.float32),
+            np.array(self._styles.styles.mean, np.float32),
+            self._config.style_dropout,
+        )
 
     def _bar(self) -> tqdm.tqdm:
         size = self._config.batch_size

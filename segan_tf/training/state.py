@@ -5,9 +5,10 @@ import dataclasses
 import keras
 
 from segan_tf import losses, run_dir
-from segan_tf.config import PRETRAINED, Config
+from segan_tf import styles as styles_lib
+from segan_tf.config import PRETRAINED, Config, UserError
 from segan_tf.models import critic as critic_lib
-from segan_tf.models import pretrained, restore
+from segan_tf.models import pretrained, restore, weights
 from segan_tf.models.segmentors import SEGMENTORS
 from segan_tf.training import optimizers
 
@@ -25,6 +26,7 @@ class TrainState:
       critic_optimizer: of C.
       ema_model: S with the exponential moving average of its weights; None if
         the run keeps none.
+      styles: that S can draw in; its models then take [image, style].
     """
 
     config: Config
@@ -33,6 +35,7 @@ class TrainState:
     critic: keras.Model | None = None
     critic_optimizer: keras.optimizers.Optimizer | None = None
     ema_model: keras.Model | None = None
+    styles: styles_lib.Styles = styles_lib.PLAIN
 
     @property
     def eval_model(self) -> keras.Model:
@@ -46,7 +49,11 @@ class TrainState:
 
 
 def build_train_state(
-    config: Config, *, steps_per_epoch: int, num_replicas: int = 1
+    config: Config,
+    *,
+    steps_per_epoch: int,
+    num_replicas: int = 1,
+    styles: styles_lib.Styles = styles_lib.PLAIN,
 ) -> TrainState:
     """Builds S, C and their optimizers; call it in the strategy's scope.
 
@@ -57,18 +64,23 @@ def build_train_state(
       config: all settings of the run.
       steps_per_epoch: for the learning-rate schedule.
       num_replicas: of the strategy.
+      styles: of the label maps.
 
     Raises:
       UserError: an optimizer or the ImageNet weights are missing.
     """
     keras.utils.set_random_seed(config.seed)
     synchronized = num_replicas > 1
-    segmentor = restore.build_segmentor(config, synchronized=synchronized)
+    segmentor = restore.build_segmentor(
+        config, num_styles=styles.count, synchronized=synchronized
+    )
     if config.starts_from_imagenet:
         SEGMENTORS[config.segmentor].load_imagenet_weights(segmentor)
     ema_model = None
     if config.ema:
-        ema_model = restore.build_segmentor(config, synchronized=synchronized)
+        ema_model = restore.build_segmentor(
+            config, num_styles=styles.count, synchronized=synchronized
+        )
         ema_model.set_weights(segmentor.get_weights())
     critic = critic_optimizer = None
     if config.adversarial:
@@ -78,6 +90,7 @@ def build_train_state(
             num_labels=config.num_labels,
             form=config.critic_form,
             clip=config.critic_clip,
+            num_styles=styles.count,
             synchronized=synchronized,
             dtype=config.precision,
         )
@@ -93,11 +106,15 @@ def build_train_state(
         critic=critic,
         critic_optimizer=critic_optimizer,
         ema_model=ema_model,
+        styles=styles,
     )
 
 
 def load_start_weights(state: TrainState) -> None:
     """Gives S and its average the weights of ``start_from``.
+
+    A segmentor with styles may start from one without: it then draws as that
+    one does, whatever the style.
 
     Raises:
       UserError: they do not fit, or the run cannot be loaded.
@@ -108,6 +125,25 @@ def load_start_weights(state: TrainState) -> None:
         start = pretrained.load()
     else:
         run_dir.check_start_from(config)
-        start, _ = restore.load_segmentor(run_dir.read_flags(config.start_from))
+        start = _load_start(state, run_dir.read_flags(config.start_from))
     for model in filter(None, (state.segmentor, state.ema_model)):
-        model.set_weights(start.get_weights())
+        weights.copy_weights(start, model)
+
+
+def _load_start(state: TrainState, start: Config) -> keras.Model:
+    """Loads the segmentor of a run, with or without styles as S has them.
+
+    Raises:
+      UserError: both have styles, and other ones.
+    """
+    styles = styles_lib.read(start.model_dir).styles
+    if not state.styles.count or not styles.count:
+        return restore.load_segmentor(start)[0]
+    if styles.names != state.styles.names:
+        raise UserError(
+            f"--styles: the training pairs have the styles "
+            f"{', '.join(state.styles.names)}, and --start_from "
+            f"({start.model_dir}) was trained with {', '.join(styles.names)}; "
+            "give the same, or --styles=none."
+        )
+    return restore.load(start).segmentor

@@ -14,8 +14,16 @@ from segan_tf import (
     startup,
 )
 from segan_tf import labels as labels_lib
+from segan_tf import styles as styles_lib
 from segan_tf.config import PRETRAINED, Config, UserError
-from segan_tf.datasets import content, findings, loading, pairs, splits
+from segan_tf.datasets import (
+    content,
+    findings,
+    loading,
+    pairs,
+    splits,
+    style_lists,
+)
 from segan_tf.models import imagenet_weights
 
 if TYPE_CHECKING:
@@ -83,12 +91,15 @@ def _train(config: Config, command: Sequence[str]) -> dict[str, Any]:
     )
     _report_seen(divided, record)
     console.say(f"training pairs are mirrored with --flip={config.flip}")
-    trainer = _make_trainer(config, divided, labels=labels)
+    styles = _load_styles(config, divided, resumes=resumes)
+    trainer = _make_trainer(config, divided, labels=labels, styles=styles)
     # After all checks: a command that fails must neither change how a trained
     # model is read nor block the next command.
     splits.write_splits(divided, trainer.folder)
     content.write_record(record, trainer.folder)
     run_dir.write_labels(labels, trainer.folder)
+    with run_dir.reported(trainer.folder):
+        styles_lib.write(styles, trainer.folder)
     run_dir.write_flags(config, command, folder=trainer.folder)
     return trainer.train()
 
@@ -111,8 +122,35 @@ def _with_resolved_flip(config: Config, *, resumes: bool) -> Config:
     return config.with_given(config.given, flip=flip)
 
 
+def _load_styles(
+    config: Config, divided: splits.Splits, *, resumes: bool
+) -> styles_lib.AssignedStyles:
+    """Loads the styles of the pairs; a resumed run keeps its own.
+
+    Raises:
+      UserError: the file cannot be used, or is not that of the run.
+    """
+    if not resumes:
+        return style_lists.load(config, divided, say=console.say)
+    recorded = styles_lib.read(config.model_dir)
+    if "styles" in config.given:
+        given = style_lists.load(config, divided, say=console.say)
+        if given != recorded:
+            raise UserError(
+                f"--styles ({config.styles}) gives other styles than "
+                f"--model_dir ({config.model_dir}) was trained with; leave it "
+                "out, give another --model_dir, or --noresume to start over "
+                "there."
+            )
+    return recorded
+
+
 def _make_trainer(
-    config: Config, divided: splits.Splits, *, labels: labels_lib.Labels
+    config: Config,
+    divided: splits.Splits,
+    *,
+    labels: labels_lib.Labels,
+    styles: styles_lib.AssignedStyles,
 ) -> "loop.Trainer":
     startup.import_tensorflow()
     from segan_tf.input import cached_dataset
@@ -144,6 +182,7 @@ def _make_trainer(
         validation=validation,
         strategy=strategy,
         labels=labels,
+        styles=styles,
     )
 
 

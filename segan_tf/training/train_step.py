@@ -7,11 +7,12 @@ import tensorflow as tf
 from segan_tf import losses
 from segan_tf.imaging import preprocessing
 from segan_tf.metrics import batch as batch_metrics
+from segan_tf.models import blocks
 from segan_tf.models import critic as critic_lib
 from segan_tf.training.state import TrainState
 
-# From image and true label map to the logged values.
-Step = Callable[[tf.Tensor, tf.Tensor], dict[str, tf.Tensor]]
+# From image, true label map and, with styles, style to the logged values.
+Step = Callable[..., dict[str, tf.Tensor]]
 
 
 def make_distributed_step(
@@ -28,19 +29,15 @@ def make_distributed_step(
       values of that batch.
     """
 
-    def replica_step(
-        image: tf.Tensor, true_label_map: tf.Tensor
-    ) -> dict[str, tf.Tensor]:
-        return train_step(state, image, true_label_map)
+    def replica_step(*batch: tf.Tensor) -> dict[str, tf.Tensor]:
+        return train_step(state, *batch)
 
     if state.config.xla:
         replica_step = tf.function(replica_step, jit_compile=True)
 
     @tf.function
-    def distributed_step(
-        image: tf.Tensor, true_label_map: tf.Tensor
-    ) -> dict[str, tf.Tensor]:
-        logs = strategy.run(replica_step, args=(image, true_label_map))
+    def distributed_step(*batch: tf.Tensor) -> dict[str, tf.Tensor]:
+        logs = strategy.run(replica_step, args=batch)
         update_ema(state)
         return {
             name: strategy.reduce("SUM", value, axis=None)
@@ -51,7 +48,10 @@ def make_distributed_step(
 
 
 def train_step(
-    state: TrainState, image: tf.Tensor, true_label_map: tf.Tensor
+    state: TrainState,
+    image: tf.Tensor,
+    true_label_map: tf.Tensor,
+    style: tf.Tensor | None = None,
 ) -> dict[str, tf.Tensor]:
     """Makes one critic step and one segmentor step on a replica's batch.
 
@@ -64,6 +64,8 @@ def train_step(
       state: both models and their optimizers.
       image: float32 [batch, height, width, 3], normalized.
       true_label_map: float32 [batch, height, width, labels] in {0, 1}.
+      style: float32 [batch, styles], weights that sum to 1, of the label maps;
+        None for models without styles.
 
     Returns:
       This replica's share of each logged value, to be summed over replicas:
@@ -72,13 +74,24 @@ def train_step(
       that have the label, and their number.
     """
     with tf.GradientTape() as tape:
-        predicted = state.segmentor(image, training=True)
+        inputs = blocks.with_style(image, style)
+        predicted = state.segmentor(inputs, training=True)
     label_subset = draw_labels(state)
     logs = critic_step(
-        state, image, predicted, true_label_map, label_subset=label_subset
+        state,
+        image,
+        predicted,
+        true_label_map,
+        style=style,
+        label_subset=label_subset,
     )
     more_logs, gradient = segmentor_gradient(
-        state, image, predicted, true_label_map, label_subset=label_subset
+        state,
+        image,
+        predicted,
+        true_label_map,
+        style=style,
+        label_subset=label_subset,
     )
     logs.update(more_logs)
     variables = state.segmentor.trainable_variables
@@ -116,6 +129,7 @@ def critic_step(
     predicted_label_map: tf.Tensor,
     true_label_map: tf.Tensor,
     *,
+    style: tf.Tensor | None = None,
     label_subset: tf.Tensor | None = None,
 ) -> dict[str, tf.Tensor]:
     """Moves C up the loss: max_C mean_n l_mae(f_C(x o S(x)), f_C(x o y)).
@@ -127,6 +141,7 @@ def critic_step(
       image: float32 [batch, height, width, 3], normalized.
       predicted_label_map: float32 [batch, height, width, labels] in [0, 1].
       true_label_map: the same shape, in {0, 1}.
+      style: see `train_step`; C sees what S sees.
       label_subset: float32 [drawn, labels], one-hot: the labels that C sees in
         this step; None for all.
 
@@ -141,6 +156,7 @@ def critic_step(
             image,
             predicted_label_map,
             true_label_map,
+            style=style,
             label_subset=label_subset,
         )
         critic_loss = -replica_share(state, distance)
@@ -158,6 +174,7 @@ def segmentor_gradient(
     predicted: tf.Tensor,
     true_label_map: tf.Tensor,
     *,
+    style: tf.Tensor | None = None,
     label_subset: tf.Tensor | None,
 ) -> tuple[dict[str, tf.Tensor], tf.Tensor]:
     """Computes the gradient of S's loss with respect to S(x), with C fixed.
@@ -167,6 +184,7 @@ def segmentor_gradient(
       image: float32 [batch, height, width, 3], normalized.
       predicted: S(x), float32 [batch, height, width, labels] in [0, 1].
       true_label_map: the same shape, in {0, 1}.
+      style: see `critic_step`.
       label_subset: see `critic_step`.
 
     Returns:
@@ -181,6 +199,7 @@ def segmentor_gradient(
                 image,
                 predicted,
                 true_label_map,
+                style=style,
                 label_subset=label_subset,
             )
             logs["multi_scale_l1"] = replica_share(state, distance)
@@ -225,6 +244,7 @@ def _distances(
     predicted_label_map: tf.Tensor,
     true_label_map: tf.Tensor,
     *,
+    style: tf.Tensor | None,
     label_subset: tf.Tensor | None,
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """Computes the distances of every scale and their multi-scale L1.
@@ -248,7 +268,9 @@ def _distances(
         weights = ()  # the one critic sees the labels together
     distances = losses.scale_distances(
         *(
-            critic_lib.compute_features(state.critic, form, image, label_map)
+            critic_lib.compute_features(
+                state.critic, form, image, label_map, style=style
+            )
             for label_map in maps
         )
     )
