@@ -6,7 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
-from segan_tf import files, styles
+from segan_tf import files
+from segan_tf import styles as styles_lib
 from segan_tf.config import Config, UserError
 from segan_tf.datasets import pairs, splits
 
@@ -18,7 +19,7 @@ _STYLE_COLUMNS = ("style", "tools")
 
 def load(
     config: Config, divided: splits.Splits, *, say: Callable[[str], None]
-) -> styles.AssignedStyles:
+) -> styles_lib.AssignedStyles:
     """Loads the styles of a new run: those that its training pairs have.
 
     Args:
@@ -36,26 +37,71 @@ def load(
     """
     path = find_file(config, say=say)
     if not path:
-        return styles.UNASSIGNED
+        return styles_lib.UNASSIGNED
     of = read_styles(path, divided, say=say)
     names = _names_in(divided.train, of)
-    styles.check_names(names, f"--styles ({path})")
+    styles_lib.check_names(names, f"--styles ({path})")
     _check_trained(divided, of, names=names, path=path)
     known = [of[_key(p)] for p in divided.train if _key(p) in of]
-    plain = styles.Styles(names)
+    plain = styles_lib.Styles(names)
     mean = np.mean([plain.mixture(text) for text in known], axis=0)
     say(
         f"{len(names)} annotation styles ({', '.join(names)}) of {path}: "
         f"{len(known)} of the {len(divided.train)} training pairs have one"
     )
-    return styles.AssignedStyles(
-        styles.Styles(names, tuple(float(weight) for weight in mean)), of
+    return styles_lib.AssignedStyles(
+        styles_lib.Styles(names, tuple(float(weight) for weight in mean)), of
     )
+
+
+def load_for_model(
+    config: Config,
+    divided: splits.Splits,
+    *,
+    styles: styles_lib.Styles,
+    say: Callable[[str], None],
+) -> Mapping[str, str]:
+    """Loads the style of each pair to evaluate a model with.
+
+    They come from ``styles`` if it is given, else from the record of the run
+    in ``model_dir``, else from a styles.csv in ``data_dir``.
+
+    Args:
+      config: of the evaluation.
+      divided: the pairs.
+      styles: that the model can draw in.
+      say: is called with what was found.
+
+    Returns:
+      From the normalized id of a pair to its style, where it is known.
+
+    Raises:
+      UserError: the file cannot be used, or lists a style that the model does
+        not know.
+    """
+    if not styles.count:
+        return {}
+    keys = {_key(pair) for pair in divided.all_pairs()}
+    if "styles" not in config.given:
+        of = styles_lib.read(config.model_dir).of
+        if not keys.isdisjoint(of):
+            return of
+    path = find_file(config, say=say)
+    if not path:
+        return {}
+    of = read_styles(path, divided, say=say)
+    for name in _names_in(divided.all_pairs(), of):
+        if name not in styles.names:
+            raise UserError(
+                f"--styles ({path}) has the style {name}, and the model knows "
+                f"{', '.join(styles.names)}; name these, or give --styles=none."
+            )
+    return of
 
 
 def find_file(config: Config, *, say: Callable[[str], None]) -> str:
     """Finds the file of styles; "" if there is none or it is not wanted."""
-    if config.styles == styles.NONE:
+    if config.styles == styles_lib.NONE:
         return ""
     if config.styles or not config.data_dir:
         return config.styles
@@ -98,11 +144,13 @@ def read_styles(
         if name in seen:
             raise UserError(
                 f"--styles ({path}) lists {name} twice; keep one row, and join "
-                f"several styles of an image by {styles.JOIN}."
+                f"several styles of an image by {styles_lib.JOIN}."
             )
         seen.add(name)
         if name in known:
-            of[name] = styles.JOIN.join(sorted(styles.split_names(style)))
+            of[name] = styles_lib.JOIN.join(
+                sorted(styles_lib.split_names(style))
+            )
         else:
             others.append(name)
     if not of:
@@ -147,7 +195,7 @@ def _read_rows(path: str) -> list[tuple[str, str]]:
     found = []
     for number, row in enumerate(rows, start=2):
         name, style = (row["id"] or "").strip(), (row[column] or "").strip()
-        if not name or not all(styles.split_names(style)):
+        if not name or not all(styles_lib.split_names(style)):
             raise UserError(
                 f"--styles ({path}), line {number}: id {name!r} with the style "
                 f"{style!r}; fill in both, or remove the row."
@@ -169,7 +217,7 @@ def _names_in(
             {
                 name
                 for pair in chosen
-                for name in styles.split_names(of.get(_key(pair), ""))
+                for name in styles_lib.split_names(of.get(_key(pair), ""))
                 if name
             }
         )
@@ -197,7 +245,7 @@ def _check_trained(
                 having = [
                     p.id
                     for p in chosen
-                    if name in styles.split_names(of.get(_key(p), ""))
+                    if name in styles_lib.split_names(of.get(_key(p), ""))
                 ]
                 raise UserError(
                     f"--styles ({path}): {len(having)} pairs of the {split} "

@@ -5,7 +5,7 @@ import dataclasses
 import datetime
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,7 +20,14 @@ from segan_tf import (
 )
 from segan_tf import labels as labels_lib
 from segan_tf.config import DATA_FIELDS, RESPLIT_FIELDS, Config, UserError
-from segan_tf.datasets import findings, label_maps, loading, pairs, splits
+from segan_tf.datasets import (
+    findings,
+    label_maps,
+    loading,
+    pairs,
+    splits,
+    style_lists,
+)
 from segan_tf.evaluation import gallery, report, report_folder, scores, table
 
 if TYPE_CHECKING:
@@ -70,8 +77,11 @@ def evaluate(config: Config, *, command: Sequence[str] = ()) -> Evaluation:
 
     predictor = Predictor(config.model or config.model_dir, tta=config.tta)
     _check_same_labels(config, of_data=labels, of_model=predictor.labels)
+    style_of = style_lists.load_for_model(
+        config, divided, styles=predictor.styles, say=console.say
+    )
     report_dir = report_folder.name_folder(
-        config, divided, labels, model=predictor.description
+        config, divided, labels, model=predictor.description, style_of=style_of
     )
     if os.path.exists(os.path.join(report_dir, report.RESULTS)):
         console.say(
@@ -85,6 +95,7 @@ def evaluate(config: Config, *, command: Sequence[str] = ()) -> Evaluation:
             predictor,
             labels=labels,
             chosen=chosen,
+            style_of=style_of,
             report_dir=report_dir,
         )
         metadata = {
@@ -189,6 +200,7 @@ def _score_all(
     *,
     labels: labels_lib.Labels,
     chosen: Sequence[pairs.Pair],
+    style_of: Mapping[str, str],
     report_dir: str,
 ) -> tuple[list[scores.Score], list[str]]:
     """Scores every pair; reports all that cannot be scored together.
@@ -201,7 +213,12 @@ def _score_all(
     with report.unfinished_rows(report_dir, predictor.labels) as keep:
         for pair in console.bar(chosen, desc="evaluating", unit="image"):
             try:
-                score, found = score_pair(predictor, pair, labels=labels)
+                score, found = score_pair(
+                    predictor,
+                    pair,
+                    labels=labels,
+                    style=style_of.get(pairs.normalized(pair.id), ""),
+                )
             except Exception as error:
                 if not failures.concerns_one_file(error):
                     raise
@@ -228,6 +245,7 @@ def score_pair(
     pair: pairs.Pair,
     *,
     labels: labels_lib.Labels,
+    style: str = "",
 ) -> tuple[scores.Score, findings.MapFacts]:
     """Computes every metric of one pair, at the image's own size.
 
@@ -235,6 +253,7 @@ def score_pair(
       predictor: predicts the label map.
       pair: the image and its true label map.
       labels: how the true label map marks the labels.
+      style: that it was drawn in; "" if it is not known.
 
     Returns:
       The metrics, and what the true label map tells.
@@ -247,6 +266,16 @@ def score_pair(
     score = scores.score_image(
         pair.id, predicted, true, labels=predictor.labels
     )
+    if predictor.styles.count:
+        told = score
+        if style:
+            told = scores.score_image(
+                pair.id,
+                predictor.label_map(image, style=style),
+                true,
+                labels=predictor.labels,
+            )
+        score = score.with_told(told, style)
     return score, facts
 
 

@@ -113,6 +113,8 @@ def _tiles(
     scored = f"Dice {row['dice']:.3f}   IoU {row['iou']:.3f}"
     if math.isnan(row["dice"]):
         scored = f"no label is true; ISIC Dice {_dice(row):.3f}"
+    if row.get("style"):
+        scored += f"   told {row['style']}: {row['told_dice']:.3f}"
     if labels.count == 1:
         tile = overlays.tile(
             image, predicted[..., 0], true[..., 0], tile_px=_TILE_PX

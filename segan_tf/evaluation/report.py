@@ -105,6 +105,12 @@ def write_report(
 def _gallery_title(results: Mapping[str, Any]) -> str:
     summary = results["metrics"]
     where = " where the label is" if "labels" in results else ""
+    if "styles" in results:
+        told = results["styles"]["told"]
+        where += (
+            f" untold; told the style: Dice {told['dice']['mean']:.3f}, IoU "
+            f"{told['iou']['mean']:.3f}"
+        )
     return (
         f"{results_lib.describe_images(results)}: "
         f"mean Dice {summary['dice']['mean']:.3f}, "

@@ -4,9 +4,11 @@ import glob
 import hashlib
 import json
 import os
+from collections.abc import Mapping
+from typing import Any
 
 from segan_tf import labels as labels_lib
-from segan_tf import run_dir
+from segan_tf import run_dir, styles
 from segan_tf.config import RESPLIT_FIELDS, Config
 from segan_tf.datasets import content, loading, splits
 
@@ -19,6 +21,7 @@ def name_folder(
     labels: labels_lib.Labels,
     *,
     model: str,
+    style_of: Mapping[str, str],
 ) -> str:
     """Names the folder of an evaluation.
 
@@ -32,13 +35,16 @@ def name_folder(
       divided: the pairs that were found; those of ``split`` are scored.
       labels: how their label maps are read.
       model: the file, folder, checkpoint or release that was loaded.
+      style_of: the style of each pair that is told to the model, by id.
     """
     name = f"evaluation_{config.split}"
     if not (
-        _has_own_weights(config) and _has_own_pairs(config, divided, labels)
+        _has_own_weights(config)
+        and _has_own_pairs(config, divided, labels)
+        and style_of == styles.read(config.model_dir).of
     ):
         chosen = loading.choose_pairs(config, divided)
-        evaluated = {
+        evaluated: dict[str, Any] = {
             "model": _identify_model(model),
             "tta": config.tta,
             "labels": content.describe_labels(labels),
@@ -47,6 +53,8 @@ def name_folder(
                 for name, found in content.identify_pairs(chosen).items()
             ),
         }
+        if style_of:
+            evaluated["styles"] = sorted(style_of.items())
         digest = hashlib.sha256(json.dumps(evaluated).encode())
         name += f"_{digest.hexdigest()[:_DIGITS]}"
     return os.path.join(config.model_dir, name)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from segan_tf import labels as labels_lib
-from segan_tf.evaluation import bootstrap, scores
+from segan_tf.evaluation import bootstrap, scores, style_results
 from segan_tf.metrics import per_image
 
 
@@ -38,7 +38,9 @@ def build_results(
       by the ISIC rule: a label that is absent and not predicted counts as 1.
       labels holds for each label metrics over the images that have it, the
       means of dice and iou over these (present) and over all (isic), and
-      pooled. confusion_matrix counts the pixels of multiclass labels, rows
+      pooled. styles holds what a model with styles gains when it is told the
+      style, see `style_results.summarize`; everything else is untold.
+      confusion_matrix counts the pixels of multiclass labels, rows
       true, columns predicted, background first.
 
     Raises:
@@ -47,7 +49,7 @@ def build_results(
     if not scored:
         raise ValueError("no images to report")
     rows = [score.row for score in scored]
-    results = {
+    results: dict[str, Any] = {
         "run": dict(metadata),
         "image_count": len(rows),
         "interval": {
@@ -57,6 +59,8 @@ def build_results(
             "seed": seed,
         },
     }
+    if scored[0].told:
+        results["styles"] = style_results.summarize(scored, seed=seed)
     if labels.count == 1:
         results["metrics"] = bootstrap.summarize(
             [{name: row[name] for name in per_image.NAMES} for row in rows],

@@ -26,11 +26,26 @@ class Score:
       confusions: one for each label.
       confusion_matrix: of multiclass labels, see `per_image.confusion_matrix`;
         else None.
+      style: in which the true label map was drawn; "" if it is not known.
+      told: the metrics of `row` for the label map that is predicted in this
+        style; None for a model without styles.
     """
 
     row: Row
     confusions: tuple[per_image.Confusion, ...]
     confusion_matrix: np.ndarray | None
+    style: str = ""
+    told: Row | None = None
+
+    def with_told(self, told: "Score", style: str) -> "Score":
+        """Returns the score with that of the map in a style, and its cells."""
+        cells = {
+            "style": style,
+            **{f"told_{name}": told.row[name] for name in per_image.NAMES},
+        }
+        return dataclasses.replace(
+            self, row={**self.row, **cells}, style=style, told=told.row
+        )
 
 
 def score_image(

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from segan_tf.evaluation import results as results_lib
+from segan_tf.evaluation import style_results
 
 
 def format_table(results: Mapping[str, Any]) -> str:
@@ -33,6 +34,8 @@ def format_table(results: Mapping[str, Any]) -> str:
         lines.append(
             "left out, one label map being empty: " + ", ".join(undefined)
         )
+    if "styles" in results:
+        lines += style_results.format_lines(results["styles"])
     lines += _label_lines(results)
     pooled = results["pooled"]
     lines.append(

@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from segan_tf import files, run_dir
 from segan_tf import labels as labels_lib
+from segan_tf import styles as styles_lib
 from segan_tf.config import PRETRAINED, UserError
 from segan_tf.imaging import preprocessing
 from segan_tf.inference import (
@@ -18,7 +19,7 @@ from segan_tf.inference import (
     signatures,
     tflite_model,
 )
-from segan_tf.models import pretrained, restore
+from segan_tf.models import blocks, pretrained, restore
 
 _LABELS_PATH = os.path.join("assets.extra", labels_lib.FILE_NAME)
 
@@ -34,12 +35,19 @@ class Backend:
         labels] in [0, 1].
       flip: the flips that it was trained with. Exported models do not say;
         those of one label count as trained with both.
+      styles: that it can draw in.
+      styled_map: like `probability_map`, which draws in the mean style, with
+        the weight of each style; None for a model without styles.
     """
 
     labels: labels_lib.Labels
     description: str
     probability_map: Callable[[np.ndarray], np.ndarray]
     flip: str = ""
+    styles: styles_lib.Styles = styles_lib.PLAIN
+    styled_map: Callable[[np.ndarray, tuple[float, ...]], np.ndarray] | None = (
+        None
+    )
 
     def __post_init__(self) -> None:
         if not self.flip:
@@ -72,7 +80,10 @@ def open_backend(
         config = run_dir.read_flags(path)
         restored = restore.load(config)
         backend = _open_keras(
-            restored.segmentor, run_dir.read_labels(config), restored.path
+            restored.segmentor,
+            run_dir.read_labels(config),
+            restored.path,
+            styles=restored.styles,
         )
         return dataclasses.replace(backend, flip=config.resolved_flip)
     if os.path.isfile(os.path.join(path, "saved_model.pb")):
@@ -87,19 +98,41 @@ def open_backend(
 
 
 def _open_keras(
-    segmentor: keras.Model, labels: labels_lib.Labels, description: str
+    segmentor: keras.Model,
+    labels: labels_lib.Labels,
+    description: str,
+    *,
+    styles: styles_lib.Styles = styles_lib.PLAIN,
 ) -> Backend:
-    _, size, *_ = segmentor.input_shape
+    _, size, *_ = segmentor.inputs[0].shape
 
-    @tf.function(input_signature=[tf.TensorSpec((None, None, 3), tf.uint8)])
-    def segment(image: tf.Tensor) -> tf.Tensor:
+    @tf.function(
+        input_signature=[
+            tf.TensorSpec((None, None, 3), tf.uint8),
+            tf.TensorSpec((styles.count,), tf.float32),
+        ]
+    )
+    def segment(image: tf.Tensor, style: tf.Tensor) -> tf.Tensor:
         height, width = tf.unstack(tf.shape(image)[:2])
         batch = preprocessing.resize_image(image[None], size, size)
-        probability = segmentor(preprocessing.normalize(batch), training=False)
+        inputs = blocks.with_style(
+            preprocessing.normalize(batch),
+            style[None] if styles.count else None,
+        )
+        probability = segmentor(inputs, training=False)
         maps = preprocessing.resize_probability_map(probability, height, width)
         return maps[0]
 
-    return Backend(labels, description, lambda image: segment(image).numpy())
+    def styled_map(image: np.ndarray, mixture: tuple[float, ...]) -> np.ndarray:
+        return segment(image, tf.constant(mixture, tf.float32)).numpy()
+
+    return Backend(
+        labels,
+        description,
+        lambda image: styled_map(image, styles.mean),
+        styles=styles,
+        styled_map=styled_map if styles.count else None,
+    )
 
 
 def _open_saved_model(path: str) -> Backend:

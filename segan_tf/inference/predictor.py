@@ -13,6 +13,7 @@ import numpy as np
 from PIL import Image
 
 from segan_tf import labels as labels_lib
+from segan_tf import styles as styles_lib
 from segan_tf.config import PRETRAINED, UserError
 from segan_tf.imaging import images, preprocessing
 from segan_tf.inference import backends
@@ -50,6 +51,7 @@ class Predictor:
 
     Attributes:
       labels: of the channels of the maps.
+      styles: that the model can draw in.
       description: the file or release that was loaded, for the log.
     """
 
@@ -58,6 +60,7 @@ class Predictor:
         model: "str | os.PathLike[str] | keras.Model",
         *,
         labels: labels_lib.Labels | None = None,
+        style: str = styles_lib.MEAN,
         tta: bool = False,
     ) -> None:
         """Loads a model.
@@ -67,27 +70,29 @@ class Predictor:
             for the released model, or a Keras segmentor: float32 [batch, size,
             size, 3], normalized -> float32 [batch, size, size, labels].
           labels: of a Keras segmentor's channels; lesion by default.
+          style: to draw in: the name of one that the model was trained with,
+            several joined by "+", or "mean".
           tta: average over the image and the flips that the model was
             trained with (test-time augmentation), at two or four times the
             cost.
 
         Raises:
-          UserError: the path is none of these, the model is damaged, or it
-            was trained without flips and `tta` is set.
+          UserError: the path is none of these, the model is damaged, it does
+            not know the style, or it was trained without flips and `tta` is
+            set.
         """
         backend = backends.open_backend(model, labels=labels)
         self.labels = backend.labels
         self.description = backend.description
-        self._probability_map = backend.probability_map
-        if tta:
-            if backend.flip not in _FLIPPED_AXES:
-                raise UserError(
-                    "--tta averages over the flips that a model was trained "
-                    f"with, and {backend.description} has --flip="
-                    f"{backend.flip}; leave it out."
-                )
-            self._probability_map = average_flips(
-                backend.probability_map, backend.flip
+        self.styles = backend.styles
+        self._style = self.styles.mixture(style)
+        self._backend = backend
+        self._tta = tta
+        if tta and backend.flip not in _FLIPPED_AXES:
+            raise UserError(
+                "--tta averages over the flips that a model was trained "
+                f"with, and {backend.description} has --flip="
+                f"{backend.flip}; leave it out."
             )
 
     @classmethod
@@ -120,13 +125,35 @@ class Predictor:
         """Segments one image, as calling the predictor does."""
         return self(image)
 
-    def probability_map(self, image: np.ndarray) -> np.ndarray:
-        """Maps uint8 [h, w, 3] RGB to float32 [h, w, labels] in [0, 1]."""
-        return self._probability_map(image)
+    def probability_map(
+        self, image: np.ndarray, *, style: str = ""
+    ) -> np.ndarray:
+        """Computes the probability of each label at each pixel.
 
-    def label_map(self, image: np.ndarray) -> np.ndarray:
+        Args:
+          image: uint8 [height, width, 3], RGB.
+          style: to draw in instead of the predictor's.
+
+        Returns:
+          float32 [height, width, labels] in [0, 1].
+
+        Raises:
+          UserError: the model does not know the style.
+        """
+        mixture = self.styles.mixture(style) if style else self._style
+
+        def segment(view: np.ndarray) -> np.ndarray:
+            if self._backend.styled_map is None:
+                return self._backend.probability_map(view)
+            return self._backend.styled_map(view, mixture)
+
+        if self._tta:
+            return average_flips(segment, self._backend.flip)(image)
+        return segment(image)
+
+    def label_map(self, image: np.ndarray, *, style: str = "") -> np.ndarray:
         """Maps uint8 [h, w, 3] RGB to uint8 [h, w, labels] in {0, 1}."""
-        return self.decide(self.probability_map(image))
+        return self.decide(self.probability_map(image, style=style))
 
     def decide(self, probability_map: np.ndarray) -> np.ndarray:
         """Maps float32 [h, w, labels] to uint8 of that shape in {0, 1}."""
