@@ -47,6 +47,19 @@ class LabelStatistics:
 
 
 @dataclasses.dataclass(frozen=True)
+class StyleStatistics:
+    """The pairs of an annotation style.
+
+    Attributes:
+      median_share: median foreground share of their label maps.
+      images: their number by split.
+    """
+
+    median_share: float
+    images: dict[str, int]
+
+
+@dataclasses.dataclass(frozen=True)
 class Report:
     """What the complete check found.
 
@@ -57,6 +70,7 @@ class Report:
       shares: foreground share of the readable label maps, smallest first.
       values: how many of the readable label maps hold each value.
       labels: statistics by name of the label.
+      styles: statistics by annotation style, if there are any.
       problems: by id, why a pair cannot be used.
       warnings: by id, what is odd about a pair.
       near_duplicates: images that show the same photograph, the most similar
@@ -76,6 +90,7 @@ class Report:
     problems: dict[str, str]
     warnings: dict[str, str]
     near_duplicates: tuple[NearDuplicate, ...]
+    styles: dict[str, StyleStatistics] = dataclasses.field(default_factory=dict)
     doubts: dict[str, str] = dataclasses.field(default_factory=dict)
     contradictions: tuple[str, ...] = ()
     unmatched: tuple[str, ...] = ()
@@ -103,6 +118,7 @@ class Report:
             f"{sum(self.counts.values())} pairs in {self.folder}: {by_split}",
             *self._statistics(),
             *self._label_statistics(),
+            *self._style_statistics(),
             *self.notes,
             *_section("files without a partner", self.unmatched),
             *_section("pairs that cannot be used", self.problems.values()),
@@ -166,6 +182,17 @@ class Report:
                 f"{sum(label.images.values())} pairs"
                 for name, label in self.labels.items()
             ]
+        return lines
+
+    def _style_statistics(self) -> list[str]:
+        """Describes each annotation style."""
+        lines = []
+        for name, style in self.styles.items():
+            by_split = ", ".join(f"{n} {s}" for s, n in style.images.items())
+            lines.append(
+                f"style {name}: {sum(style.images.values())} pairs "
+                f"({by_split}), median share {style.median_share:.1%}"
+            )
         return lines
 
     def _absent(self) -> list[str]:

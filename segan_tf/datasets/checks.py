@@ -4,7 +4,7 @@ import collections
 import concurrent.futures
 import dataclasses
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
 
@@ -25,6 +25,7 @@ from segan_tf.imaging import images
 _MIN_THREADS = 2
 _MAX_THREADS = 8
 _USED_SPLITS = ("train", "validation", "test")
+_UNKNOWN_STYLE = "unknown"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,6 +74,7 @@ def check_pairs(
     *,
     progress: Callable[..., Iterable],
     labels: labels_lib.Labels = labels_lib.LESION,
+    style_of: Mapping[str, str] | None = None,
     unmatched: Sequence[str] = (),
     notes: Sequence[str] = (),
 ) -> check_report.Report:
@@ -82,6 +84,8 @@ def check_pairs(
       by_split: the pairs; the unused ones are not read.
       progress: wraps an iterable to show its progress, like tqdm.
       labels: of the label maps.
+      style_of: from the normalized id of a pair to its annotation style; None
+        if there are no styles.
       unmatched: problems of finding the pairs, for the report.
       notes: of finding the pairs, for the report.
     """
@@ -115,6 +119,7 @@ def check_pairs(
         shares=tuple(sorted(s.share for s, *_ in good)),
         values=_count_values(s.values for s, *_ in good),
         labels=_label_statistics(labels, [(s, split) for s, split, _ in good]),
+        styles=_style_statistics(good, style_of or {}),
         problems=problems,
         warnings={p.id: s.facts.oddity for s, _, p in good if s.facts.oddity},
         doubts={pair.id: s.doubt for s, _, pair in good if s.doubt},
@@ -204,6 +209,29 @@ def _label_statistics(
             },
         )
         for i, name in enumerate(labels.names)
+    }
+
+
+def _style_statistics(
+    good: Sequence[tuple[_PairStatistics, str, pairs.Pair]],
+    style_of: Mapping[str, str],
+) -> dict[str, check_report.StyleStatistics]:
+    """Sums up each annotation style over the readable pairs."""
+    if not style_of:
+        return {}
+    members = collections.defaultdict(list)
+    for statistics, split, pair in good:
+        style = style_of.get(pairs.normalized(pair.id), _UNKNOWN_STYLE)
+        members[style].append((statistics.share, split))
+    return {
+        style: check_report.StyleStatistics(
+            median_share=float(np.median([share for share, _ in found])),
+            images={
+                split: sum(of == split for _, of in found)
+                for split in _USED_SPLITS
+            },
+        )
+        for style, found in sorted(members.items())
     }
 
 

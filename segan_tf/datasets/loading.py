@@ -22,6 +22,7 @@ from segan_tf.datasets import (
     layouts,
     pairs,
     splits,
+    style_lists,
 )
 from segan_tf.synthetic import lesions
 
@@ -133,9 +134,11 @@ def check(config: Config) -> check_report.Report:
     """
     labels = load_labels(config)
     found = find_pairs(config, labels, progress=console.bar)
+    divided = _split(config, found.pairs, found.left_out, say=console.say)
     return checks.check_pairs(
-        _split(config, found.pairs, found.left_out, say=console.say),
+        divided,
         labels=labels,
+        style_of=style_lists.load(config, divided, say=console.say).of,
         unmatched=found.problems,
         notes=found.notes,
         progress=console.bar,
