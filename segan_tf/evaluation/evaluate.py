@@ -77,9 +77,7 @@ def evaluate(config: Config, *, command: Sequence[str] = ()) -> Evaluation:
 
     predictor = Predictor(config.model or config.model_dir, tta=config.tta)
     _check_same_labels(config, of_data=labels, of_model=predictor.labels)
-    style_of = style_lists.load_for_model(
-        config, divided, styles=predictor.styles, say=console.say
-    )
+    style_of = _find_styles(config, predictor, divided, chosen=chosen)
     report_dir = report_folder.name_folder(
         config, divided, labels, model=predictor.description, style_of=style_of
     )
@@ -115,7 +113,9 @@ def evaluate(config: Config, *, command: Sequence[str] = ()) -> Evaluation:
             scored,
             labels=predictor.labels,
             metadata=metadata,
-            load=_make_loader(predictor, labels, chosen=chosen),
+            load=_make_loader(
+                predictor, labels, chosen=chosen, style_of=style_of
+            ),
         )
     return Evaluation(results, report_dir)
 
@@ -146,6 +146,29 @@ def _warn_of_trained(config: Config, chosen: Sequence[pairs.Pair]) -> bool:
             "that the model was trained on; the figures are marked"
         )
     return bool(trained)
+
+
+def _find_styles(
+    config: Config,
+    predictor: "Predictor",
+    divided: splits.Splits,
+    *,
+    chosen: Sequence[pairs.Pair],
+) -> dict[str, str]:
+    """Finds the styles of the pairs that are scored, by id, where known."""
+    if not predictor.styles.count:
+        style_lists.check_not_given(config)
+        return {}
+    of = style_lists.load_for_model(
+        config, divided, styles=predictor.styles, say=console.say
+    )
+    keys = {pair.id: pairs.normalized(pair.id) for pair in chosen}
+    found = {name: of[key] for name, key in keys.items() if key in of}
+    if not found:
+        console.say(
+            "note: the style of no pair is known, so the model is not told any"
+        )
+    return found
 
 
 def _check_model_settings(config: Config) -> None:
@@ -184,12 +207,16 @@ def _make_loader(
     labels: labels_lib.Labels,
     *,
     chosen: Sequence[pairs.Pair],
+    style_of: Mapping[str, str],
 ) -> gallery.Loader:
     by_id = {pair.id: pair for pair in chosen}
 
-    def load(name: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def load(name: str) -> tuple[np.ndarray, ...]:
         image, true = label_maps.read_pair(by_id[name], labels)
-        return image, predictor.label_map(image), true
+        maps = image, predictor.label_map(image), true
+        if name not in style_of:
+            return maps
+        return *maps, predictor.label_map(image, style=style_of[name])
 
     return load
 
@@ -217,7 +244,7 @@ def _score_all(
                     predictor,
                     pair,
                     labels=labels,
-                    style=style_of.get(pairs.normalized(pair.id), ""),
+                    style=style_of.get(pair.id, "") if style_of else None,
                 )
             except Exception as error:
                 if not failures.concerns_one_file(error):
@@ -245,7 +272,7 @@ def score_pair(
     pair: pairs.Pair,
     *,
     labels: labels_lib.Labels,
-    style: str = "",
+    style: str | None = None,
 ) -> tuple[scores.Score, findings.MapFacts]:
     """Computes every metric of one pair, at the image's own size.
 
@@ -253,7 +280,8 @@ def score_pair(
       predictor: predicts the label map.
       pair: the image and its true label map.
       labels: how the true label map marks the labels.
-      style: that it was drawn in; "" if it is not known.
+      style: that it was drawn in, to tell the model; "" if it is not known;
+        None for no told metrics.
 
     Returns:
       The metrics, and what the true label map tells.
@@ -266,17 +294,17 @@ def score_pair(
     score = scores.score_image(
         pair.id, predicted, true, labels=predictor.labels
     )
-    if predictor.styles.count:
-        told = score
-        if style:
-            told = scores.score_image(
-                pair.id,
-                predictor.label_map(image, style=style),
-                true,
-                labels=predictor.labels,
-            )
-        score = score.with_told(told, style)
-    return score, facts
+    if style is None:
+        return score, facts
+    told = score
+    if style:
+        told = scores.score_image(
+            pair.id,
+            predictor.label_map(image, style=style),
+            true,
+            labels=predictor.labels,
+        )
+    return score.with_told(told, style), facts
 
 
 def _check_same_labels(

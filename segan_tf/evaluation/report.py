@@ -103,19 +103,17 @@ def write_report(
 
 
 def _gallery_title(results: Mapping[str, Any]) -> str:
-    summary = results["metrics"]
-    where = " where the label is" if "labels" in results else ""
+    scored = _describe_means(results["metrics"])
     if "styles" in results:
-        told = results["styles"]["told"]
-        where += (
-            f" untold; told the style: Dice {told['dice']['mean']:.3f}, IoU "
-            f"{told['iou']['mean']:.3f}"
-        )
-    return (
-        f"{results_lib.describe_images(results)}: "
-        f"mean Dice {summary['dice']['mean']:.3f}, "
-        f"IoU {summary['iou']['mean']:.3f}{where}"
-    )
+        told = _describe_means(results["styles"]["told"]["metrics"])
+        scored = f"untold {scored}; told the style {told}"
+    where = " where the label is" if "labels" in results else ""
+    return f"{results_lib.describe_images(results)}: {scored}{where}"
+
+
+def _describe_means(metrics: Mapping[str, Any]) -> str:
+    dice, iou = metrics["dice"]["mean"], metrics["iou"]["mean"]
+    return f"mean Dice {dice:.3f}, IoU {iou:.3f}"
 
 
 def _undefined(labels: labels_lib.Labels) -> str:
