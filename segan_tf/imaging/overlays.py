@@ -35,9 +35,9 @@ _RIM_OPACITY = 0.6
 _RIM_COLOR: Color = (0, 0, 0)
 
 # All lines start at the edge of their label map and the true one is drawn
-# last. The predicted ones are wider, so that all are visible where they agree.
-_PREDICTED_WIDTH = 2.25
-_TOLD_WIDTH = 1.75
+# last. Each below it is wider by this much, so that all are visible where they
+# agree.
+_WIDER = 1.25
 
 
 def overlay(
@@ -72,14 +72,18 @@ def overlay(
     canvas = Image.fromarray(image)
     line = _line_width(canvas)
     _fill(canvas, predicted != 0, PREDICTED_COLOR)
-    rim = line * _RIM_PER_LINE
-    wide = line if true is None else line * _PREDICTED_WIDTH
-    _draw_line(canvas, predicted != 0, PREDICTED_COLOR, widths=(wide, rim))
-    if told is not None:
-        told_widths = (line * _TOLD_WIDTH, rim)
-        _draw_line(canvas, told != 0, TOLD_COLOR, widths=told_widths)
-    if true is not None:
-        _draw_line(canvas, true != 0, TRUE_COLOR, widths=(line, rim))
+    lines = [
+        (label_map != 0, color)
+        for label_map, color in (
+            (true, TRUE_COLOR),
+            (told, TOLD_COLOR),
+            (predicted, PREDICTED_COLOR),
+        )
+        if label_map is not None
+    ]
+    for number, (label_map, color) in reversed(list(enumerate(lines))):
+        widths = line * (1 + number * _WIDER), line * _RIM_PER_LINE
+        _draw_line(canvas, label_map, color, widths=widths)
     return np.array(canvas)
 
 
