@@ -9,13 +9,12 @@ import numpy as np
 import tensorflow as tf
 
 from segan_tf import config, console, files, labels
-from segan_tf.imaging import preprocessing
 from segan_tf.inference import signatures
 from segan_tf.quantizations import QUANTIZATIONS
 
 from .. import staging
 from ..serving import saved_model
-from . import contract, metadata, operators
+from . import contract, metadata, operators, rewriting
 
 # Scale and zero point with which uint8 pixels are fed unchanged.
 _PLAIN_PIXELS = (1.0, 0)
@@ -62,7 +61,7 @@ def export_tflite(
     parent = os.path.dirname(os.path.abspath(path))
     with staging.hidden_folder(parent) as folder:
         archive = os.path.join(folder, "static")
-        write_static_archive(segmentor, archive)
+        write_static_archive(segmentor, archive, quantization)
         content = convert(archive, quantization, images=calibration_images)
         operators.check_unportable_operators(operators.list_operators(content))
         described = contract.make_contract(
@@ -99,12 +98,24 @@ def check_calibration_images(
         )
 
 
-def write_static_archive(segmentor: keras.Model, path: str) -> None:
-    """Writes the SavedModel to convert: fixed shapes, plain pixels in."""
+def write_static_archive(
+    segmentor: keras.Model, path: str, quantization: str
+) -> None:
+    """Writes the SavedModel to convert: fixed shapes, plain pixels in.
+
+    Args:
+      segmentor: see `export_tflite`.
+      path: of the folder to write.
+      quantization: its name in `segan_tf.quantizations`. Only a calibrated one
+        rounds features, so that the operators matter.
+    """
 
     def segment(image: tf.Tensor) -> dict[str, tf.Tensor]:
-        normalized = preprocessing.normalize(image)
-        probability_map = segmentor(normalized, training=False)
+        normalized = rewriting.normalize(image)
+        if QUANTIZATIONS[quantization].calibrated:
+            probability_map = rewriting.run(segmentor, normalized)
+        else:
+            probability_map = segmentor(normalized, training=False)
         return {signatures.PROBABILITY_MAP: probability_map}
 
     image = tf.TensorSpec(

@@ -89,17 +89,28 @@ def test_operators_are_builtin_without_variables(folder, kind):
 
     # Of float16 weights, one a tensor, and of int8 the last step.
     plain = [name for name in names if name != "DEQUANTIZE"]
-    assert plain == ["QUANTIZE"] * (kind == "int8") + [
-        "MUL",  # / 255
-        "SUB",  # - mean
-        "MUL",  # / std
-        "CONV_2D",  # with the batch normalization folded in
-        "LEAKY_RELU",
-        "RESIZE_BILINEAR",
-        "CONCATENATION",
-        "CONV_2D",
-        "LOGISTIC",
-    ]
+    if kind == "int8":
+        assert plain == [
+            "QUANTIZE",
+            "DEPTHWISE_CONV_2D",  # normalization
+            "CONV_2D",  # with the batch normalization folded in
+            "CONV_2D",  # of the image, a part of the last convolution
+            "LEAKY_RELU",
+            "RESIZE_BILINEAR",
+            "CONV_2D",  # the other part
+            "ADD",
+            "LOGISTIC",
+        ]
+    else:
+        assert plain == [
+            "DEPTHWISE_CONV_2D",
+            "CONV_2D",
+            "LEAKY_RELU",
+            "RESIZE_BILINEAR",
+            "CONCATENATION",
+            "CONV_2D",
+            "LOGISTIC",
+        ]
 
 
 def test_int8_computes_in_integers_only(folder):

@@ -18,7 +18,7 @@ def bare(tmp_path_factory):
     """Returns a float32 model as the converter writes it."""
     archive = str(tmp_path_factory.mktemp("bare") / "archive")
     convert.write_static_archive(
-        small_models.build_segmentor(num_labels=2), archive
+        small_models.build_segmentor(num_labels=2), archive, "none"
     )
     return convert.convert(archive, "none")
 
