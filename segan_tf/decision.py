@@ -116,24 +116,26 @@ def write_file(
     decision: Decision,
     path: str | os.PathLike[str],
     *,
-    fitted: Mapping[str, Any],
+    fitted: Mapping[str, Any] | None = None,
 ) -> None:
     """Writes a decision, whole or not at all.
 
     Args:
       decision: what `read_file` returns again.
       path: of the file, such as decision.json in the folder of a run.
-      fitted: what it was fitted to and what it gains.
+      fitted: what it was fitted to and what it gains, for the record.
 
     Raises:
       OSError: the folder is missing or read-only, or the disk is full.
     """
-    content = {**dataclasses.asdict(decision), _FITTED: dict(fitted)}
+    content = dataclasses.asdict(decision)
+    if fitted:
+        content[_FITTED] = dict(fitted)
     records.write(path, content, kind=FILE_NAME)
 
 
 def check_fits(
-    decision: Decision, *, num_labels: int, styles: Styles, where: str
+    decision: Decision, *, num_labels: int, styles: Styles, model: str
 ) -> None:
     """Checks that a decision is for a model with these labels and styles.
 
@@ -141,7 +143,7 @@ def check_fits(
       decision: of any model.
       num_labels: of the model.
       styles: of the model.
-      where: the file that it was read from, for the error.
+      model: its name, for the error.
 
     Raises:
       UserError: it is for another number of labels or styles.
@@ -152,9 +154,9 @@ def check_fits(
     ):
         if given and len(given) != expected:
             raise UserError(
-                f"the decision {where} is for {len(given)} {what}s, and the "
-                f"model has {expected}; calibrate this model with "
-                "--mode=calibrate."
+                f"the decision (--decision, or {FILE_NAME} of the run) is for "
+                f"a model with {len(given)} {what}s, and {model} has "
+                f"{expected}; calibrate it with --mode=calibrate."
             )
 
 

@@ -67,20 +67,20 @@ def test_missing_file_is_named(tmp_path):
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        (Decision((0.5,)), "is for 1 labels, and the model has 2"),
-        (Decision((), (1.0,)), "is for 1 styles, and the model has 2"),
+        (Decision((0.5,)), "model with 1 labels, and runs/a has 2"),
+        (Decision((), (1.0,)), "model with 1 styles, and runs/a has 2"),
     ],
 )
 def test_decision_of_another_model_is_an_error(given, message):
     with pytest.raises(UserError, match=message):
-        decision.check_fits(given, num_labels=2, styles=STYLES, where="a.json")
+        decision.check_fits(given, num_labels=2, styles=STYLES, model="runs/a")
 
 
 @pytest.mark.parametrize(
     "given", [Decision(), Decision((0.3, 0.7), (0.0, 1.0))]
 )
 def test_decision_of_the_model_fits(given):
-    decision.check_fits(given, num_labels=2, styles=STYLES, where="a.json")
+    decision.check_fits(given, num_labels=2, styles=STYLES, model="runs/a")
 
 
 @pytest.mark.parametrize(
