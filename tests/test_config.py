@@ -274,7 +274,7 @@ def test_lists_of_settings_by_what_they_fix():
     )
     split = {"num_test", "num_validation", "split_seed", "test_list", "groups"}
     assert set(config.RESPLIT_FIELDS) == {*config.SOURCE_FIELDS, *split}
-    labels = {"label_names", "skip_bad_pairs"}
+    labels = {"label_names", "skip_bad_pairs", "styles"}
     assert set(config.DATA_FIELDS) == {*config.RESPLIT_FIELDS, *labels}
     assert set(config.MODEL_FIELDS) == {
         "segmentor",

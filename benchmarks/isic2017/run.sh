@@ -7,6 +7,8 @@
 #   segan_dice bce_dice segan_l1              SegAN's own segmentor
 #   quick                                     the time until Dice is 0.89
 #   try_none try_l1_1 try_l1_10 try_strong    choices, on 300 of the 1500
+#   plain_128_seed0 styles_128_seed0 ...      without and with annotation styles,
+#   (seeds 0 to 2), styles_192                see styles.py
 set -euo pipefail
 data=${1:?give the folder of ISIC 2017}
 shift
@@ -19,6 +21,7 @@ training="--image_dir=$data/ISIC-2017_Training_Data
   --label_map_dir=$data/ISIC-2017_Training_Part1_GroundTruth"
 but_500="$training --test_list=$data/random_500_test.txt"
 lite0="--flagfile=configs/lite0.flags"
+styles="--styles=$data/annotation_tools.csv"
 try="$but_500 --num_validation=300 $lite0 --epochs=6"
 # SegAN's own segmentor, at a quarter of the paper's width.
 segan="--data_dir=$data --test_list=$data/random_500_test.txt"
@@ -37,9 +40,15 @@ declare -A flags=(
   [lite0_128]="$but_500 --num_validation=0 $lite0"
   [lite0_192]="$but_500 --num_validation=0 $lite0 --epochs=12
     --image_size=192 --start_from=runs/lite0_128"
+  [styles_192]="$but_500 --num_validation=0 $lite0 $styles --epochs=12
+    --image_size=192 --start_from=runs/styles_128_seed0"
   [released]="$training --num_test=0 --num_validation=0 $lite0
     --image_size=192 --start_from=runs/lite0_192"
 )
+for seed in 0 1 2; do
+  flags[plain_128_seed$seed]="${flags[lite0_128]} --seed=$seed"
+  flags[styles_128_seed$seed]="${flags[lite0_128]} $styles --seed=$seed"
+done
 
 # Scores a run on a split and keeps the result: keep NAME SPLIT FOLDER [FLAGS]
 keep() {
