@@ -15,6 +15,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from segan_tf import decision as decision_lib
 from segan_tf import labels as labels_lib
 from segan_tf.inference import signatures, tflite_model
 from segan_tf.quantizations import QUANTIZATIONS
@@ -34,12 +35,14 @@ class TrainedModel:
       version: the step that the weights are from.
       labels: of the segmentor's channels.
       calibration_images: see convert.export_tflite.
+      decision: the threshold of each label.
     """
 
     segmentor: keras.Model
     version: int
     labels: labels_lib.Labels
     calibration_images: Sequence[np.ndarray] = ()
+    decision: decision_lib.Decision = decision_lib.DEFAULT
 
 
 @dataclasses.dataclass(frozen=True)
@@ -135,7 +138,11 @@ def choose(quantizations: Sequence[str]) -> list[Artifact]:
 
 def _write_saved_model(model: TrainedModel, folder: str) -> str:
     return saved_model.export_saved_model(
-        model.segmentor, folder, version=model.version, labels=model.labels
+        model.segmentor,
+        folder,
+        version=model.version,
+        labels=model.labels,
+        decision=model.decision,
     )
 
 
@@ -156,7 +163,11 @@ def _compare_served(
     return [
         comparison.compare_batches(model.segmentor, path, images),
         comparison.compare_label_maps(
-            model.segmentor, path, images, labels=model.labels
+            model.segmentor,
+            path,
+            images,
+            labels=model.labels,
+            decision=model.decision,
         ),
     ]
 
@@ -169,6 +180,7 @@ def _make_tflite(quantization: str) -> Artifact:
             quantization=quantization,
             labels=model.labels,
             version=model.version,
+            decision=model.decision,
             calibration_images=model.calibration_images,
         )
 

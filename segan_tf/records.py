@@ -18,6 +18,7 @@ FORMATS = {
     "splits.json": 2,
     "pairs.json": 1,
     "styles.json": 1,
+    "decision.json": 1,
     "labels.json": 2,
     "training.json": 2,
     "results.json": 3,
@@ -31,21 +32,29 @@ class NewerFormatError(UserError):
     """A file was written by a newer version than this one."""
 
 
-def write(path: str | os.PathLike[str], content: Mapping[str, Any]) -> None:
+def write(
+    path: str | os.PathLike[str], content: Mapping[str, Any], *, kind: str = ""
+) -> None:
     """Writes a file with the present format number, whole or not at all.
 
     Args:
-      path: its last part is one of FORMATS.
+      path: of the file.
       content: what the file holds besides the number.
+      kind: one of FORMATS; by default the last part of the path is.
 
     Raises:
       OSError: the folder is missing or read-only, or the disk is full.
     """
-    files.write_json(path, {_KEY: FORMATS[os.path.basename(path)], **content})
+    number = FORMATS[kind or os.path.basename(path)]
+    files.write_json(path, {_KEY: number, **content})
 
 
-def read(path: str | os.PathLike[str]) -> dict[str, Any]:
+def read(path: str | os.PathLike[str], *, kind: str = "") -> dict[str, Any]:
     """Reads a file that `write`, of this version or an older one, wrote.
+
+    Args:
+      path: of the file.
+      kind: one of FORMATS; by default the last part of the path is.
 
     Returns:
       The content without the number.
@@ -62,7 +71,7 @@ def read(path: str | os.PathLike[str]) -> dict[str, Any]:
             raise ValueError("nested too deeply") from error
     if not isinstance(content, dict):
         raise ValueError("not a JSON object")
-    return without_format(content, path, kind=os.path.basename(path))
+    return without_format(content, path, kind=kind or os.path.basename(path))
 
 
 def without_format(

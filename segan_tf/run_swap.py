@@ -20,7 +20,7 @@ _NEW = ".new_run"  # being written
 _READY = ".new_run_ready"  # complete, being moved into place
 _OLD = ".replaced_run"  # what it replaces, being removed
 # Of the old run, where the new one has none yet.
-_OUTDATED = ("training.json",)
+_OUTDATED = ("training.json", "decision.json")
 _WAIT_SECONDS = 5.0  # for another process to move a few files
 
 

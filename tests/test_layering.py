@@ -31,6 +31,7 @@ FLOORS = {
     "segan_tf.startup": 2,
     "segan_tf.labels": 2,
     "segan_tf.styles": 2,
+    "segan_tf.decision": 2,
     "segan_tf.run_dir": 3,
     "segan_tf.imaging": 3,
     "segan_tf.synthetic": 3,

@@ -8,6 +8,7 @@ import pytest
 from segan_tf import run_dir, run_lock, run_swap
 from segan_tf.config import Config
 
+OF_THE_OLD = ("decision.json", "training.json")  # and not of every new run
 FILES = ("flags.json", "splits.json", "log.jsonl", "checkpoints/last/ckpt-4")
 
 
@@ -26,7 +27,8 @@ def read_run(folder):
 @pytest.fixture
 def model_dir(tmp_path):
     write_run(tmp_path, "old")
-    (tmp_path / "training.json").write_text("old")
+    for name in OF_THE_OLD:
+        (tmp_path / name).write_text("old")
     (tmp_path / "evaluation_test").mkdir()
     return tmp_path
 
@@ -54,7 +56,7 @@ def test_old_run_is_whole_until_the_new_one_is_published(model_dir):
     assert read_run(model_dir) == {"old"}
     run_swap.publish(str(model_dir))
     assert read_run(model_dir) == {"new"}
-    assert names(model_dir) == WHOLE  # training.json was the old run's
+    assert names(model_dir) == WHOLE  # the other two were the old run's
 
 
 def test_new_run_that_was_killed_is_removed(model_dir):
@@ -62,7 +64,7 @@ def test_new_run_that_was_killed_is_removed(model_dir):
     before = read_run(model_dir)
     run_swap.clean_up(str(model_dir))
     assert read_run(model_dir) == before == {"old"}
-    assert names(model_dir) == sorted([*WHOLE, "training.json"])
+    assert names(model_dir) == sorted([*WHOLE, *OF_THE_OLD])
 
 
 class Killed(BaseException):

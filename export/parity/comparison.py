@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from segan_tf import console
 from segan_tf import labels as labels_lib
+from segan_tf.decision import DEFAULT, Decision
 from segan_tf.imaging import preprocessing
 from segan_tf.inference import signatures
 
@@ -72,6 +73,7 @@ def compare(
     dataset: ParityDataset,
     *,
     multiclass: bool,
+    decision: Decision = DEFAULT,
 ) -> tuple[dict[str, Any], dict[str, dict[str, Any]], int]:
     """Runs Keras and every artifact on every pair.
 
@@ -83,6 +85,7 @@ def compare(
       artifacts: the artifacts by name.
       dataset: holds the pairs.
       multiclass: at most one label holds at a pixel.
+      decision: the threshold of each label.
 
     Returns:
       The summary of Keras, those of the artifacts by name, and the number of
@@ -99,7 +102,7 @@ def compare(
         resized = resize(segmentor, image)
         small = segment(segmentor, resized)
         full = _resize_back(small, image)
-        decided = _decide(full, multiclass)
+        decided = _decide(full, multiclass, decision)
         if true is not None:
             keras_stats.add_scores(dataset.measure(decided, true))
         for name, artifact in artifacts.items():
@@ -108,7 +111,7 @@ def compare(
             far = difference(name, expected, given)
             if not artifact.own_size:
                 given = _resize_back(given, image)
-            label_map = _decide(given, multiclass)
+            label_map = _decide(given, multiclass, decision)
             agreement = dataset.measure(label_map, decided)["dice"]
             stats[name].add_parity(far, agreement)
             if true is not None:
@@ -165,6 +168,7 @@ def compare_label_maps(
     images: Sequence[np.ndarray],
     *,
     labels: labels_lib.Labels,
+    decision: Decision = DEFAULT,
 ) -> float:
     """Compares the label maps that a SavedModel serves with Keras.
 
@@ -173,6 +177,7 @@ def compare_label_maps(
       path: the folder of the version.
       images: at least one, each uint8 [height, width, 3] RGB.
       labels: of the segmentor's channels.
+      decision: the threshold of each.
 
     Returns:
       See `check.check_label_maps`.
@@ -184,7 +189,9 @@ def compare_label_maps(
         _resize_back(segment(segmentor, resize(segmentor, image)), image)[0]
         for image in images
     ]
-    return check.check_label_maps(path, images, probability_maps, labels=labels)
+    return check.check_label_maps(
+        path, images, probability_maps, labels=labels, decision=decision
+    )
 
 
 def resize(segmentor: keras.Model, image: np.ndarray) -> np.ndarray:
@@ -240,9 +247,13 @@ def _resize_back(probability_map: np.ndarray, image: np.ndarray) -> np.ndarray:
     ).numpy()
 
 
-def _decide(probability_map: np.ndarray, multiclass: bool) -> np.ndarray:
+def _decide(
+    probability_map: np.ndarray, multiclass: bool, decision: Decision
+) -> np.ndarray:
     decided = preprocessing.decide_label_map(
-        probability_map[0], multiclass=multiclass
+        probability_map[0],
+        multiclass=multiclass,
+        thresholds=decision.thresholds,
     )
     return decided.numpy().astype(np.uint8)
 

@@ -16,6 +16,7 @@ import numpy as np
 import tensorflow as tf
 
 from segan_tf import config, console, labels, records
+from segan_tf.decision import DEFAULT, Decision
 
 from .. import artifact, staging
 from ..artifact import Artifact, Tolerance, TrainedModel
@@ -34,6 +35,7 @@ def export_all(
     labels: labels.Labels,
     dataset: ParityDataset,
     quantizations: Sequence[str] = config.QUANTIZATIONS,
+    decision: Decision = DEFAULT,
     allow_parity_loss: bool = False,
 ) -> dict[str, Any]:
     """Exports every artifact that agrees with the Keras model.
@@ -50,6 +52,7 @@ def export_all(
       labels: of the channels.
       dataset: the images to compare on and to calibrate int8 with.
       quantizations: of the TFLite models.
+      decision: the threshold of each label.
       allow_parity_loss: also export what is beyond its limit.
 
     Returns:
@@ -62,7 +65,9 @@ def export_all(
       OpError: the SavedModel cannot run from its graph alone.
       ConversionError: a phone could not run a TFLite model.
     """
-    model = TrainedModel(segmentor, version, labels, dataset.calibration_images)
+    model = TrainedModel(
+        segmentor, version, labels, dataset.calibration_images, decision
+    )
     artifacts = artifact.choose(quantizations)
     for kind in artifacts:
         kind.check(model, export_dir)
@@ -115,7 +120,11 @@ def _compare(
                 for kind in artifacts
             }
         keras_row, rows, count = comparison.compare(
-            model.segmentor, opened, dataset, multiclass=model.labels.multiclass
+            model.segmentor,
+            opened,
+            dataset,
+            multiclass=model.labels.multiclass,
+            decision=model.decision,
         )
     for kind in artifacts:
         row, path = rows[kind.name], paths[kind.name]

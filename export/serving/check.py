@@ -6,6 +6,7 @@ import numpy as np
 import tensorflow as tf
 
 from segan_tf import console, labels
+from segan_tf.decision import DEFAULT, Decision
 from segan_tf.imaging import preprocessing
 from segan_tf.inference import signatures
 
@@ -18,6 +19,7 @@ def check_label_maps(
     probability_maps: Sequence[np.ndarray],
     *,
     labels: labels.Labels,
+    decision: Decision = DEFAULT,
 ) -> float:
     """Compares the label maps of `serving_default` with Keras.
 
@@ -32,6 +34,7 @@ def check_label_maps(
       probability_maps: Keras' for each, float32 [height, width, labels] in
         [0, 1].
       labels: of the segmentor's channels.
+      decision: the threshold of each.
 
     Returns:
       The largest absolute difference: of the pixels as described, of the mean
@@ -56,7 +59,12 @@ def check_label_maps(
         inside = np.sum(probability_map * label_map, axis=(0, 1))
         area = np.sum(label_map, axis=(0, 1))
         differences += [
-            _distance(probability_map, label_map, multiclass=labels.multiclass),
+            _distance(
+                probability_map,
+                label_map,
+                multiclass=labels.multiclass,
+                thresholds=decision.thresholds_of(labels.count),
+            ),
             np.abs(fractions[i] - np.mean(label_map, axis=(0, 1))).max(),
             np.abs(means[i] - inside / np.maximum(area, 1)).max(),
         ]
@@ -81,20 +89,30 @@ def read_label_map(content: bytes, *, labels: labels.Labels) -> np.ndarray:
 
 
 def _distance(
-    probability_map: np.ndarray, label_map: np.ndarray, *, multiclass: bool
+    probability_map: np.ndarray,
+    label_map: np.ndarray,
+    *,
+    multiclass: bool,
+    thresholds: Sequence[float],
 ) -> float:
     """Measures how far probabilities must change for a decision to be right."""
     if multiclass:
-        # The likeliest falls and the chosen one rises, by half of it each.
-        scores, chosen = (
+        # The likeliest falls and the chosen one rises, by as much each.
+        probabilities, chosen = (
             np.concatenate([1 - np.sum(x, -1, keepdims=True), x], axis=-1)
             for x in (probability_map, label_map)
         )
-        distances = (np.max(scores, -1) - np.sum(scores * chosen, -1)) / 2
+        factors = np.array(
+            [1, *preprocessing.score_factors(thresholds)], np.float32
+        )
+        scores = probabilities * factors
+        likeliest = np.argmax(scores, -1)
+        lead = np.max(scores, -1) - np.sum(scores * chosen, -1)
+        distances = lead / (factors[likeliest] + np.sum(factors * chosen, -1))
     else:
         wanted = preprocessing.decide_label_map(
-            probability_map, multiclass=multiclass
+            probability_map, multiclass=multiclass, thresholds=thresholds
         )
         differs = np.not_equal(wanted, label_map)
-        distances = np.abs(probability_map - preprocessing.THRESHOLD) * differs
+        distances = np.abs(probability_map - np.array(thresholds)) * differs
     return float(np.max(distances))

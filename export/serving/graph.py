@@ -10,6 +10,7 @@ import keras
 import tensorflow as tf
 
 from segan_tf import config, labels
+from segan_tf.decision import DEFAULT, Decision
 from segan_tf.imaging import preprocessing
 from segan_tf.inference import signatures
 
@@ -23,7 +24,11 @@ _FULL = 255
 
 
 def segment_image_bytes(
-    segmentor: keras.Model, image_bytes: tf.Tensor, *, labels: labels.Labels
+    segmentor: keras.Model,
+    image_bytes: tf.Tensor,
+    *,
+    labels: labels.Labels,
+    decision: Decision = DEFAULT,
 ) -> dict[str, tf.Tensor]:
     """Predicts the label map of every image, at the image's own size.
 
@@ -32,6 +37,7 @@ def segment_image_bytes(
         size, size, labels] in [0, 1].
       image_bytes: string [batch]; JPEG, PNG or BMP files of any sizes.
       labels: of the segmentor's channels.
+      decision: the threshold of each.
 
     Returns:
       label_map_bytes: string [batch], gray PNG files, see `gray_weights`.
@@ -51,7 +57,7 @@ def segment_image_bytes(
         preprocessing.normalize(images), training=False
     )
     label_maps, fractions, means = _describe_all(
-        probability_maps, sizes, labels=labels
+        probability_maps, sizes, labels=labels, decision=decision
     )
     answer = {
         signatures.LABEL_MAP_BYTES: label_maps,
@@ -148,7 +154,11 @@ def _decode_images(
 
 
 def _describe_all(
-    probability_maps: tf.Tensor, sizes: tf.Tensor, *, labels: labels.Labels
+    probability_maps: tf.Tensor,
+    sizes: tf.Tensor,
+    *,
+    labels: labels.Labels,
+    decision: Decision,
 ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
     """Decides label maps at the images' own sizes, few at once.
 
@@ -158,7 +168,10 @@ def _describe_all(
     """
     return tf.map_fn(
         lambda map_and_size: _describe(
-            map_and_size[0], map_and_size[1], labels=labels
+            map_and_size[0],
+            map_and_size[1],
+            labels=labels,
+            decision=decision,
         ),
         (probability_maps, sizes),
         parallel_iterations=DECODED_AT_ONCE,
@@ -171,13 +184,19 @@ def _describe_all(
 
 
 def _describe(
-    probability_map: tf.Tensor, size: tf.Tensor, *, labels: labels.Labels
+    probability_map: tf.Tensor,
+    size: tf.Tensor,
+    *,
+    labels: labels.Labels,
+    decision: Decision,
 ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
     probability_map = preprocessing.resize_probability_map(
         probability_map, size[0], size[1]
     )
     label_map = preprocessing.decide_label_map(
-        probability_map, multiclass=labels.multiclass
+        probability_map,
+        multiclass=labels.multiclass,
+        thresholds=decision.thresholds,
     )
     # Of 8 bits: each float32 map of a large image takes 4 bytes a pixel.
     gray = tf.reduce_sum(

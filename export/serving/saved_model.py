@@ -8,6 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from segan_tf import config, console, files
+from segan_tf import decision as decision_lib
 from segan_tf import labels as labels_lib
 from segan_tf.inference import signatures
 
@@ -16,7 +17,8 @@ from . import graph, warmup
 
 SERVED_NAME = "segan"  # what a server calls the model
 
-LABELS_PATH = os.path.join("assets.extra", labels_lib.FILE_NAME)
+_ASSETS = "assets.extra"
+LABELS_PATH = os.path.join(_ASSETS, labels_lib.FILE_NAME)
 
 _GRAY = 128
 
@@ -30,6 +32,7 @@ def export_saved_model(
     *,
     version: int,
     labels: labels_lib.Labels,
+    decision: decision_lib.Decision = decision_lib.DEFAULT,
 ) -> str:
     """Writes `<export_dir>/saved_model/<version>/` as TF Serving expects it.
 
@@ -37,7 +40,7 @@ def export_saved_model(
     of any sizes, and gives `label_map_bytes`, PNG files of the same sizes;
     `probabilities` takes `images`, decoded ones of one size, and gives
     `probability_map`. graph.py describes the other outputs. The folder also
-    holds warm-up requests and labels.json.
+    holds warm-up requests, labels.json and decision.json.
 
     Args:
       segmentor: float32 [batch, size, size, 3], normalized -> float32 [batch,
@@ -45,6 +48,7 @@ def export_saved_model(
       export_dir: made if missing.
       version: a non-negative integer; TF Serving serves the highest.
       labels: of the segmentor's channels.
+      decision: the threshold of each.
 
     Returns:
       The path of the version.
@@ -58,7 +62,9 @@ def export_saved_model(
     graph.gray_weights(labels)  # raises before any work
 
     def segment_image_bytes(image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
-        return graph.segment_image_bytes(segmentor, image_bytes, labels=labels)
+        return graph.segment_image_bytes(
+            segmentor, image_bytes, labels=labels, decision=decision
+        )
 
     def segment_images(images: tf.Tensor) -> dict[str, tf.Tensor]:
         return graph.segment_images(segmentor, images, labels=labels)
@@ -80,6 +86,7 @@ def export_saved_model(
             unfinished, SERVED_NAME, _warmup_requests(segmentor)
         )
         _write_labels(unfinished, labels)
+        _write_decision(unfinished, decision, labels)
         os.rename(unfinished, path)
     return path
 
@@ -161,3 +168,14 @@ def _write_labels(saved_model_dir: str, labels: labels_lib.Labels) -> None:
         os.path.join(saved_model_dir, LABELS_PATH),
         labels_lib.description(labels),
     )
+
+
+def _write_decision(
+    saved_model_dir: str,
+    decision: decision_lib.Decision,
+    labels: labels_lib.Labels,
+) -> None:
+    path = decision_lib.path_in(os.path.join(saved_model_dir, _ASSETS))
+    # Its style is in the exported weights.
+    thresholds = decision_lib.Decision(decision.thresholds_of(labels.count))
+    decision_lib.write_file(thresholds, path)

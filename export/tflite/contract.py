@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
+from segan_tf import decision as decision_lib
 from segan_tf import files
 from segan_tf import labels as labels_lib
-from segan_tf.imaging import preprocessing
 from segan_tf.inference import signatures
 
 _LARGEST_PIXEL_VALUE = 255
@@ -25,6 +25,7 @@ def make_contract(
     quantization: str,
     labels: labels_lib.Labels,
     version: int,
+    decision: decision_lib.Decision = decision_lib.DEFAULT,
 ) -> dict[str, Any]:
     """Describes the input and output of a model.
 
@@ -35,6 +36,7 @@ def make_contract(
       quantization: its name in `segan_tf.quantizations`.
       labels: of the channels of the probability map.
       version: the step that the weights are from.
+      decision: the threshold of each label.
     """
     from ai_edge_litert import interpreter as litert
 
@@ -64,7 +66,7 @@ def make_contract(
             "scale": scale or 1.0,
             "zero_point": zero_point,
         },
-        "threshold": preprocessing.THRESHOLD,
+        **decision_lib.description(decision, num_labels=labels.count),
         **labels_lib.description(labels),
     }
 

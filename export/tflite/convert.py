@@ -9,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from segan_tf import config, console, files, labels
+from segan_tf.decision import DEFAULT, Decision
 from segan_tf.inference import signatures
 from segan_tf.quantizations import QUANTIZATIONS
 
@@ -27,6 +28,7 @@ def export_tflite(
     quantization: str,
     labels: labels.Labels,
     version: int,
+    decision: Decision = DEFAULT,
     calibration_images: Sequence[np.ndarray] = (),
 ) -> str:
     """Writes a TFLite model made of builtin operators only.
@@ -46,6 +48,7 @@ def export_tflite(
         (weights and activations).
       labels: of the channels of the probability map.
       version: the step that the weights are from.
+      decision: the threshold of each label, for the contract.
       calibration_images: for int8: uint8 [size, size, 3] RGB of the training
         split, at least config.MIN_CALIBRATION_IMAGES different ones.
 
@@ -65,7 +68,11 @@ def export_tflite(
         content = convert(archive, quantization, images=calibration_images)
         operators.check_unportable_operators(operators.list_operators(content))
         described = contract.make_contract(
-            content, quantization=quantization, labels=labels, version=version
+            content,
+            quantization=quantization,
+            labels=labels,
+            version=version,
+            decision=decision,
         )
         files.write_bytes(path, metadata.attach_metadata(content, described))
         contract.write_contract(described, path)

@@ -5,13 +5,16 @@ functions, so that clients send plain RGB and the segmentor gets images like
 those it was trained on.
 """
 
+from collections.abc import Sequence
+
 import tensorflow as tf
+
+from segan_tf.decision import THRESHOLD
 
 # Means and standard deviations of ImageNet's training images in [0, 1], RGB,
 # with which the published ImageNet encoders were trained.
 IMAGE_MEAN = (0.485, 0.456, 0.406)
 IMAGE_STD = (0.229, 0.224, 0.225)
-THRESHOLD = 0.5  # a pixel is foreground above it; the paper, Metrics
 
 _LARGEST_PIXEL_VALUE = 255.0
 
@@ -85,30 +88,58 @@ def resize_label_map(
 
 
 def decide_label_map(
-    probability_map: tf.Tensor, *, multiclass: bool
+    probability_map: tf.Tensor,
+    *,
+    multiclass: bool,
+    thresholds: Sequence[float] = (),
 ) -> tf.Tensor:
     """Turns probabilities into labels.
 
     A single label, or each of several multilabel ones, is set where its
-    probability is above 0.5. Of several multiclass labels the most probable is
-    set, unless the background, with the remaining probability, is more
-    probable: 0.4 and 0.35 leave 0.25 for the background, so the first is set.
+    probability is above its threshold t. Of several multiclass labels the one
+    with the highest score is set, unless the background's is as high:
+
+        score of a label = probability (1 - t) / t
+        score of the background = 1 - the sum of the probabilities
+
+    So a label that has only the background as a rival is set above t, too. At
+    0.5 scores are probabilities: 0.4 and 0.35 leave 0.25 for the background, so
+    the first is set. With thresholds 0.6 and 0.5 the scores are 0.27 and 0.35,
+    and the second is set.
 
     Args:
       probability_map: float32 [..., labels] in [0, 1]; for multiclass labels
         the sum over the labels is at most 1.
       multiclass: at most one label at a pixel.
+      thresholds: one for each label, in (0, 1); 0.5 each by default.
 
     Returns:
       float32 of the same shape, in {0, 1}.
+
+    Raises:
+      ValueError: there is not one threshold for each label.
     """
+    probability_map = tf.convert_to_tensor(probability_map)
     count = probability_map.shape[-1]
+    limits = tuple(thresholds) or (THRESHOLD,) * count
+    if len(limits) != count:
+        raise ValueError(f"{len(limits)} thresholds for {count} labels")
+    dtype = probability_map.dtype
     if not multiclass or count == 1:
-        return tf.cast(probability_map > THRESHOLD, tf.float32)
+        return tf.cast(probability_map > tf.constant(limits, dtype), tf.float32)
     background = 1 - tf.reduce_sum(probability_map, axis=-1, keepdims=True)
-    with_background = tf.concat([background, probability_map], axis=-1)
+    scores = probability_map * tf.constant(score_factors(limits), dtype)
+    with_background = tf.concat([background, scores], axis=-1)
     most_probable = tf.argmax(with_background, axis=-1)
     return tf.one_hot(most_probable - 1, count)  # -1, the background, is all 0
+
+
+def score_factors(thresholds: Sequence[float]) -> list[float]:
+    """Returns the score per probability of each multiclass label.
+
+    That is (1 - t) / t of its threshold t, see `decide_label_map`.
+    """
+    return [(1 - threshold) / threshold for threshold in thresholds]
 
 
 def resize_probability_map(

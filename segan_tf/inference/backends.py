@@ -9,6 +9,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from segan_tf import decision as decision_lib
 from segan_tf import files, run_dir
 from segan_tf import labels as labels_lib
 from segan_tf import styles as styles_lib
@@ -21,7 +22,8 @@ from segan_tf.inference import (
 )
 from segan_tf.models import blocks, pretrained, restore
 
-_LABELS_PATH = os.path.join("assets.extra", labels_lib.FILE_NAME)
+_ASSETS = "assets.extra"
+_LABELS_PATH = os.path.join(_ASSETS, labels_lib.FILE_NAME)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,6 +37,7 @@ class Backend:
         labels] in [0, 1].
       flip: the flips that it was trained with. Exported models do not say;
         those of one label count as trained with both.
+      decision: that its maps are made with, unless another is given.
       styles: that it can draw in.
       styled_map: like `probability_map`, which draws in the mean style, with
         the weight of each style; None for a model without styles.
@@ -44,6 +47,7 @@ class Backend:
     description: str
     probability_map: Callable[[np.ndarray], np.ndarray]
     flip: str = ""
+    decision: decision_lib.Decision = decision_lib.DEFAULT
     styles: styles_lib.Styles = styles_lib.PLAIN
     styled_map: Callable[[np.ndarray, tuple[float, ...]], np.ndarray] | None = (
         None
@@ -85,7 +89,11 @@ def open_backend(
             restored.path,
             styles=restored.styles,
         )
-        return dataclasses.replace(backend, flip=config.resolved_flip)
+        return dataclasses.replace(
+            backend,
+            flip=config.resolved_flip,
+            decision=decision_lib.read(path),
+        )
     if os.path.isfile(os.path.join(path, "saved_model.pb")):
         return _open_saved_model(path)
     if os.path.isfile(path):
@@ -160,7 +168,8 @@ def _open_saved_model(path: str) -> Backend:
         return outputs[signatures.PROBABILITY_MAP].numpy()[0]
 
     labels = _read_exported_labels(os.path.join(path, _LABELS_PATH), count)
-    return Backend(labels, path, predict)
+    decision = decision_lib.read(os.path.join(path, _ASSETS))
+    return Backend(labels, path, predict, decision=decision)
 
 
 def _open_tflite(path: str) -> Backend:
@@ -179,7 +188,7 @@ def _open_tflite(path: str) -> Backend:
         maps = preprocessing.resize_probability_map(probability, height, width)
         return maps[0].numpy()
 
-    return Backend(model.labels, path, predict)
+    return Backend(model.labels, path, predict, decision=model.decision)
 
 
 def _read_exported_labels(path: str, count: int) -> labels_lib.Labels:

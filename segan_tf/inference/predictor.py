@@ -1,7 +1,7 @@
 """Segments images of any size with a trained model of any kind.
 
 Does everything between an image and its label map: resizes to the model's
-size, normalizes, runs the model, resizes back and applies the threshold.
+size, normalizes, runs the model, resizes back and decides.
 """
 
 import dataclasses
@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
+from segan_tf import decision as decision_lib
 from segan_tf import labels as labels_lib
-from segan_tf import styles as styles_lib
 from segan_tf.config import PRETRAINED, UserError
 from segan_tf.imaging import images, preprocessing
 from segan_tf.inference import backends
@@ -52,6 +52,7 @@ class Predictor:
     Attributes:
       labels: of the channels of the maps.
       styles: that the model can draw in.
+      decision: the thresholds, and the style if none is told.
       description: the file or release that was loaded, for the log.
     """
 
@@ -60,7 +61,8 @@ class Predictor:
         model: "str | os.PathLike[str] | keras.Model",
         *,
         labels: labels_lib.Labels | None = None,
-        style: str = styles_lib.MEAN,
+        style: str = "",
+        decision: decision_lib.Decision | None = None,
         tta: bool = False,
     ) -> None:
         """Loads a model.
@@ -71,21 +73,30 @@ class Predictor:
             size, 3], normalized -> float32 [batch, size, size, labels].
           labels: of a Keras segmentor's channels; lesion by default.
           style: to draw in: the name of one that the model was trained with,
-            several joined by "+", or "mean".
+            several joined by "+", or "mean"; by default that of the decision.
+          decision: the thresholds and the style; by default the model's own,
+            which is 0.5 and the mean style unless it was calibrated.
           tta: average over the image and the flips that the model was
             trained with (test-time augmentation), at two or four times the
             cost.
 
         Raises:
           UserError: the path is none of these, the model is damaged, it does
-            not know the style, or it was trained without flips and `tta` is
-            set.
+            not know the style, the decision is for another model, or it was
+            trained without flips and `tta` is set.
         """
         backend = backends.open_backend(model, labels=labels)
         self.labels = backend.labels
         self.description = backend.description
         self.styles = backend.styles
-        self._style = self.styles.mixture(style)
+        self.decision = decision or backend.decision
+        decision_lib.check_fits(
+            self.decision,
+            num_labels=self.labels.count,
+            styles=self.styles,
+            model=self.description,
+        )
+        self._style = self._mixture(style)
         self._backend = backend
         self._tta = tta
         if tta and backend.flip not in _FLIPPED_AXES:
@@ -140,7 +151,7 @@ class Predictor:
         Raises:
           UserError: the model does not know the style.
         """
-        mixture = self.styles.mixture(style) if style else self._style
+        mixture = self._mixture(style) if style else self._style
 
         def segment(view: np.ndarray) -> np.ndarray:
             if self._backend.styled_map is None:
@@ -153,14 +164,35 @@ class Predictor:
 
     def label_map(self, image: np.ndarray, *, style: str = "") -> np.ndarray:
         """Maps uint8 [h, w, 3] RGB to uint8 [h, w, labels] in {0, 1}."""
-        return self.decide(self.probability_map(image, style=style))
+        return self.decide(self.probability_map(image, style=style), style)
 
-    def decide(self, probability_map: np.ndarray) -> np.ndarray:
-        """Maps float32 [h, w, labels] to uint8 of that shape in {0, 1}."""
+    def decide(
+        self, probability_map: np.ndarray, style: str = ""
+    ) -> np.ndarray:
+        """Decides which labels hold at each pixel.
+
+        Args:
+          probability_map: float32 [height, width, labels] in [0, 1].
+          style: that it is in, if not in the predictor's. The thresholds of
+            the decision are for its style; in others they are 0.5.
+
+        Returns:
+          uint8 of the same shape, in {0, 1}.
+        """
+        mixture = self._mixture(style) if style else self._style
+        is_own = mixture == self._mixture("")
         decided = preprocessing.decide_label_map(
-            probability_map, multiclass=self.labels.multiclass
+            probability_map,
+            multiclass=self.labels.multiclass,
+            thresholds=self.decision.thresholds if is_own else (),
         )
         return decided.numpy().astype(np.uint8)
+
+    def _mixture(self, style: str) -> tuple[float, ...]:
+        """Returns the weights of a style; those of the decision for ""."""
+        if style:
+            return self.styles.mixture(style)
+        return self.decision.style or self.styles.mean
 
 
 def average_flips(

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from ai_edge_litert import interpreter as litert
 
-from segan_tf import console, labels
+from segan_tf import console, decision, labels
 from segan_tf.inference import signatures
 
 # In the zip archive at the end of the file: its input, output and labels. The
@@ -32,6 +32,7 @@ class TFLiteModel:
       interpreter: LiteRT's.
       contract: the file's description of its input, output and labels.
       labels: of the channels of the probability map.
+      decision: that label maps are made with.
       size: (height, width) of its images.
     """
 
@@ -68,6 +69,7 @@ class TFLiteModel:
         )
         self.contract = _read_contract(path)
         self.labels = _labels_of(self.contract)
+        self.decision = _decision_of(self.contract)
         _, *self.size, _ = self._input["shape"].tolist()
 
     def segment(self, image: np.ndarray) -> np.ndarray:
@@ -105,6 +107,15 @@ def _labels_of(contract: dict[str, Any]) -> labels.Labels:
         return labels.described(contract)
     except (KeyError, TypeError) as error:
         raise ValueError(f"its {CONTRACT_NAME} names no labels") from error
+
+
+def _decision_of(contract: dict[str, Any]) -> decision.Decision:
+    try:
+        return decision.described(contract)
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            f"its {CONTRACT_NAME} has no thresholds ({error})"
+        ) from error
 
 
 def _first_line(error: Exception) -> str:

@@ -11,11 +11,11 @@ import pytest
 import running
 from PIL import Image
 
-from segan_tf import config, run_lock
+from segan_tf import config, decision, run_lock
 from segan_tf import labels as labels_lib
 from segan_tf.datasets import pairs
 from segan_tf.evaluation import evaluate, gallery
-from segan_tf.imaging import images, preprocessing
+from segan_tf.imaging import images
 from segan_tf.metrics import per_image
 from segan_tf.synthetic import lesions
 
@@ -370,7 +370,7 @@ def test_pair_has_the_metrics_of_known_rectangles(half_and_quarter):
 
 def test_probability_of_one_half_is_background(half_and_quarter):
     predictor = fake_models.make_predictor(
-        fake_models.constant(preprocessing.THRESHOLD)
+        fake_models.constant(decision.THRESHOLD)
     )
     row = score(predictor, half_and_quarter).row
     assert row["lesion_fraction_predicted"] == 0

@@ -122,9 +122,11 @@ def test_probability_map_is_enlarged_bilinearly():
     np.testing.assert_allclose(resized[0, :, 0], expected, atol=1e-6)
 
 
-def decide(*probabilities, multiclass):
+def decide(*probabilities, multiclass, thresholds=()):
     decided = preprocessing.decide_label_map(
-        tf.constant([probabilities], tf.float32), multiclass=multiclass
+        tf.constant([probabilities], tf.float32),
+        multiclass=multiclass,
+        thresholds=thresholds,
     )
     return decided.numpy()[0].tolist()
 
@@ -142,3 +144,40 @@ def test_most_probable_of_background_and_multiclass_labels_is_set():
 
 def test_each_multilabel_label_is_set_above_one_half():
     assert decide(0.6, 0.7, 0.4, multiclass=False) == [1.0, 1.0, 0.0]
+
+
+def test_one_label_is_set_above_its_threshold():
+    for multiclass in (True, False):
+        at_03 = {"multiclass": multiclass, "thresholds": (0.3,)}
+        assert decide(0.31, **at_03) == [1.0]
+        assert decide(0.3, **at_03) == [0.0]
+
+
+def test_each_multilabel_label_has_a_threshold_of_its_own():
+    assert decide(
+        0.6, 0.6, 0.6, multiclass=False, thresholds=(0.7, 0.5, 0.3)
+    ) == [0.0, 1.0, 1.0]
+
+
+@pytest.mark.parametrize(
+    ("probabilities", "thresholds", "expected"),
+    [
+        # Alone against the background: above the threshold.
+        ((0.31, 0.0), (0.3, 0.5), [1.0, 0.0]),  # 0.31 * 7 / 3 > 0.69
+        ((0.29, 0.0), (0.3, 0.5), [0.0, 0.0]),  # 0.29 * 7 / 3 < 0.71
+        # Against another label: 0.4 * 0.4 / 0.6 < 0.35 * 0.5 / 0.5.
+        ((0.4, 0.35), (0.6, 0.5), [0.0, 1.0]),
+        ((0.4, 0.35), (0.5, 0.5), [1.0, 0.0]),
+        ((0.4, 0.35), (), [1.0, 0.0]),
+    ],
+)
+def test_multiclass_labels_are_compared_by_their_odds(
+    probabilities, thresholds, expected
+):
+    decided = decide(*probabilities, multiclass=True, thresholds=thresholds)
+    assert decided == expected
+
+
+def test_thresholds_of_another_number_of_labels_are_an_error():
+    with pytest.raises(ValueError, match="1 thresholds for 2 labels"):
+        decide(0.4, 0.4, multiclass=False, thresholds=(0.3,))

@@ -8,14 +8,16 @@ const PIXELS_PER_PAUSE = 1 << 21;
 /**
  * Decides which labels hold at each pixel of an image.
  *
- * Of multiclass labels the likeliest holds, unless the background, with the
- * rest of the probability, is likelier. A single label, or each of several
- * multilabel ones, holds where its probability is above the threshold.
+ * A single label, or each of several multilabel ones, holds where its
+ * probability is above its threshold t. Of multiclass labels the one with the
+ * highest score, probability (1 - t) / t, holds, unless the background, whose
+ * score is the rest of the probability, has as high a one.
  *
  * @param {{data: Float32Array, width: number, height: number, count: number}}
  *   probabilityMap [height, width, count] in [0, 1]
  * @param {{width: number, height: number}} size of the image
- * @param {{multiclass: boolean, threshold: number}} rule
+ * @param {{multiclass: boolean, thresholds: number[]}} rule a threshold for
+ *   each label
  * @returns {Promise<Uint8Array[]>} label maps [height, width]: one of all
  *   multiclass labels, with their numbers from 1, or one for each label, with
  *   its number. 0 is no label.
@@ -27,8 +29,9 @@ export async function decideLabelMaps(probabilityMap, size, rule) {
     { length: single ? 1 : count },
     () => new Uint8Array(size.width * size.height),
   );
-  const decide =
-    rule.multiclass && count > 1 ? decideLikeliest : decideAbove(rule.threshold);
+  const decide = (rule.multiclass && count > 1 ? decideLikeliest : decideAbove)(
+    rule.thresholds,
+  );
   const columns = neighbors(probabilityMap.width, size.width);
   const rows = neighbors(probabilityMap.height, size.height);
   const row = new Float32Array(probabilityMap.width * count);
@@ -61,21 +64,27 @@ function mix(data, { low, high, share }, position, mixed) {
   }
 }
 
-function decideLikeliest(pixel, [labelMap], at) {
-  let most = 1;
-  for (let label = 0; label < pixel.length; label += 1) most -= pixel[label];
-  for (let label = 0; label < pixel.length; label += 1) {
-    if (pixel[label] > most) {
-      most = pixel[label];
-      labelMap[at] = label + 1;
+function decideLikeliest(thresholds) {
+  const factors = Float32Array.from(thresholds, (t) => (1 - t) / t);
+  return (pixel, [labelMap], at) => {
+    let most = 1;
+    for (let label = 0; label < pixel.length; label += 1) most -= pixel[label];
+    for (let label = 0; label < pixel.length; label += 1) {
+      const score = pixel[label] * factors[label];
+      if (score > most) {
+        most = score;
+        labelMap[at] = label + 1;
+      }
     }
-  }
+  };
 }
 
-function decideAbove(threshold) {
+function decideAbove(thresholds) {
+  // Of float32, as the probabilities: 0.3 is another number in float64.
+  const limits = Float32Array.from(thresholds);
   return (pixel, labelMaps, at) => {
     for (let label = 0; label < pixel.length; label += 1) {
-      if (pixel[label] > threshold) labelMaps[label][at] = label + 1;
+      if (pixel[label] > limits[label]) labelMaps[label][at] = label + 1;
     }
   };
 }

@@ -90,8 +90,11 @@ async function segmentFile(segmentor, file) {
  */
 async function segmentImage(segmentor, bitmap) {
   const size = { width: bitmap.width, height: bitmap.height };
-  const { label_names: names, threshold } = segmentor.contract;
-  const rule = { multiclass: segmentor.isMulticlass, threshold };
+  const { label_names: names } = segmentor.contract;
+  const rule = {
+    multiclass: segmentor.isMulticlass,
+    thresholds: segmentor.thresholds,
+  };
   const started = performance.now();
   const resizedImage = await resizeAntialiased(strips(bitmap), size, segmentor.inputSize);
   const resized = performance.now();

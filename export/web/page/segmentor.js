@@ -22,6 +22,12 @@ class Segmentor {
     return ["multiclass", "exclusive"].includes(this.contract.label_kind);
   }
 
+  /** The threshold of each label; one for all in older contracts. */
+  get thresholds() {
+    const { thresholds, threshold, label_names: names } = this.contract;
+    return thresholds ?? names.map(() => threshold);
+  }
+
   /** The size of the image that the model takes. */
   get inputSize() {
     const [, height, width] = this.contract.input.shape;

@@ -281,7 +281,7 @@ def test_serving_graph_that_does_not_normalize_is_withheld(
 def test_serving_graph_with_another_threshold_is_withheld(
     segmentor, tmp_path, monkeypatch
 ):
-    def decide_at_04(probability_map, *, multiclass):
+    def decide_at_04(probability_map, **_):
         return tf.cast(probability_map > 0.4, tf.float32)
 
     write = saved_model.export_saved_model

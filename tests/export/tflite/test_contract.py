@@ -8,7 +8,6 @@ import small_models
 
 from export.tflite import convert
 from segan_tf import labels
-from segan_tf.imaging import preprocessing
 from segan_tf.inference import tflite_model
 
 
@@ -54,7 +53,7 @@ def test_contract_describes_input_and_output(tmp_path, kind):
             "scale": 1.0,
             "zero_point": 0,
         },
-        "threshold": preprocessing.THRESHOLD,
+        "thresholds": [0.5],
         "label_names": ["lesion"],
         "label_kind": "multiclass",
     }

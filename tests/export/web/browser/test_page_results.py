@@ -2,6 +2,7 @@
 
 import base64
 import io
+import json
 import os
 import shutil
 
@@ -116,14 +117,15 @@ def test_multilabel_labels_are_saved_one_by_one(play, image):
     ]
 
 
-def test_contract_with_the_old_word_for_multiclass_is_read(play, site, image):
+def test_contract_of_an_earlier_export_is_read(play, site, image):
     page = site[0] / "old_word" / "web"
     shutil.copytree(site[0] / "float_three" / "web", page)
-    contract = (page / "model.json").read_text()
-    assert '"multiclass"' in contract
-    (page / "model.json").write_text(
-        contract.replace('"multiclass"', '"exclusive"')
-    )
+    contract = json.loads((page / "model.json").read_text())
+    assert contract["label_kind"] == "multiclass"
+    contract["label_kind"] = "exclusive"
+    assert contract.pop("thresholds") == [0.5, 0.5, 0.5]
+    contract["threshold"] = 0.5
+    (page / "model.json").write_text(json.dumps(contract))
 
     saw = play("segment", "old_word", way="choose", image=image)
 

@@ -81,7 +81,7 @@ def write_contract(path: str, wanted: labels.Labels) -> None:
             "color": "RGB",
         },
         "output": _describe(run.get_output_details()),
-        "threshold": 0.5,
+        "thresholds": [0.5] * wanted.count,
         "label_names": list(wanted.names),
         "label_kind": "multiclass" if wanted.multiclass else "multilabel",
     }
