@@ -18,7 +18,11 @@ import numpy as np
 from segan_tf import decision as decision_lib
 from segan_tf import labels as labels_lib
 from segan_tf.inference import signatures, tflite_model
-from segan_tf.quantizations import QUANTIZATIONS
+from segan_tf.quantizations import (
+    FLOAT32_DIFFERENCE,
+    FLOAT32_DISAGREEMENT,
+    QUANTIZATIONS,
+)
 
 from .parity import comparison
 from .serving import saved_model, session
@@ -46,41 +50,92 @@ class TrainedModel:
 
 
 @dataclasses.dataclass(frozen=True)
+class Check:
+    """What an artifact is judged by.
+
+    Attributes:
+      measure: its name, a key of table.JUDGED.
+      value: what was measured; NaN is beyond any limit.
+      limit: the largest allowed value.
+      label: what it is of; "" for all together.
+    """
+
+    measure: str
+    value: float
+    limit: float
+    label: str = ""
+
+    @property
+    def within_limit(self) -> bool:
+        """Whether the value is allowed."""
+        return bool(self.value <= self.limit)
+
+    @property
+    def used(self) -> float:
+        """The share of the limit that the value uses."""
+        if np.isnan(self.value) or self.limit == 0:
+            return 0 if self.within_limit else np.inf
+        return self.value / self.limit
+
+
+@dataclasses.dataclass(frozen=True)
 class Tolerance:
     """How far an artifact may differ from Keras.
 
     Attributes:
-      difference: largest absolute difference allowed in a probability. None
-        for coarser models, whose label maps are judged instead.
-      dice_loss: how much lower than Keras' their mean Dice may be.
-      disagreement: how far below 1 their mean Dice may be with the label maps
-        of Keras, where the true ones are unknown.
+      difference: see quantizations.Quantization.difference_limit.
+      dice_loss: see dice_loss_limit there.
+      disagreement: see disagreement_limit there.
+      served_difference: the largest difference allowed on the few drawings of
+        Artifact.compare.
     """
 
     difference: float | None = None
-    dice_loss: float = 0.005
-    # Higher: every pixel that flips counts, also where Keras was wrong. An
-    # int8 model that lost 0.001 of Dice was 0.007 off.
+    dice_loss: float | None = 0.005
     disagreement: float = 0.02
+    served_difference: float = 1e-3
 
     def judge(
-        self, row: Mapping[str, Any], keras_dice: float | None
-    ) -> tuple[str, float, float]:
-        """Chooses by what an artifact is judged.
+        self, row: Mapping[str, Any], keras_row: Mapping[str, Any]
+    ) -> list[Check]:
+        """Lists what an artifact is judged by, for all labels and for each.
 
         Args:
           row: its summary, see comparison.ParityStats.
-          keras_dice: the mean Dice of Keras; None where it is unknown.
-
-        Returns:
-          The name of the measure, its value and its limit.
+          keras_row: that of Keras.
         """
+        checks = self._judge_part(row, keras_row, "")
+        if len(row["labels"]) > 1:
+            for label, part in row["labels"].items():
+                keras_part = keras_row["labels"][label]
+                checks += self._judge_part(part, keras_part, label)
+        if row["served_difference"] is not None:
+            checks.append(
+                Check(
+                    "served_difference",
+                    row["served_difference"],
+                    self.served_difference,
+                )
+            )
+        return checks
+
+    def _judge_part(
+        self, part: Mapping[str, Any], keras_part: Mapping[str, Any], label: str
+    ) -> list[Check]:
+        checks = []
         if self.difference is not None:
-            difference = row["largest_difference"]
-            return "largest_difference", difference, self.difference
-        if keras_dice is not None:
-            return "dice_loss", keras_dice - row["dice"], self.dice_loss
-        return "disagreement", 1 - row["dice_to_keras"], self.disagreement
+            checks.append(
+                Check("difference", part["difference"], self.difference, label)
+            )
+        if keras_part["dice"] is not None and self.dice_loss is not None:
+            loss = keras_part["dice"] - part["dice"]
+            checks.append(Check("dice_loss", loss, self.dice_loss, label))
+        elif part["dice_to_keras"] is not None:
+            apart = 1 - part["dice_to_keras"]
+            checks.append(
+                Check("disagreement", apart, self.disagreement, label)
+            )
+        return checks
 
 
 def _check_nothing(model: TrainedModel, export_dir: str) -> None:
@@ -187,10 +242,14 @@ def _make_tflite(quantization: str) -> Artifact:
     def check(model: TrainedModel, export_dir: str) -> None:
         convert.check_calibration_images(quantization, model.calibration_images)
 
-    limit = QUANTIZATIONS[quantization].difference_limit
+    limits = QUANTIZATIONS[quantization]
     return Artifact(
         quantization,
-        tolerance=Tolerance(limit),
+        tolerance=Tolerance(
+            limits.difference_limit,
+            limits.dice_loss_limit,
+            limits.disagreement_limit,
+        ),
         write=write,
         open=_open_tflite,
         runner=runner,
@@ -223,7 +282,11 @@ ARTIFACTS = {
         Artifact(
             "saved_model",
             # A server runs Keras' kernels, but folds and fuses.
-            tolerance=Tolerance(1e-5),
+            tolerance=Tolerance(
+                FLOAT32_DIFFERENCE,
+                dice_loss=None,
+                disagreement=FLOAT32_DISAGREEMENT,
+            ),
             write=_write_saved_model,
             open=_open_saved_model,
             runner=session,

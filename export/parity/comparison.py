@@ -6,6 +6,7 @@ from typing import Any
 
 import keras
 import numpy as np
+import numpy.typing as npt
 import tensorflow as tf
 
 from segan_tf import console
@@ -13,9 +14,13 @@ from segan_tf import labels as labels_lib
 from segan_tf.decision import DEFAULT, Decision
 from segan_tf.imaging import preprocessing
 from segan_tf.inference import signatures
+from segan_tf.metrics import per_image
 
 from ..serving import check, session
+from .differences import Differences
 from .parity_dataset import ParityDataset
+
+PERCENTILE = 99.9  # of the differences that are judged
 
 
 class ParityError(RuntimeError):
@@ -37,33 +42,84 @@ class OpenedArtifact:
 
 
 class ParityStats:
-    """Collects the scores of one model, an artifact or Keras, by image."""
+    """Collects the scores of one model, an artifact or Keras, by image.
 
-    def __init__(self) -> None:
-        self._differences: list[float] = []
-        self._agreements: list[float] = []
-        self._dice: list[float] = []
-        self._iou: list[float] = []
+    Means of all labels count an absent label that is not predicted as 1, as
+    ISIC does, so that a label in the wrong images is seen. Those of one label
+    of several are over the images that have it, as in results.json.
 
-    def add_scores(self, scores: Mapping[str, float]) -> None:
-        """Adds Dice and IoU with a true label map."""
-        self._dice.append(scores["dice"])
-        self._iou.append(scores["iou"])
+    Args:
+      names: of the labels.
+    """
 
-    def add_parity(self, difference: float, agreement: float) -> None:
-        """Adds a difference from Keras and the Dice with Keras' label map."""
-        self._differences.append(difference)
-        self._agreements.append(agreement)
+    def __init__(self, names: Sequence[str]) -> None:
+        self._names = names
+        self._differences = Differences(len(names))
+        self._largest: list[float] = []
+        self._agreements: list[np.ndarray] = []
+        self._dice: list[np.ndarray] = []
+        self._iou: list[np.ndarray] = []
 
-    def summary(self) -> dict[str, float | None]:
-        """Returns the largest difference and the means; None is unknown."""
+    def add_scores(self, predicted: np.ndarray, true: np.ndarray) -> None:
+        """Adds Dice and IoU of uint8 [height, width, labels] in {0, 1}."""
+        counts = _confusions(predicted, true)
+        has = np.any(true, axis=(0, 1))
+        for scores, score in (
+            (self._dice, per_image.dice),
+            (self._iou, per_image.iou),
+        ):
+            scores.append(_with_presence(list(map(score, counts)), has))
+
+    def add_parity(
+        self, differences: np.ndarray, predicted: np.ndarray, keras: np.ndarray
+    ) -> None:
+        """Adds what differs from Keras.
+
+        Args:
+          differences: float32 [1, height, width, labels], absolute.
+          predicted: uint8 [height, width, labels] in {0, 1}.
+          keras: the same of Keras.
+        """
+        self._differences.add(differences)
+        self._largest.append(largest(differences))
+        counts = _confusions(predicted, keras)
+        has = np.any(predicted | keras, axis=(0, 1))
+        self._agreements.append(
+            _with_presence(list(map(per_image.dice, counts)), has)
+        )
+
+    def summary(self) -> dict[str, Any]:
+        """Returns differences and means, of all labels and of each.
+
+        Returns:
+          dice, iou, dice_to_keras: means; None is unknown.
+          difference: what PERCENTILE of the differences are at most, in the
+            label where that is largest.
+          largest_difference: of all.
+          labels: all but the last for each label, by its name.
+        """
+        means = {
+            "dice": self._dice,
+            "iou": self._iou,
+            "dice_to_keras": self._agreements,
+        }
+        labels = {
+            name: {key: _label_mean(rows, i) for key, rows in means.items()}
+            for i, name in enumerate(self._names)
+        }
+        difference = None
+        if self._largest:
+            by_label = self._differences.percentile(PERCENTILE)
+            difference = largest(by_label)
+            for row, value in zip(labels.values(), by_label, strict=True):
+                row["difference"] = value
         return {
+            "difference": difference,
             "largest_difference": (
-                largest(self._differences) if self._differences else None
+                largest(self._largest) if self._largest else None
             ),
-            "dice": _mean(self._dice),
-            "iou": _mean(self._iou),
-            "dice_to_keras": _mean(self._agreements),
+            **{key: _mean(rows) for key, rows in means.items()},
+            "labels": labels,
         }
 
 
@@ -72,7 +128,7 @@ def compare(
     artifacts: Mapping[str, OpenedArtifact],
     dataset: ParityDataset,
     *,
-    multiclass: bool,
+    labels: labels_lib.Labels,
     decision: Decision = DEFAULT,
 ) -> tuple[dict[str, Any], dict[str, dict[str, Any]], int]:
     """Runs Keras and every artifact on every pair.
@@ -84,7 +140,7 @@ def compare(
       segmentor: what the artifacts should compute.
       artifacts: the artifacts by name.
       dataset: holds the pairs.
-      multiclass: at most one label holds at a pixel.
+      labels: of the segmentor's channels.
       decision: the threshold of each label.
 
     Returns:
@@ -94,28 +150,27 @@ def compare(
     Raises:
       ParityError: shapes or dtypes differ.
     """
-    keras_stats = ParityStats()
-    stats = {name: ParityStats() for name in artifacts}
+    keras_stats = ParityStats(labels.names)
+    stats = {name: ParityStats(labels.names) for name in artifacts}
     count = 0
     for image, true in dataset.pairs:
         count += 1
         resized = resize(segmentor, image)
         small = segment(segmentor, resized)
         full = _resize_back(small, image)
-        decided = _decide(full, multiclass, decision)
+        decided = _decide(full, labels.multiclass, decision)
         if true is not None:
-            keras_stats.add_scores(dataset.measure(decided, true))
+            keras_stats.add_scores(decided, true)
         for name, artifact in artifacts.items():
             given = artifact.segment(image, resized)
             expected = full if artifact.own_size else small
-            far = difference(name, expected, given)
+            far = differences(name, expected, given)
             if not artifact.own_size:
                 given = _resize_back(given, image)
-            label_map = _decide(given, multiclass, decision)
-            agreement = dataset.measure(label_map, decided)["dice"]
-            stats[name].add_parity(far, agreement)
+            label_map = _decide(given, labels.multiclass, decision)
+            stats[name].add_parity(far, label_map, decided)
             if true is not None:
-                stats[name].add_scores(dataset.measure(label_map, true))
+                stats[name].add_scores(label_map, true)
     summaries = {name: stat.summary() for name, stat in stats.items()}
     return keras_stats.summary(), summaries, count
 
@@ -142,7 +197,7 @@ def compare_batches(
     """
     if not len(images):
         raise ValueError("at least one image is needed to compare")
-    differences = []
+    found = []
     with console.capture_output(), session.Session(path) as opened:
         for batch in _batches_of_two_sizes(images):
             answer = opened.run(
@@ -156,10 +211,9 @@ def compare_batches(
             expected = preprocessing.resize_probability_map(
                 segment(segmentor, resized), *batch.shape[1:3]
             ).numpy()
-            differences.append(
-                difference(path, expected, answer[signatures.PROBABILITY_MAP])
-            )
-    return largest(differences)
+            given = answer[signatures.PROBABILITY_MAP]
+            found.append(largest(differences(path, expected, given)))
+    return largest(found)
 
 
 def compare_label_maps(
@@ -208,8 +262,10 @@ def segment(segmentor: keras.Model, images: np.ndarray) -> np.ndarray:
         return segmentor(normalized, training=False).numpy()
 
 
-def difference(name: str, expected: np.ndarray, given: np.ndarray) -> float:
-    """Returns the largest absolute difference of two probability maps.
+def differences(
+    name: str, expected: np.ndarray, given: np.ndarray
+) -> np.ndarray:
+    """Returns the absolute differences of two probability maps.
 
     Raises:
       ParityError: their shapes or dtypes differ.
@@ -219,13 +275,13 @@ def difference(name: str, expected: np.ndarray, given: np.ndarray) -> float:
             f"{name}: gives {given.dtype} {given.shape} where Keras gives"
             f" {expected.dtype} {expected.shape}"
         )
-    return largest(np.abs(given - expected))
+    return np.abs(given - expected)
 
 
-def largest(differences: Sequence[float] | np.ndarray) -> float:
+def largest(numbers: Sequence[float] | np.ndarray) -> float:
     """Returns the maximum, NaN if one is NaN."""
     # NumPy's maximum keeps NaN, which Python's can lose.
-    return float(np.max(differences))
+    return float(np.max(numbers))
 
 
 def _batches_of_two_sizes(images: Sequence[np.ndarray]) -> list[np.ndarray]:
@@ -258,5 +314,24 @@ def _decide(
     return decided.numpy().astype(np.uint8)
 
 
-def _mean(numbers: list[float]) -> float | None:
-    return float(np.mean(numbers)) if numbers else None
+def _confusions(
+    predicted: np.ndarray, true: np.ndarray
+) -> list[per_image.Confusion]:
+    return [
+        per_image.confusion(predicted[..., i], true[..., i])
+        for i in range(true.shape[-1])
+    ]
+
+
+def _with_presence(scores: list[float], has: npt.ArrayLike) -> np.ndarray:
+    """Stacks each label's score with whether the image counts for it."""
+    return np.stack([scores, np.asarray(has) | (len(scores) == 1)])
+
+
+def _mean(rows: list[np.ndarray]) -> float | None:
+    return float(np.mean([scores for scores, _ in rows])) if rows else None
+
+
+def _label_mean(rows: list[np.ndarray], label: int) -> float | None:
+    counted = [scores[label] for scores, has in rows if has[label]]
+    return float(np.mean(counted)) if counted else None

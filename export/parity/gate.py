@@ -5,6 +5,7 @@ as a server runs it, the TFLite models in LiteRT, all on the CPU.
 """
 
 import contextlib
+import dataclasses
 import glob
 import os
 from collections.abc import Mapping, Sequence
@@ -85,20 +86,29 @@ def export_all(
 
 
 def check_tolerance(
-    row: dict[str, Any], tolerance: Tolerance, *, keras_dice: float | None
+    row: dict[str, Any], tolerance: Tolerance, *, keras_row: Mapping[str, Any]
 ) -> None:
-    """Adds to a row by what it is judged, the limit, and the verdict.
+    """Adds to a row by what it is judged, the limits, and the verdict.
 
     Args:
       row: an artifact's summary, see comparison.ParityStats.
       tolerance: of the artifact.
-      keras_dice: the mean Dice of Keras; None where it is unknown.
+      keras_row: the summary of Keras.
     """
-    measure, value, limit = tolerance.judge(row, keras_dice)
+    checks = tolerance.judge(row, keras_row)
     # NaN is within nothing.
-    within = bool(value <= limit) and np.isfinite(row["largest_difference"])
+    within = all(check.within_limit for check in checks)
+    closest = max(checks, key=lambda check: check.used)
     row.update(
-        judged_by=measure, value=value, limit=limit, within_limit=bool(within)
+        judged_by=closest.measure,
+        label=closest.label,
+        value=closest.value,
+        limit=closest.limit,
+        checks=[
+            {**dataclasses.asdict(check), "within_limit": check.within_limit}
+            for check in checks
+        ],
+        within_limit=within and bool(np.isfinite(row["largest_difference"])),
     )
 
 
@@ -123,21 +133,28 @@ def _compare(
             model.segmentor,
             opened,
             dataset,
-            multiclass=model.labels.multiclass,
+            labels=model.labels,
             decision=model.decision,
         )
     for kind in artifacts:
         row, path = rows[kind.name], paths[kind.name]
-        row["largest_difference"] = comparison.largest(
-            [*more[kind.name], row["largest_difference"]]
+        served = more[kind.name]
+        row["served_difference"] = (
+            comparison.largest(served) if served else None
         )
-        check_tolerance(row, kind.tolerance, keras_dice=keras_row["dice"])
+        check_tolerance(row, kind.tolerance, keras_row=keras_row)
         row.update(_measure(kind, path, model.segmentor.input_shape[1]))
     return {
         "version": model.version,
         "images": count,
         "source": dataset.source,
-        "keras": {key: keras_row[key] for key in ("dice", "iou")},
+        "keras": {
+            **_scores(keras_row),
+            "labels": {
+                label: _scores(part)
+                for label, part in keras_row["labels"].items()
+            },
+        },
         "all_threads": benchmark.num_cores(),
         "artifacts": rows,
         "versions": {
@@ -146,6 +163,10 @@ def _compare(
             "ai_edge_litert": metadata.version("ai_edge_litert"),
         },
     }
+
+
+def _scores(row: Mapping[str, Any]) -> dict[str, float | None]:
+    return {key: row[key] for key in ("dice", "iou")}
 
 
 def _measure(kind: Artifact, path: str, size: int) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """The images on which exported models are calibrated and compared."""
 
 import dataclasses
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TypeVar
 
 import numpy as np
@@ -10,7 +10,6 @@ from segan_tf import console, run_dir
 from segan_tf.config import RESPLIT_FIELDS, Config, UserError
 from segan_tf.datasets import label_maps, loading, pairs
 from segan_tf.imaging import images, preprocessing
-from segan_tf.metrics import per_image
 from segan_tf.quantizations import QUANTIZATIONS
 from segan_tf.synthetic import lesions
 
@@ -21,23 +20,6 @@ _Item = TypeVar("_Item")
 # split is that large, and scoring takes minutes.
 MAX_SCORED = 500
 DRAWN = 4  # images, for what needs no pair of the run
-
-
-def measure(predicted: np.ndarray, true: np.ndarray) -> dict[str, float]:
-    """Measures Dice and IoU of an image, as means over the labels.
-
-    Args:
-      predicted: uint8 [height, width, labels] in {0, 1}.
-      true: the same.
-    """
-    counts = [
-        per_image.confusion(predicted[..., i], true[..., i])
-        for i in range(true.shape[-1])
-    ]
-    return {
-        "dice": float(np.mean([per_image.dice(count) for count in counts])),
-        "iou": float(np.mean([per_image.iou(count) for count in counts])),
-    }
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,15 +34,12 @@ class ParityDataset:
       source: where the pairs are from.
       calibration_images: of the training split, as the segmentor is fed them:
         uint8 [image_size, image_size, 3].
-      measure: (predicted, true), both uint8 [height, width, labels] in
-        {0, 1} -> at least "dice" and "iou".
     """
 
     images: Sequence[np.ndarray]
     pairs: Iterable[tuple[np.ndarray, np.ndarray | None]]
     source: str
     calibration_images: Sequence[np.ndarray] = ()
-    measure: Callable[[np.ndarray, np.ndarray], Mapping[str, float]] = measure
 
 
 def load_parity_dataset(config: Config) -> ParityDataset:

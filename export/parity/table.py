@@ -5,7 +5,8 @@ from typing import Any
 
 _COLUMNS = (
     "artifact",
-    "difference",
+    "99.9 %",
+    "largest",
     "Dice",
     "IoU",
     "Dice to Keras",
@@ -18,15 +19,18 @@ _COLUMNS = (
     "",
 )
 _UNKNOWN = "-"
-_JUDGED = {
-    "largest_difference": "differs from Keras by {:.3g}",
+JUDGED = {
+    "difference": "differs from Keras by {:.3g} in a thousandth of the pixels",
+    "served_difference": "differs from Keras by {:.3g} on a drawing",
     "dice_loss": "has a Dice {:.4f} below Keras",
     "disagreement": "has a Dice {:.4f} below 1 with Keras' own label maps",
 }
 
 
 def format_table(record: Mapping[str, Any]) -> str:
-    """Formats the content of parity.json, one row per artifact.
+    """Formats the content of parity.json: a row for each artifact.
+
+    With several labels, a row for each of them follows.
 
     Args:
       record: see gate.export_all.
@@ -35,9 +39,11 @@ def format_table(record: Mapping[str, Any]) -> str:
     scores = record["keras"]
     rows = [
         header,
-        ["Keras", "", *map(_number, (scores["dice"], scores["iou"]))],
-        *(_cells(row) for row in record["artifacts"].values()),
+        ["Keras", "", "", *map(_number, (scores["dice"], scores["iou"]))],
+        *_label_rows(scores),
     ]
+    for row in record["artifacts"].values():
+        rows += [_cells(row), *_label_rows(row)]
     rows = [row + [""] * (len(header) - len(row)) for row in rows]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = [
@@ -58,13 +64,41 @@ def _earlier(record: Mapping[str, Any]) -> list[str]:
 
 
 def failures(record: Mapping[str, Any]) -> list[str]:
-    """Lists the withheld artifacts, each with its measure and limit."""
+    """Lists the withheld artifacts, each with its measures and limits."""
     return [
-        f"{row['path']} {_JUDGED[row['judged_by']].format(row['value'])}, more "
-        f"than {row['limit']:g}; it was not exported (pass "
+        f"{row['path']} {_reasons(row)}; it was not exported (pass "
         "--allow_parity_loss to export it all the same)."
         for row in record["artifacts"].values()
         if not row["published"]
+    ]
+
+
+def _reasons(row: Mapping[str, Any]) -> str:
+    """Names the checks that failed, each with its label."""
+    beyond = [check for check in row["checks"] if not check["within_limit"]]
+    reasons = [
+        JUDGED[check["measure"]].format(check["value"])
+        + (f" for {check['label']}" if check["label"] else "")
+        + f", more than {check['limit']:g}"
+        for check in beyond
+    ]
+    return ", and ".join(reasons) or "gives numbers that are not finite"
+
+
+def _label_rows(row: Mapping[str, Any]) -> list[list[str]]:
+    labels = row["labels"]
+    if len(labels) == 1:
+        return []
+    return [
+        [
+            f"  {label}",
+            _small(part["difference"]) if "difference" in part else "",
+            "",
+            _number(part["dice"]),
+            _number(part["iou"]),
+            _number(part["dice_to_keras"]) if "difference" in part else "",
+        ]
+        for label, part in labels.items()
     ]
 
 
@@ -74,7 +108,8 @@ def _cells(row: Mapping[str, Any]) -> list[str]:
     num_bytes = sum(file["bytes"] for file in row["files"].values())
     return [
         row["path"],
-        f"{row['largest_difference']:.1e}",
+        _small(row["difference"]),
+        _small(row["largest_difference"]),
         _number(row["dice"]),
         _number(row["iou"]),
         _number(row["dice_to_keras"]),
@@ -92,6 +127,10 @@ def _verdict(row: Mapping[str, Any]) -> str:
     if row["within_limit"]:
         return "within its limit"
     return "BEYOND ITS LIMIT" if row["published"] else "WITHHELD"
+
+
+def _small(value: float) -> str:
+    return f"{value:.1e}"
 
 
 def _number(value: float | None, *, digits: int = 4) -> str:

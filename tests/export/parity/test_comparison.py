@@ -40,7 +40,7 @@ def compare(segmentor, artifacts, pairs):
         segmentor,
         artifacts,
         parity_dataset.ParityDataset([], pairs, "a test"),
-        multiclass=True,
+        labels=labels.LESION,
     )
 
 
@@ -69,19 +69,44 @@ def test_differences_and_scores_are_those_counted_by_hand(monkeypatch):
 
     assert count == 2
     assert (reference["dice"], reference["iou"]) == (1, 1)
+    scores = {"dice": 1, "iou": 1, "dice_to_keras": 1}
+    # A percentile is rounded up by at most 1 / 128.
+    difference = pytest.approx(0.9 - 0.8, rel=1 / 128)
     assert rows["small"] == {
+        "difference": difference,
         "largest_difference": pytest.approx(0.9 - 0.8),
-        "dice": 1,
-        "iou": 1,
-        "dice_to_keras": 1,
+        **scores,
+        "labels": {"lesion": {"difference": difference, **scores}},
     }
     # All pixels for half of them: 2 * 1/2 / (1 + 1/2).
-    assert rows["own"] == {
-        "largest_difference": pytest.approx(0.6),
+    assert rows["own"]["largest_difference"] == pytest.approx(0.6)
+    assert rows["own"]["labels"]["lesion"] == {
+        "difference": pytest.approx(0.6, rel=1 / 128),
         "dice": pytest.approx(2 / 3),
         "iou": 1 / 2,
         "dice_to_keras": pytest.approx(2 / 3),
     }
+
+
+def test_scores_of_a_label_are_over_the_images_that_have_it():
+    stats = comparison.ParityStats(("lesion", "hair"))
+    empty, full = np.zeros((2, 2, 2), np.uint8), np.ones((2, 2, 2), np.uint8)
+    half = empty.copy()
+    half[0, :, 0] = 1  # the upper half has the first label
+    stats.add_scores(full, half)  # all pixels have both
+    stats.add_scores(empty, empty)
+    stats.add_parity(np.zeros((1, 2, 2, 2), np.float32), half, empty)
+
+    found = stats.summary()
+
+    # The first label 2 * 2 / (4 + 2) and 1, the second 0 and 1.
+    assert found["dice"] == pytest.approx((2 / 3 + 1 + 0 + 1) / 4)
+    assert found["labels"]["lesion"]["dice"] == pytest.approx(2 / 3)
+    assert found["labels"]["hair"]["dice"] is None
+    # In the first label half against nothing, in the second equal.
+    assert found["dice_to_keras"] == (0 + 1) / 2
+    assert found["labels"]["lesion"]["dice_to_keras"] == 0
+    assert found["labels"]["hair"]["dice_to_keras"] is None
 
 
 def test_without_true_label_maps_dice_is_unknown(segmentor, images):

@@ -88,16 +88,3 @@ def test_damaged_pair_is_an_error_unless_skipped(saved):
 def test_pairs_arespread_over_the_whole_split():
     assert parity_dataset.spread(range(7), 3) == [0, 3, 6]
     assert parity_dataset.spread(range(3), 3) == range(3)
-
-
-def test_scores_are_means_over_the_labels():
-    true = np.zeros((2, 2, 2), np.uint8)
-    true[0, :, 0] = 1
-    predicted = np.zeros_like(true)
-    predicted[:, 0, 0] = 1
-
-    scores = parity_dataset.measure(predicted, true)
-
-    # Of the first label 1 pixel of 2 and 2 agrees; the second is empty.
-    assert scores["dice"] == (2 * 1 / (2 + 2) + 1) / 2
-    assert scores["iou"] == (1 / 3 + 1) / 2

@@ -3,22 +3,33 @@
 from export.parity import table
 
 
+def check(measure, value, limit, label=""):
+    """Makes what a row is judged by."""
+    return {
+        "measure": measure,
+        "value": value,
+        "limit": limit,
+        "label": label,
+        "within_limit": value <= limit,
+    }
+
+
 def row(path, **changes):
     """Makes an artifact's row."""
     return {
         "path": path,
+        "difference": 2.5e-7,
         "largest_difference": 1.28e-6,
         "dice": 0.92,
         "iou": 0.87,
         "dice_to_keras": 0.9993,
+        "labels": {"lesion": {}},
         "latency_ms": {"one_thread": 3.41, "all_threads": 2.0},
         "peak_memory_mb": 11.1,
         "operators": {"CONV_2D": 9, "LOGISTIC": 1},
         "delegated_share": 0.9615,
         "files": {"a": {"bytes": 1_180_000}, "b": {"bytes": 4_000}},
-        "judged_by": "largest_difference",
-        "value": 1.28e-6,
-        "limit": 1e-4,
+        "checks": [check("difference", 2.5e-7, 1e-4)],
         "within_limit": True,
         "published": True,
         **changes,
@@ -29,15 +40,16 @@ RECORD = {
     "images": 100,
     "source": "the test split",
     "all_threads": 2,
-    "keras": {"dice": 0.9248, "iou": 0.8719},
+    "keras": {"dice": 0.9248, "iou": 0.8719, "labels": {"lesion": {}}},
     "artifacts": {
         "none": row("segan_none.tflite"),
         "float16": row("segan_float16.tflite", within_limit=False),
         "int8": row(
             "segan_int8.tflite",
-            judged_by="dice_loss",
-            value=0.01234,
-            limit=0.005,
+            checks=[
+                check("difference", 0.001, 0.01),
+                check("dice_loss", 0.01234, 0.005),
+            ],
             within_limit=False,
             published=False,
             dice=None,
@@ -61,6 +73,7 @@ def test_table_has_a_row_for_keras_and_for_each_artifact():
     assert reference == ["Keras", "0.9248", "0.8719"]
     assert none == [
         "segan_none.tflite",
+        "2.5e-07",
         "1.3e-06",
         "0.9200",
         "0.8700",
@@ -76,7 +89,7 @@ def test_table_has_a_row_for_keras_and_for_each_artifact():
         "limit",
     ]
     assert float16[-3:] == ["BEYOND", "ITS", "LIMIT"]
-    assert int8[2] == "-"
+    assert int8[3] == "-"
     assert int8[-4:] == ["-", "-", "-", "WITHHELD"]
 
 
@@ -98,3 +111,57 @@ def test_failure_names_the_artifact_its_measure_and_its_limit():
         "was not exported (pass --allow_parity_loss to export it all the "
         "same)."
     ]
+
+
+def part(**scores):
+    """Makes a label's row."""
+    return {"difference": 0.01, "dice_to_keras": 0.97, **scores}
+
+
+SEVERAL = {
+    **RECORD,
+    "keras": {
+        "dice": 0.82,
+        "iou": 0.71,
+        "labels": {
+            "lesion": {"dice": 0.9, "iou": 0.8},
+            "hair": {"dice": None, "iou": None},
+        },
+    },
+    "artifacts": {
+        "int8": row(
+            "segan_int8.tflite",
+            labels={
+                "lesion": part(dice=0.89, iou=0.79),
+                "hair": part(dice=None, iou=None),
+            },
+            checks=[
+                check("dice_loss", 0.004, 0.005),
+                check("dice_loss", 0.0147, 0.005, "lesion"),
+                check("disagreement", 0.03, 0.02, "hair"),
+            ],
+            published=False,
+        )
+    },
+}
+
+
+def test_several_labels_have_a_row_each():
+    lines = table.format_table(SEVERAL).splitlines()
+    assert [line.split() for line in (lines[3], *lines[6:])] == [
+        ["lesion", "0.9000", "0.8000"],
+        ["lesion", "1.0e-02", "0.8900", "0.7900", "0.9700"],
+        ["hair", "1.0e-02", "-", "-", "0.9700"],
+    ]
+    end = lines[1].index("Dice") + len("Dice")
+    assert lines[3][:end].endswith(" 0.9000")
+    assert lines[6][:end].endswith(" 0.8900")
+
+
+def test_failure_names_the_labels_that_lose_too_much():
+    (failure,) = table.failures(SEVERAL)
+    assert failure.startswith(
+        "segan_int8.tflite has a Dice 0.0147 below Keras for lesion, more than "
+        "0.005, and has a Dice 0.0300 below 1 with Keras' own label maps for "
+        "hair, more than 0.02; it was not exported"
+    )
