@@ -102,7 +102,11 @@ def evaluate(config: Config, *, command: Sequence[str] = ()) -> Evaluation:
             "model": predictor.description,
             "split": config.split,
             "tta": config.tta,
-            "data": {name: getattr(config, name) for name in DATA_FIELDS},
+            "data": {
+                name: getattr(config, name)
+                for name in DATA_FIELDS
+                if name != "styles" or predictor.styles.count
+            },
             "may_include_trained_images": may_be_trained,
             "unreadable": unreadable,
             "seconds": round(time.monotonic() - started, 1),

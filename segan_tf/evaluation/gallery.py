@@ -167,4 +167,4 @@ def _score_lines(row: scores.Row) -> tuple[str, str]:
     told = f"Dice {row['told_dice']:.3f}   IoU {row['told_iou']:.3f}"
     if math.isnan(row["told_dice"]):
         told = f"ISIC Dice {row['told_isic_dice']:.3f}"
-    return untold, f"{row['style']}: {told}"
+    return f"untold: {untold}", f"told {row['style']}: {told}"
