@@ -11,7 +11,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from segan_tf import records
+from segan_tf import labels, records
 from segan_tf.errors import UserError
 
 FILE_NAME = "styles.json"
@@ -116,11 +116,11 @@ def check_names(names: Sequence[str], where: str) -> None:
                 "40 letters, digits, blanks, dots, hyphens and underscores, "
                 f"and none of {', '.join(_RESERVED)}."
             )
-        other = by_key.setdefault(name.lower(), name)
+        other = by_key.setdefault(labels.slug(name), name)
         if other != name:
             raise UserError(
                 f"{where} has the styles {other!r} and {name!r}, which differ "
-                "only by case; write both alike."
+                "only by case or punctuation; write both alike."
             )
 
 

@@ -4,7 +4,9 @@ Decoding, rotation, resizing, normalization, the decision and encoding are all
 in the graph, so that a client cannot get them wrong.
 """
 
+import dataclasses
 from collections.abc import Sequence
+from typing import Any, TypeAlias
 
 import keras
 import tensorflow as tf
@@ -23,8 +25,37 @@ MAX_MULTILABEL = 8  # one bit of a gray value each
 _FULL = 255
 
 
+@dataclasses.dataclass(frozen=True)
+class FixedStyle:
+    """A segmentor with styles, used as one of the image alone.
+
+    Several share the weights of one segmentor.
+
+    Attributes:
+      segmentor: of [image, style].
+      mixture: the weight of each style that it draws in.
+    """
+
+    segmentor: keras.Model
+    mixture: tuple[float, ...]
+
+    @property
+    def input_shape(self) -> tuple[Any, ...]:
+        """The shape of the image."""
+        return tuple(self.segmentor.inputs[0].shape)
+
+    def __call__(self, image: tf.Tensor, training: bool = False) -> tf.Tensor:
+        """Predicts as a segmentor does."""
+        style = tf.constant([self.mixture], tf.float32)
+        style = tf.repeat(style, tf.shape(image)[0], axis=0)
+        return self.segmentor([image, style], training=training)
+
+
+Segmentor: TypeAlias = "keras.Model | FixedStyle"
+
+
 def segment_image_bytes(
-    segmentor: keras.Model,
+    segmentor: Segmentor,
     image_bytes: tf.Tensor,
     *,
     labels: labels.Labels,
@@ -71,7 +102,7 @@ def segment_image_bytes(
 
 
 def segment_images(
-    segmentor: keras.Model, images: tf.Tensor, *, labels: labels.Labels
+    segmentor: Segmentor, images: tf.Tensor, *, labels: labels.Labels
 ) -> dict[str, tf.Tensor]:
     """Predicts the probability maps of images of one size, at that size.
 

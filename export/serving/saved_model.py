@@ -1,5 +1,6 @@
 """Exports the SavedModel for servers."""
 
+import dataclasses
 import os
 from collections.abc import Callable, Mapping
 
@@ -10,6 +11,7 @@ import tensorflow as tf
 from segan_tf import config, console, files
 from segan_tf import decision as decision_lib
 from segan_tf import labels as labels_lib
+from segan_tf import styles as styles_lib
 from segan_tf.inference import signatures
 
 from .. import staging
@@ -33,22 +35,27 @@ def export_saved_model(
     version: int,
     labels: labels_lib.Labels,
     decision: decision_lib.Decision = decision_lib.DEFAULT,
+    styles: styles_lib.Styles = styles_lib.PLAIN,
 ) -> str:
     """Writes `<export_dir>/saved_model/<version>/` as TF Serving expects it.
 
     Its signature `serving_default` takes `image_bytes`, JPEG, PNG or BMP files
     of any sizes, and gives `label_map_bytes`, PNG files of the same sizes;
     `probabilities` takes `images`, decoded ones of one size, and gives
-    `probability_map`. graph.py describes the other outputs. The folder also
-    holds warm-up requests, labels.json and decision.json.
+    `probability_map`. graph.py describes the other outputs. Of a segmentor
+    with styles both draw in the decision's style, and there are two more for
+    each style, see `signatures.in_style`, which share the weights. The folder
+    also holds warm-up requests, labels.json, decision.json and styles.json.
 
     Args:
-      segmentor: float32 [batch, size, size, 3], normalized -> float32 [batch,
-        size, size, labels] in [0, 1].
+      segmentor: float32 [batch, size, size, 3], normalized, and with styles
+        float32 [batch, styles] -> float32 [batch, size, size, labels] in
+        [0, 1].
       export_dir: made if missing.
       version: a non-negative integer; TF Serving serves the highest.
       labels: of the segmentor's channels.
-      decision: the threshold of each.
+      decision: the threshold of each, and the style.
+      styles: of the segmentor.
 
     Returns:
       The path of the version.
@@ -60,6 +67,39 @@ def export_saved_model(
     check_existing_version(export_dir, version)
     path = version_path(export_dir, version)
     graph.gray_weights(labels)  # raises before any work
+    default: graph.Segmentor = segmentor
+    if styles.count:
+        default = graph.FixedStyle(segmentor, decision.style or styles.mean)
+    endpoints = _make_endpoints(default, labels, decision=decision)
+    for style in styles.names:
+        endpoints |= _make_endpoints(
+            graph.FixedStyle(segmentor, styles.mixture(style)),
+            labels,
+            style=style,
+            # The thresholds are for the style of the decision.
+            decision=decision_lib.DEFAULT,
+        )
+    with staging.hidden_folder(os.path.dirname(path)) as folder:
+        unfinished = os.path.join(folder, "model")
+        write_archive(segmentor, unfinished, endpoints)
+        warmup.write_requests(
+            unfinished, SERVED_NAME, _warmup_requests(default)
+        )
+        _write_labels(unfinished, labels)
+        _write_decision(unfinished, decision, labels)
+        _write_styles(unfinished, decision, styles)
+        os.rename(unfinished, path)
+    return path
+
+
+def _make_endpoints(
+    segmentor: graph.Segmentor,
+    labels: labels_lib.Labels,
+    *,
+    decision: decision_lib.Decision,
+    style: str = "",
+) -> dict[str, Endpoint]:
+    """Makes the signatures for encoded and for decoded images, by name."""
 
     def segment_image_bytes(image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
         return graph.segment_image_bytes(
@@ -69,26 +109,20 @@ def export_saved_model(
     def segment_images(images: tf.Tensor) -> dict[str, tf.Tensor]:
         return graph.segment_images(segmentor, images, labels=labels)
 
-    endpoints = {
-        signatures.DEFAULT: (
+    names = [signatures.DEFAULT, signatures.PROBABILITIES]
+    if style:
+        names = [signatures.in_style(name, style) for name in names]
+    of_files, of_images = names
+    return {
+        of_files: (
             segment_image_bytes,
             tf.TensorSpec((None,), tf.string, signatures.IMAGE_BYTES),
         ),
-        signatures.PROBABILITIES: (
+        of_images: (
             segment_images,
             tf.TensorSpec((None, None, None, 3), tf.uint8, signatures.IMAGES),
         ),
     }
-    with staging.hidden_folder(os.path.dirname(path)) as folder:
-        unfinished = os.path.join(folder, "model")
-        write_archive(segmentor, unfinished, endpoints)
-        warmup.write_requests(
-            unfinished, SERVED_NAME, _warmup_requests(segmentor)
-        )
-        _write_labels(unfinished, labels)
-        _write_decision(unfinished, decision, labels)
-        os.rename(unfinished, path)
-    return path
 
 
 def version_path(export_dir: str, version: int) -> str:
@@ -151,7 +185,7 @@ def write_archive(
 
 
 def _warmup_requests(
-    segmentor: keras.Model,
+    segmentor: graph.Segmentor,
 ) -> dict[str, dict[str, np.ndarray]]:
     images = np.full((1, *segmentor.input_shape[1:]), _GRAY, np.uint8)
     jpeg = tf.io.encode_jpeg(images[0]).numpy()
@@ -179,3 +213,17 @@ def _write_decision(
     # Its style is in the exported weights.
     thresholds = decision_lib.Decision(decision.thresholds_of(labels.count))
     decision_lib.write_file(thresholds, path)
+
+
+def _write_styles(
+    saved_model_dir: str,
+    decision: decision_lib.Decision,
+    styles: styles_lib.Styles,
+) -> None:
+    """Writes the styles; what is exported as the default is their mean."""
+    if decision.style:
+        styles = dataclasses.replace(styles, mean=decision.style)
+    styles_lib.write(
+        styles_lib.AssignedStyles(styles),
+        os.path.join(saved_model_dir, _ASSETS),
+    )

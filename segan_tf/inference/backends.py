@@ -162,14 +162,49 @@ def _open_saved_model(path: str) -> Backend:
         ) from error
     count = segment.structured_outputs[signatures.PROBABILITY_MAP].shape[-1]
 
+    styles = styles_lib.read(os.path.join(path, _ASSETS)).styles
+
     # `kept`: the signature is deleted with the object that it was loaded from.
-    def predict(image: np.ndarray, kept: object = loaded) -> np.ndarray:
-        outputs = segment(**{signatures.IMAGES: tf.constant(image[None])})
+    def predict(
+        image: np.ndarray,
+        mixture: tuple[float, ...] = styles.mean,
+        kept: object = loaded,
+    ) -> np.ndarray:
+        named = _find_signature(styles, mixture, path)
+        outputs = loaded.signatures[named](
+            **{signatures.IMAGES: tf.constant(image[None])}
+        )
         return outputs[signatures.PROBABILITY_MAP].numpy()[0]
 
     labels = _read_exported_labels(os.path.join(path, _LABELS_PATH), count)
     decision = decision_lib.read(os.path.join(path, _ASSETS))
-    return Backend(labels, path, predict, decision=decision)
+    return Backend(
+        labels,
+        path,
+        predict,
+        decision=decision,
+        styles=styles,
+        styled_map=predict if styles.count else None,
+    )
+
+
+def _find_signature(
+    styles: styles_lib.Styles, mixture: tuple[float, ...], path: str
+) -> str:
+    """Names the signature of a SavedModel that draws in a style.
+
+    Raises:
+      UserError: it has none for several styles together.
+    """
+    if mixture == styles.mean:
+        return signatures.PROBABILITIES
+    for name in styles.names:
+        if styles.mixture(name) == mixture:
+            return signatures.in_style(signatures.PROBABILITIES, name)
+    raise UserError(
+        f"--model ({path}) draws in one of {', '.join(styles.names)}, or in "
+        "their mean, not in several; give the model_dir of its run."
+    )
 
 
 def _open_tflite(path: str) -> Backend:

@@ -31,9 +31,9 @@ _NAMES = """
     Equal Exp ExpandDims ExtractJpegShape Fill FloorDiv FloorMod
     FusedBatchNormV3 GatherV2 Greater GreaterEqual Identity IdentityN If
     IgnoreErrorsDataset LeakyRelu Less LessEqual Log LogicalAnd LogicalNot
-    LogicalOr MapDataset Max Maximum Mean Min Minimum Mul Neg NoOp NotEqual
-    OneHot OnesLike Pack Pad PartitionedCall Placeholder Prod Range Rank
-    ReadVariableOp RealDiv Relu Relu6 Reshape ResizeBilinear
+    LogicalOr MapDataset MatMul Max Maximum Mean Min Minimum Mul Neg NoOp
+    NotEqual OneHot OnesLike Pack Pad PartitionedCall Placeholder Prod Range
+    Rank ReadVariableOp RealDiv Relu Relu6 Reshape ResizeBilinear
     ResizeNearestNeighbor ReverseV2 Round Rsqrt ScaleAndTranslate SelectV2
     Shape Sigmoid Size Slice Softmax Squeeze StatefulPartitionedCall
     StatelessIf StatelessWhile StridedSlice StringJoin StringLength Sub
