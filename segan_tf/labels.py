@@ -180,11 +180,17 @@ def described(description: Mapping[str, Any]) -> Labels:
 
     Raises:
       KeyError: a part is missing.
-      TypeError: the names are not a list.
+      TypeError: the names are not a list of texts.
+      UserError: a name cannot be used.
     """
-    names = tuple(description["label_names"])
+    names = description["label_names"]
+    if not isinstance(names, list | tuple) or not all(
+        isinstance(name, str) for name in names
+    ):
+        raise TypeError("label_names is no list of names")
+    _check_names(names, "label_names")
     kind = config.renamed(description)["label_kind"]
-    return Labels(names, kind == config.LABEL_KINDS[0])
+    return Labels(tuple(names), kind == config.LABEL_KINDS[0])
 
 
 def _labels_of(named: Any, path: str, multiclass: bool) -> Labels:

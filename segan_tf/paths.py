@@ -19,9 +19,15 @@ def expand(path: str | os.PathLike[str], *, flag: str) -> str:
       flag: the name of its setting.
 
     Raises:
-      UserError: it names an unknown variable or user.
+      UserError: it names an unknown variable or user, or holds a null
+        character, which no path can.
     """
     path = os.fspath(path)
+    if "\0" in path:
+        shown = path.replace("\0", "\\0")
+        raise UserError(
+            f"--{flag} ({shown}) holds a null character; give another path."
+        )
     if os.path.lexists(path):
         return path
     expanded = os.path.expanduser(os.path.expandvars(path))

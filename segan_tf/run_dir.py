@@ -149,7 +149,13 @@ def read_labels(config: Config) -> labels_lib.Labels:
     if not os.path.exists(path):  # a run from before labels had names
         names = labels_lib.default_names(config.num_labels)
         return labels_lib.Labels(names, config.multiclass)
-    return labels_lib.read_labels(path, multiclass=config.multiclass)
+    labels = labels_lib.read_labels(path, multiclass=config.multiclass)
+    if labels.count != config.num_labels:
+        raise UserError(
+            f"{path} names {labels.count} label(s), and the run was trained "
+            f"with --num_labels={config.num_labels}; restore the file."
+        )
+    return labels
 
 
 def write_training(model_dir: str, summary: dict[str, Any]) -> None:

@@ -50,6 +50,12 @@ def test_unknown_variable_or_user_is_an_error(given, named):
     assert f"--output_dir ({given}) {named}" in str(raised.value)
 
 
+def test_null_character_is_an_error():
+    with pytest.raises(errors.UserError) as raised:
+        config.Config(data_dir="a\0b")
+    assert "--data_dir (a\\0b) holds a null character" in str(raised.value)
+
+
 @pytest.mark.parametrize("name", config.PATH_FIELDS)
 def test_every_path_of_a_configuration_is_expanded(name, monkeypatch):
     monkeypatch.setenv("HOME", "/home/ada")

@@ -7,6 +7,7 @@ import resource
 import pytest
 
 from segan_tf import config, run_dir
+from segan_tf import labels as labels_lib
 
 COMMAND = ["main.py", "--mode=train", "--width=2"]
 
@@ -337,6 +338,16 @@ def test_training_json_is_read_until_it_is_removed(tmp_path):
     run_dir.remove_training(str(tmp_path))
     run_dir.remove_training(str(tmp_path))
     assert run_dir.read_training(str(tmp_path)) == {}
+
+
+def test_labels_of_another_number_than_the_run_are_an_error(tmp_path):
+    run = make_run(tmp_path)
+    two = labels_lib.Labels(("lesion", "hair"))
+    run_dir.write_labels(two, str(tmp_path))
+    with pytest.raises(
+        config.UserError, match="names 2 label.*num_labels=1; rest"
+    ):
+        run_dir.read_labels(run)
 
 
 def test_run_from_before_flip_was_trained_with_both(tmp_path):

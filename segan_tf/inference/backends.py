@@ -238,13 +238,16 @@ def _read_exported_labels(path: str, count: int) -> labels_lib.Labels:
         if labels.count != count:
             raise ValueError(f"it names {labels.count} labels, not {count}")
         return labels
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except FileNotFoundError as error:
         if count == 1:  # one label needs no name
             return labels_lib.LESION
-        raise UserError(
-            f"--model: {path}, which names the {count} labels of the model, "
-            f"cannot be used ({_first_line(error)}); export it again."
-        ) from error
+        reason = error.strerror
+    except (OSError, ValueError, KeyError, TypeError, UserError) as error:
+        reason = _first_line(error)
+    raise UserError(
+        f"--model: {path}, which names the {count} label(s) of the model, "
+        f"cannot be used ({reason}); export it again."
+    )
 
 
 def _check_name(what: str, names: Iterable[str], expected: str) -> None:

@@ -13,6 +13,7 @@ import numpy as np
 from ai_edge_litert import interpreter as litert
 
 from segan_tf import console, decision, labels
+from segan_tf.errors import UserError
 from segan_tf.inference import signatures
 
 # In the zip archive at the end of the file: its input, output and labels. The
@@ -70,7 +71,13 @@ class TFLiteModel:
         self.contract = _read_contract(path)
         self.labels = _labels_of(self.contract)
         self.decision = _decision_of(self.contract)
-        _, *self.size, _ = self._input["shape"].tolist()
+        shape, dtype = self._input["shape"], self._input["dtype"]
+        _, *self.size, _ = shape.tolist()
+        try:
+            # A damaged file may open, and fail when it runs.
+            self._run(**{signatures.IMAGE: np.zeros(shape, dtype)})
+        except (ValueError, RuntimeError) as error:
+            raise ValueError(_first_line(error)) from error
 
     def segment(self, image: np.ndarray) -> np.ndarray:
         """Maps an image to its probability map.
@@ -105,7 +112,7 @@ def _read_contract(path: str | os.PathLike[str]) -> dict[str, Any]:
 def _labels_of(contract: dict[str, Any]) -> labels.Labels:
     try:
         return labels.described(contract)
-    except (KeyError, TypeError) as error:
+    except (KeyError, TypeError, UserError) as error:
         raise ValueError(f"its {CONTRACT_NAME} names no labels") from error
 
 

@@ -356,6 +356,25 @@ def test_name_with_a_line_break_is_reported_in_one_line(
     assert not any(x.startswith("error: b") for x in result.out.splitlines())
 
 
+@pytest.mark.parametrize("names", ["[1]", '[["a"]]', '"lesion"', '[""]', "{"])
+def test_saved_model_with_odd_label_names_is_an_error(
+    models, names, tmp_path, image_dir
+):
+    folder = tmp_path / "model"
+    shutil.copytree(models["SavedModel"], folder)
+    labels = folder / "assets.extra" / "labels.json"
+    labels.write_text(
+        f'{{"label_names": {names}, "label_kind": "multiclass"}}', "utf-8"
+    )
+    error = running.error_of(
+        "--mode=predict",
+        f"--model={folder}",
+        f"--input={image_dir}",
+        f"--output_dir={tmp_path}/out",
+    )
+    assert f"{labels}, which names the 1 label(s) of the model, cannot" in error
+
+
 def test_output_dir_must_not_be_the_input_folder(image_dir):
     before = sorted(os.listdir(image_dir))
     for source in (image_dir, image_dir / "wide.png"):

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import running
 import small_models
+from ai_edge_litert import interpreter as litert
 
 from export.tflite import convert
 from segan_tf.inference import tflite_model
@@ -84,6 +85,39 @@ def test_contract_without_labels_is_an_error(path, monkeypatch):
     monkeypatch.setattr(json, "loads", lambda _: {"label_names": ["lesion"]})
 
     with pytest.raises(ValueError, match="contract.json names no labels"):
+        tflite_model.TFLiteModel(path)
+
+
+@pytest.mark.parametrize(
+    "names", ["lesion", [1], [["lesion"]], [""], ["a", "a"], []]
+)
+def test_odd_labels_in_the_contract_are_an_error(path, monkeypatch, names):
+    described = {"label_names": names, "label_kind": "multiclass"}
+    monkeypatch.setattr(json, "loads", lambda _: described)
+
+    with pytest.raises(ValueError, match="contract.json names no labels"):
+        tflite_model.TFLiteModel(path)
+
+
+def test_model_that_fails_when_it_runs_is_an_error(path, monkeypatch):
+    class Failing:
+        def __init__(self, runner):
+            self._runner = runner
+
+        def __getattr__(self, name):
+            return getattr(self._runner, name)
+
+        def __call__(self, **inputs):
+            raise RuntimeError("Input tensor 17 lacks data\nNode 3 failed")
+
+    get_runner = litert.Interpreter.get_signature_runner
+    monkeypatch.setattr(
+        litert.Interpreter,
+        "get_signature_runner",
+        lambda *args: Failing(get_runner(*args)),
+    )
+
+    with pytest.raises(ValueError, match="^Input tensor 17 lacks data$"):
         tflite_model.TFLiteModel(path)
 
 
