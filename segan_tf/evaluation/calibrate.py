@@ -225,10 +225,13 @@ def _fit(
             config, predictor, chosen, style=style, labels=labels
         )
         scorer = calibration.Scorer(samples, multiclass=labels.multiclass)
+        # Those of the decision are for its style.
+        thresholds = (() if fits else predictor.decision.thresholds) or (
+            (decision_lib.THRESHOLD,) * labels.count
+        )
         if not fits:
-            present = predictor.decision.thresholds_of(labels.count)
-            before = scorer.dice(present)
-        fits.append(calibration.fit(scorer, len(samples)))
+            before = scorer.dice(thresholds)
+        fits.append(calibration.fit(scorer, thresholds))
     best, after = calibration.choose(fits)
     mixture: tuple[float, ...] = predictor.decision.style
     if styles[best]:

@@ -25,17 +25,18 @@ def make_samples(thresholds, *, multiclass, count=12):
     return samples
 
 
-def fit(samples, *, multiclass=True):
+def fit(samples, *, multiclass=True, present=None):
     scorer = calibration.Scorer(samples, multiclass=multiclass)
-    return calibration.fit(scorer, len(samples))
+    present = present or (0.5,) * scorer.num_labels
+    return calibration.fit(scorer, present)
 
 
 @pytest.mark.parametrize("threshold", [0.05, 0.3, 0.5, 0.75, 0.95])
 def test_threshold_of_one_label_is_found(threshold):
     found = fit(make_samples((threshold,), multiclass=True))
     assert found.thresholds == (threshold,)
-    assert found.dice == 1.0
-    np.testing.assert_array_equal(found.held_out_dice, np.ones(12))
+    np.testing.assert_array_equal(found.dice, np.ones(12))
+    np.testing.assert_array_equal(found.dice_without, np.ones((12, 12)))
 
 
 @pytest.mark.parametrize("multiclass", [True, False])
@@ -45,14 +46,26 @@ def test_threshold_of_each_label_is_found(multiclass):
         make_samples(expected, multiclass=multiclass), multiclass=multiclass
     )
     assert found.thresholds == expected
-    assert found.dice == 1.0
+    assert found.dice.min() == 1.0
 
 
-def test_of_equally_good_thresholds_the_middle_one_is_taken():
+@pytest.mark.parametrize("present", [0.5, 0.35, 0.123])
+def test_of_equally_good_thresholds_the_present_one_is_kept(present):
     found = np.zeros((8, 8, 1), np.float32)
     found[:4] = 0.9
     sample = calibration.Sample(found, np.uint8(found > 0))
-    assert fit([sample] * 3).thresholds == (0.5,)
+    assert fit([sample] * 3, present=(present,)).thresholds == (present,)
+
+
+def test_first_option_within_one_standard_error_of_the_best_is_taken():
+    best = np.array([0.9, 0.8, 0.7])
+    # Differences 0.3, 0, 0: mean 0.1, standard error 0.173 / 3 ** 0.5 = 0.1.
+    close = best - [0.29, 0.0, 0.0]
+    # Differences 0.1 each: no error.
+    worse = best - 0.1
+    assert calibration.first_as_good([worse, close, best]) == 1
+    assert calibration.first_as_good([worse, best, close]) == 1
+    assert calibration.first_as_good([best, close]) == 0
 
 
 def test_dice_is_that_counted_by_hand():
@@ -70,28 +83,28 @@ def test_pair_is_judged_by_thresholds_that_were_fitted_without_it():
     (other,) = make_samples((0.8,), multiclass=True, count=1)
     found = fit([*like_others, other])
     scorer = calibration.Scorer([other], multiclass=True)
-    assert found.held_out_dice[-1] == scorer.dice((0.3,))[0] < 1
-    assert found.others_dice[-1] == 1.0  # of the six alike
+    without = found.dice_without[-1]
+    np.testing.assert_array_equal(without[:-1], np.ones(6))
+    assert without[-1] == scorer.dice((0.3,))[0] < 1
 
 
 def test_style_is_chosen_by_the_pairs_that_are_not_judged():
-    def make(dice, others, held_out):
-        return calibration.Fit(
-            (0.5,), dice, np.array(others), np.array(held_out)
-        )
+    def make(dice, *without):
+        return calibration.Fit((0.5,), np.array(dice), np.array(without))
 
     best, after = calibration.choose(
         [
-            make(0.8, [0.8, 0.7], [0.1, 0.2]),
-            make(0.9, [0.7, 0.9], [0.3, 0.4]),
+            # Without the first pair this style is the better one.
+            make([0.7, 0.7, 0.7], [0.1, 0.9, 0.9], [0.1, 0.2, 0.1], [0.1] * 3),
+            make([0.9, 0.9, 0.9], [0.3, 0.8, 0.8], [0.9, 0.4, 0.9], [0.5] * 3),
         ]
     )
     assert best == 1
-    assert after.tolist() == [0.1, 0.4]
+    assert after.tolist() == [0.1, 0.4, 0.5]
 
 
 def test_of_equally_good_styles_the_first_is_chosen():
-    same = calibration.Fit((0.5,), 0.8, np.ones(2), np.ones(2))
+    same = calibration.Fit((0.5,), np.ones(3), np.ones((3, 3)))
     assert calibration.choose([same, same])[0] == 0
 
 
