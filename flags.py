@@ -13,9 +13,9 @@ from segan_tf import config
 
 FLAGS = flags.FLAGS
 MODE_HELP = (
-    "What to do: check reads every pair and reports; train; evaluate scores a "
-    "model; predict writes label maps of images; export writes SavedModel and "
-    "TFLite."
+    "What to do: check reads every pair and reports; train; calibrate fits the "
+    "thresholds of a model to a few pairs; evaluate scores a model; predict "
+    "writes label maps of images; export writes SavedModel and TFLite."
 )
 
 
@@ -151,7 +151,8 @@ def program() -> str:
 def help_text() -> str:
     """Describes every flag, by section."""
     lines = [
-        f"usage: {program()} --mode={'|'.join(config.MODES)} [--flag=value]",
+        f"usage: {program()} --mode={'|'.join(config.MODES)}",
+        "       [--flag=value]",
         "--flagfile=FILE reads flags from a file, one per line, such as",
         "configs/lite0.flags; a flag that comes later overrides it.",
     ]

@@ -51,6 +51,12 @@ def train(config: Config) -> int:
     return 0
 
 
+def calibrate(config: Config) -> int:
+    """Fits the decision of a model to a few pairs."""
+    console.say(segan_tf.calibrate(config, command=sys.argv).summary())
+    return 0
+
+
 def evaluate(config: Config) -> int:
     """Scores a model on a split."""
     console.say(segan_tf.evaluate(config, command=sys.argv).summary())
@@ -76,7 +82,9 @@ def export(config: Config) -> int:
     return 1 if report.failures else 0
 
 
-RUN = {f.__name__: f for f in (check, train, evaluate, predict, export)}
+RUN = {
+    f.__name__: f for f in (check, train, calibrate, evaluate, predict, export)
+}
 
 
 def main(argv: list[str]) -> int:

@@ -3,8 +3,10 @@
 import dataclasses
 from typing import Any
 
+from segan_tf import console, run_dir, startup
+from segan_tf import decision as decision_lib
 from segan_tf import labels as labels_lib
-from segan_tf import run_dir, startup
+from segan_tf import styles as styles_lib
 from segan_tf.config import PRETRAINED, Config, UserError
 
 
@@ -67,7 +69,9 @@ def export(config: Config) -> ParityReport:
     from .parity import gate, parity_dataset, table
     from .serving import saved_model
 
-    segmentor, step, labels, config = _load(config)
+    labels = _read_labels(config)
+    decision = _read_decision(config, labels)
+    segmentor, step, config = _load(config, decision)
     # Before the data is read, which may take a minute.
     saved_model.check_existing_version(config.export_dir, step)
     record = gate.export_all(
@@ -77,6 +81,7 @@ def export(config: Config) -> ParityReport:
         labels=labels,
         quantizations=config.quantizations,
         dataset=parity_dataset.load_parity_dataset(config),
+        decision=decision,
         allow_parity_loss=config.allow_parity_loss,
     )
     page = ""
@@ -87,19 +92,43 @@ def export(config: Config) -> ParityReport:
     return ParityReport(record, table.failures(record), page)
 
 
+def _read_labels(config: Config) -> labels_lib.Labels:
+    from segan_tf.models import pretrained
+
+    if config.model == PRETRAINED:
+        return pretrained.read_labels()
+    return run_dir.read_labels(config)
+
+
+def _read_decision(
+    config: Config, labels: labels_lib.Labels
+) -> decision_lib.Decision:
+    """Reads the decision that is exported with the model, and says so."""
+    styles, own = styles_lib.PLAIN, decision_lib.DEFAULT
+    if config.model != PRETRAINED:
+        styles = styles_lib.read(config.model_dir).styles
+        own = decision_lib.read(config.model_dir)
+    decision = decision_lib.read_given(config.decision) or own
+    decision_lib.check_fits(
+        decision,
+        num_labels=labels.count,
+        styles=styles,
+        model=config.model or config.model_dir,
+    )
+    text = decision_lib.describe(decision, labels.names, styles)
+    if text:
+        console.say(f"exporting with {text}")
+    return decision
+
+
 def _load(
-    config: Config,
-) -> tuple[Any, int, labels_lib.Labels, Config]:
-    """Loads segmentor, version and labels; completes the configuration."""
+    config: Config, decision: decision_lib.Decision
+) -> tuple[Any, int, Config]:
+    """Loads segmentor and version; completes the configuration."""
     from segan_tf.models import pretrained, restore
 
     if config.model != PRETRAINED:
-        segmentor, step = restore.load_segmentor(config)
-        return segmentor, step, run_dir.read_labels(config), config
+        segmentor, step = restore.load_segmentor(config, style=decision.style)
+        return segmentor, step, config
     completed = config.with_given(config.given, **pretrained.read_model())
-    return (
-        pretrained.load(),
-        pretrained.VERSION,
-        pretrained.read_labels(),
-        completed,
-    )
+    return pretrained.load(), pretrained.VERSION, completed

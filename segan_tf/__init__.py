@@ -23,6 +23,7 @@ _PUBLIC = {
     "build_critic": "segan_tf.models.critic",
     "build_efficientnet_lite0": "segan_tf.models.efficientnet",
     "build_segan": "segan_tf.models.segan",
+    "calibrate": "segan_tf.evaluation.calibrate",
     "check": "segan_tf.datasets.loading",
     "evaluate": "segan_tf.evaluation.evaluate",
     "losses": "segan_tf.losses",
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
     from segan_tf.config import Config as Config
     from segan_tf.datasets.loading import check as check
     from segan_tf.errors import UserError as UserError
+    from segan_tf.evaluation.calibrate import calibrate as calibrate
     from segan_tf.evaluation.evaluate import evaluate as evaluate
     from segan_tf.inference.prediction import predict as predict
     from segan_tf.inference.predictor import Predictor as Predictor

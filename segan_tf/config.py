@@ -18,7 +18,7 @@ from segan_tf.config_checks import QUANTIZATIONS
 from segan_tf.errors import UserError as UserError
 from segan_tf.models.segmentors import SEGMENTORS
 
-MODES = ("check", "train", "evaluate", "predict", "export")
+MODES = ("check", "train", "calibrate", "evaluate", "predict", "export")
 SPLITS = ("train", "validation", "test", "all")
 LABEL_KINDS = ("multiclass", "multilabel")
 CRITIC_FORMS = ("stacked", "shared", "per_label")
@@ -39,6 +39,8 @@ RENAMED_VALUES = {
 VALUES_BEFORE = {"flip": "both"}
 
 _DATA_MODES = ("check", "train", "evaluate", "export")
+_DECIDING_MODES = ("calibrate", "evaluate", "predict", "export")
+_PAIR_MODES = ("check", "train", "calibrate", "evaluate", "export")
 _MODEL_MODES = ("train", "evaluate", "predict", "export")
 
 
@@ -102,21 +104,21 @@ class DataConfig:
         "Folder of pairs in a known layout, such as ISIC 2016, 2017 or 2018 or "
         "PH2 as downloaded, or images/ with label_maps/ (or masks/). Without "
         "any folder, lesions are drawn.",
-        modes=_DATA_MODES,
+        modes=_PAIR_MODES,
         fixes="source",
         is_path=True,
     )
     image_dir: str = setting(
         "",
         "Folder of images; needs --label_map_dir.",
-        modes=_DATA_MODES,
+        modes=_PAIR_MODES,
         fixes="source",
         is_path=True,
     )
     label_map_dir: str = setting(
         "",
         "Folder of label maps; needs --image_dir.",
-        modes=_DATA_MODES,
+        modes=_PAIR_MODES,
         fixes="source",
         is_path=True,
     )
@@ -172,7 +174,7 @@ class DataConfig:
         "Names of the labels, separated by commas, or a labels.json that says "
         "what each value or color of a label map means. Default: labels.json "
         "in --data_dir, if there is one.",
-        modes=_DATA_MODES,
+        modes=_PAIR_MODES,
         fixes="labels",
         is_path=True,
     )
@@ -189,7 +191,7 @@ class DataConfig:
     skip_bad_pairs: bool = setting(
         False,
         "Continue without the pairs that cannot be used.",
-        modes=_DATA_MODES,
+        modes=_PAIR_MODES,
         fixes="labels",
     )
     augment: str = setting(
@@ -451,11 +453,20 @@ class PredictionConfig:
     model: str = setting(
         "",
         "A model_dir, SavedModel or TFLite file, or pretrained, the released "
-        "model. Default: --model_dir, and the released model to predict "
-        "without a run. export takes only pretrained. A SavedModel is a "
-        "program: one with other operators than this program exports is "
+        "model. Default: --model_dir, and the released model to predict or "
+        "calibrate without a run. export takes only pretrained. A SavedModel "
+        "is a program: one with other operators than this program exports is "
         "not loaded, and only trusted ones should be given.",
-        modes=("evaluate", "predict", "export"),
+        modes=_DECIDING_MODES,
+        is_path=True,
+    )
+    decision: str = setting(
+        "",
+        "File with the thresholds and the annotation style to predict with. "
+        "calibrate writes it, fitted to 10 to 200 pairs drawn as you draw; the "
+        "other modes use it. Default: decision.json in the run; without one "
+        "0.5 and the mean style.",
+        modes=_DECIDING_MODES,
         is_path=True,
     )
     split: str = setting(

@@ -112,6 +112,15 @@ def read_file(path: str | os.PathLike[str]) -> Decision:
         ) from error
 
 
+def read_given(path: str) -> Decision | None:
+    """Reads the file that --decision names, if it is given.
+
+    Raises:
+      UserError: as for `read_file`.
+    """
+    return read_file(path) if path else None
+
+
 def write_file(
     decision: Decision,
     path: str | os.PathLike[str],

@@ -304,6 +304,7 @@ def test_settings_that_change_no_weight_may_differ_when_resuming():
         "split",
         "model",
         "input",
+        "decision",
         "tta",
         "output_dir",
         "export_dir",

@@ -62,7 +62,14 @@ def test_flag_offers_the_choices_of_its_setting_and_their_old_names():
     }
     old = {name: tuple(v) for name, v in config.RENAMED_VALUES.items()}
     assert offered == {
-        "mode": ("check", "train", "evaluate", "predict", "export"),
+        "mode": (
+            "check",
+            "train",
+            "calibrate",
+            "evaluate",
+            "predict",
+            "export",
+        ),
         **{name: (*CHOICES[name], *old.get(name, ())) for name in CHOICES},
     }
 
@@ -126,7 +133,7 @@ def test_help_needs_no_tensorflow(no_tensorflow, flag):
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ([], "--mode is missing; give one of check, train, evaluate, predict"),
+        ([], "--mode is missing; give one of check, train, calibrate, "),
         (["--mode=trian"], "--mode=trian: value should be one of <check|train"),
         (["--moed=train"], "Unknown command line flag 'moed'. Did you mean: "),
         (["--mode=train", "images"], "'images' is not a flag; give --name="),
@@ -250,7 +257,7 @@ def test_old_value_of_a_flag_still_works_and_is_noted(seen, old, new):
         (
             "--mode=predict --data_dir=isic",
             "--data_dir has no effect with --mode=predict, only with check or "
-            "train or evaluate or export; leave it out.",
+            "train or calibrate or evaluate or export; leave it out.",
         ),
         (
             "--mode=export --output_dir=out",

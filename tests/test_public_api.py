@@ -12,6 +12,7 @@ FUNCTIONS = (
     "build_critic",
     "build_efficientnet_lite0",
     "build_segan",
+    "calibrate",
     "check",
     "evaluate",
     "export",

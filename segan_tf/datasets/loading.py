@@ -164,6 +164,31 @@ def load_splits(
       UserError: names every file that cannot be used, unless
         ``skip_bad_pairs`` is set; then ``say`` is called with them.
     """
+    sound, left_out = load_pairs(config, labels, progress=progress, say=say)
+    return _split(config, sound, left_out, say=say)
+
+
+def load_pairs(
+    config: Config,
+    labels: labels_lib.Labels = labels_lib.LESION,
+    *,
+    progress: Callable[..., Iterable],
+    say: Callable[[str], None] = print,
+) -> tuple[list[pairs.Pair], Set[str]]:
+    """Finds the pairs and checks their headers.
+
+    Args:
+      config: names the folders.
+      labels: of the label maps.
+      progress: wraps an iterable to show its progress, like tqdm.
+      say: is called with each message.
+
+    Returns:
+      The pairs, and the ids of images and label maps that are in none.
+
+    Raises:
+      UserError: as for `load_splits`.
+    """
     found = find_pairs(config, labels, progress=progress)
     for note in found.notes:
         say(note)
@@ -171,12 +196,8 @@ def load_splits(
     bad = headers.problems
     report_problems(config, [*found.problems, *bad.values()], say=say)
     _report_doubts(headers, say=say)
-    return _split(
-        config,
-        [pair for pair in found.pairs if pair.id not in bad],
-        found.left_out | set(bad),
-        say=say,
-    )
+    sound = [pair for pair in found.pairs if pair.id not in bad]
+    return sound, found.left_out | set(bad)
 
 
 def load_run_splits(

@@ -18,6 +18,7 @@ from segan_tf import (
     run_lock,
     startup,
 )
+from segan_tf import decision as decision_lib
 from segan_tf import labels as labels_lib
 from segan_tf.config import DATA_FIELDS, RESPLIT_FIELDS, Config, UserError
 from segan_tf.datasets import (
@@ -29,6 +30,7 @@ from segan_tf.datasets import (
     style_lists,
 )
 from segan_tf.evaluation import gallery, report, report_folder, scores, table
+from segan_tf.evaluation import labels as labels_check
 
 if TYPE_CHECKING:
     from segan_tf.inference.predictor import Predictor
@@ -75,11 +77,21 @@ def evaluate(config: Config, *, command: Sequence[str] = ()) -> Evaluation:
     startup.import_tensorflow()
     from segan_tf.inference.predictor import Predictor
 
-    predictor = Predictor(config.model or config.model_dir, tta=config.tta)
-    _check_same_labels(config, of_data=labels, of_model=predictor.labels)
+    model = config.model or config.model_dir
+    predictor = Predictor(
+        model, tta=config.tta, decision=decision_lib.read_given(config.decision)
+    )
+    labels_check.check_same(labels, of_model=predictor.labels, model=model)
+    if predictor.decision_text:
+        console.say(f"deciding with {predictor.decision_text}")
     style_of = _find_styles(config, predictor, divided, chosen=chosen)
     report_dir = report_folder.name_folder(
-        config, divided, labels, model=predictor.description, style_of=style_of
+        config,
+        divided,
+        labels,
+        model=predictor.description,
+        style_of=style_of,
+        decision=predictor.decision,
     )
     if os.path.exists(os.path.join(report_dir, report.RESULTS)):
         console.say(
@@ -102,6 +114,7 @@ def evaluate(config: Config, *, command: Sequence[str] = ()) -> Evaluation:
             "model": predictor.description,
             "split": config.split,
             "tta": config.tta,
+            "decision": predictor.decision_text,
             "data": {
                 name: getattr(config, name)
                 for name in DATA_FIELDS
@@ -309,28 +322,3 @@ def score_pair(
             labels=predictor.labels,
         )
     return score.with_told(told, style), facts
-
-
-def _check_same_labels(
-    config: Config,
-    *,
-    of_data: labels_lib.Labels,
-    of_model: labels_lib.Labels,
-) -> None:
-    """Checks that a model and the true label maps have the same labels.
-
-    Raises:
-      UserError: their names differ, or their number or kind.
-    """
-    default = labels_lib.default_names(of_data.count)
-    named_alike = of_data.names in (of_model.names, default)
-    counts_differ = of_data.count != of_model.count
-    # The kind makes no difference for one label.
-    kinds_differ = of_data.multiclass != of_model.multiclass
-    if counts_differ or not named_alike or (of_data.count > 1 and kinds_differ):
-        raise UserError(
-            f"--model ({config.model or config.model_dir}) has the "
-            f"{of_model.label_kind} labels {', '.join(of_model.names)}, the "
-            f"label maps the {of_data.label_kind} {', '.join(of_data.names)}; "
-            "give the model's with --label_names."
-        )

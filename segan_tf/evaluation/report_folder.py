@@ -1,5 +1,6 @@
 """Names the folder of an evaluation by what is evaluated."""
 
+import dataclasses
 import glob
 import hashlib
 import json
@@ -11,6 +12,7 @@ from segan_tf import labels as labels_lib
 from segan_tf import run_dir, styles
 from segan_tf.config import RESPLIT_FIELDS, Config
 from segan_tf.datasets import content, loading, pairs, splits
+from segan_tf.decision import DEFAULT, THRESHOLD, Decision
 
 _DIGITS = 8
 
@@ -22,13 +24,15 @@ def name_folder(
     *,
     model: str,
     style_of: Mapping[str, str],
+    decision: Decision = DEFAULT,
 ) -> str:
     """Names the folder of an evaluation.
 
     ``<model_dir>/evaluation_<split>`` is for the weights of the run on the
     pairs that it recorded. Everything else has digits of a hash of the model,
-    the pairs, their labels and ``tta`` added, so that it never replaces other
-    results than its own. Models and pairs are known by their content.
+    the pairs, their labels, ``tta`` and the decision added, so that it never
+    replaces other results than its own. Models and pairs are known by their
+    content.
 
     Args:
       config: of the evaluation, merged with that of the run.
@@ -36,11 +40,13 @@ def name_folder(
       labels: how their label maps are read.
       model: the file, folder, checkpoint or release that was loaded.
       style_of: the style of each scored pair that is told to the model, by id.
+      decision: that label maps are made with.
     """
     name = f"evaluation_{config.split}"
     chosen = loading.choose_pairs(config, divided)
     if not (
         _has_own_weights(config)
+        and decision == DEFAULT
         and _has_own_pairs(config, divided, labels)
         and _has_own_styles(config, chosen, style_of)
     ):
@@ -53,6 +59,8 @@ def name_folder(
                 for name, found in content.identify_pairs(chosen).items()
             ),
         }
+        if decision.style or set(decision.thresholds) - {THRESHOLD}:
+            evaluated["decision"] = dataclasses.asdict(decision)
         if style_of:
             evaluated["styles"] = sorted(style_of.items())
         digest = hashlib.sha256(json.dumps(evaluated).encode())

@@ -18,6 +18,7 @@ from segan_tf import (
     run_lock,
     startup,
 )
+from segan_tf import decision as decision_lib
 from segan_tf import labels as labels_lib
 from segan_tf.config import PRETRAINED, Config, UserError
 from segan_tf.imaging import contact_sheet, images, overlays
@@ -63,7 +64,11 @@ def predict(config: Config) -> PredictionSummary:
     for reason in unread.values():
         _say_skipped(reason)
     done = predict_images(
-        paths, model=model, output_dir=config.output_dir, tta=config.tta
+        paths,
+        model=model,
+        output_dir=config.output_dir,
+        decision=decision_lib.read_given(config.decision),
+        tta=config.tta,
     )
     return dataclasses.replace(done, skipped={**unread, **done.skipped})
 
@@ -78,7 +83,12 @@ def choose_model(config: Config) -> str:
 
 
 def predict_images(
-    paths: Sequence[str], *, model: str, output_dir: str, tta: bool = False
+    paths: Sequence[str],
+    *,
+    model: str,
+    output_dir: str,
+    decision: decision_lib.Decision | None = None,
+    tta: bool = False,
 ) -> PredictionSummary:
     """Writes a label map and an overlay of every image, and a CSV file.
 
@@ -91,6 +101,7 @@ def predict_images(
       paths: the images, of one folder.
       model: see `predictor.Predictor`.
       output_dir: created if missing.
+      decision: the model's own by default.
       tta: average over flips, see `predictor.average_flips`.
 
     Returns:
@@ -104,9 +115,11 @@ def predict_images(
     startup.import_tensorflow()
     from segan_tf.inference.predictor import Predictor
 
-    predictor = Predictor(model, tta=tta)
+    predictor = Predictor(model, tta=tta, decision=decision)
     _check_distinct_outputs(paths, predictor.labels)
     console.say(f"predicting with {predictor.description}")
+    if predictor.decision_text:
+        console.say(f"deciding with {predictor.decision_text}")
     try:
         os.makedirs(output_dir, exist_ok=True)
         with run_lock.hold(output_dir, flag="--output_dir", user="prediction"):

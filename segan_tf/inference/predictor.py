@@ -106,6 +106,13 @@ class Predictor:
                 f"{backend.flip}; leave it out."
             )
 
+    @property
+    def decision_text(self) -> str:
+        """The decision in words; "" for the default one."""
+        return decision_lib.describe(
+            self.decision, self.labels.names, self.styles
+        )
+
     @classmethod
     def from_pretrained(cls, *, tta: bool = False) -> "Predictor":
         """Loads the released model for skin lesions, see docs/model_card.md."""

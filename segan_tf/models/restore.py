@@ -103,19 +103,19 @@ def load(config: Config) -> Restored:
 
 
 def load_segmentor(
-    config: Config, *, style: str = styles_lib.MEAN
+    config: Config, *, style: tuple[float, ...] = ()
 ) -> tuple[keras.Model, int]:
     """Returns a segmentor of the image alone and the step of its weights.
 
     Args:
       config: the configuration that the run recorded.
-      style: that it draws in, if it has styles; see `styles.Styles.mixture`.
+      style: the weight of each style, if it has styles; the mean by default.
     """
     restored = load(config)
     if not restored.styles.count:
         return restored.segmentor, restored.step
     plain = build_segmentor(dataclasses.replace(config, precision="float32"))
-    weights.fix_style(restored.segmentor, plain, restored.styles.mixture(style))
+    weights.fix_style(restored.segmentor, plain, style or restored.styles.mean)
     return plain, restored.step
 
 
