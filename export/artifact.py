@@ -23,6 +23,7 @@ from segan_tf.quantizations import (
     QUANTIZATIONS,
 )
 
+from . import versions
 from .parity import comparison
 from .serving import saved_model, session
 from .tflite import convert, operators, runner
@@ -35,13 +36,15 @@ class TrainedModel:
     Attributes:
       segmentor: float32 [batch, size, size, 3], normalized -> float32 [batch,
         size, size, labels] in [0, 1].
-      version: the step that the weights are from.
+      version: of the export.
+      step: that the weights are from.
       labels: of the segmentor's channels.
       calibration_images: see convert.export_tflite.
     """
 
     segmentor: keras.Model
     version: int
+    step: int
     labels: labels_lib.Labels
     calibration_images: Sequence[np.ndarray] = ()
 
@@ -278,7 +281,7 @@ ARTIFACTS = {
             write=_write_saved_model,
             open=_open_saved_model,
             runner=session,
-            check=lambda model, export_dir: saved_model.check_existing_version(
+            check=lambda model, export_dir: versions.check(
                 export_dir, model.version
             ),
             compare=_compare_served,

@@ -7,6 +7,8 @@ from segan_tf import labels as labels_lib
 from segan_tf import run_dir, startup
 from segan_tf.config import PRETRAINED, Config, UserError
 
+from . import versions
+
 
 @dataclasses.dataclass(frozen=True)
 class ParityReport:
@@ -63,17 +65,16 @@ def export(config: Config) -> ParityReport:
 
         # First, since npm or the network may be missing.
         runtime.fetch(config.export_dir)
+    version = versions.choose(config.export_dir, config.export_version)
     startup.import_tensorflow()
     from .parity import gate, parity_dataset, table
-    from .serving import saved_model
 
     segmentor, step, labels, config = _load(config)
-    # Before the data is read, which may take a minute.
-    saved_model.check_existing_version(config.export_dir, step)
     record = gate.export_all(
         segmentor,
         export_dir=config.export_dir,
-        version=step,
+        version=version,
+        step=step,
         labels=labels,
         quantizations=config.quantizations,
         dataset=parity_dataset.load_parity_dataset(config),
@@ -90,7 +91,7 @@ def export(config: Config) -> ParityReport:
 def _load(
     config: Config,
 ) -> tuple[Any, int, labels_lib.Labels, Config]:
-    """Loads segmentor, version and labels; completes the configuration."""
+    """Loads segmentor, step and labels; completes the configuration."""
     from segan_tf.models import pretrained, restore
 
     if config.model != PRETRAINED:
@@ -99,7 +100,7 @@ def _load(
     completed = config.with_given(config.given, **pretrained.read_model())
     return (
         pretrained.load(),
-        pretrained.VERSION,
+        pretrained.read_step(),
         pretrained.read_labels(),
         completed,
     )
