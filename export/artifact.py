@@ -24,6 +24,7 @@ from segan_tf.quantizations import (
     QUANTIZATIONS,
 )
 
+from . import versions
 from .parity import comparison
 from .serving import saved_model, session
 from .tflite import convert, operators, runner
@@ -36,7 +37,8 @@ class TrainedModel:
     Attributes:
       segmentor: float32 [batch, size, size, 3], normalized -> float32 [batch,
         size, size, labels] in [0, 1].
-      version: the step that the weights are from.
+      version: of the export.
+      step: that the weights are from.
       labels: of the segmentor's channels.
       calibration_images: see convert.export_tflite.
       decision: the threshold of each label.
@@ -44,6 +46,7 @@ class TrainedModel:
 
     segmentor: keras.Model
     version: int
+    step: int
     labels: labels_lib.Labels
     calibration_images: Sequence[np.ndarray] = ()
     decision: decision_lib.Decision = decision_lib.DEFAULT
@@ -290,7 +293,7 @@ ARTIFACTS = {
             write=_write_saved_model,
             open=_open_saved_model,
             runner=session,
-            check=lambda model, export_dir: saved_model.check_existing_version(
+            check=lambda model, export_dir: versions.check(
                 export_dir, model.version
             ),
             compare=_compare_served,

@@ -9,6 +9,8 @@ from segan_tf import labels as labels_lib
 from segan_tf import styles as styles_lib
 from segan_tf.config import PRETRAINED, Config, UserError
 
+from . import versions
+
 
 @dataclasses.dataclass(frozen=True)
 class ParityReport:
@@ -65,19 +67,18 @@ def export(config: Config) -> ParityReport:
 
         # First, since npm or the network may be missing.
         runtime.fetch(config.export_dir)
+    version = versions.choose(config.export_dir, config.export_version)
     startup.import_tensorflow()
     from .parity import gate, parity_dataset, table
-    from .serving import saved_model
 
     labels = _read_labels(config)
     decision = _read_decision(config, labels)
     segmentor, step, config = _load(config, decision)
-    # Before the data is read, which may take a minute.
-    saved_model.check_existing_version(config.export_dir, step)
     record = gate.export_all(
         segmentor,
         export_dir=config.export_dir,
-        version=step,
+        version=version,
+        step=step,
         labels=labels,
         quantizations=config.quantizations,
         dataset=parity_dataset.load_parity_dataset(config),
@@ -124,11 +125,11 @@ def _read_decision(
 def _load(
     config: Config, decision: decision_lib.Decision
 ) -> tuple[Any, int, Config]:
-    """Loads segmentor and version; completes the configuration."""
+    """Loads segmentor and step; completes the configuration."""
     from segan_tf.models import pretrained, restore
 
     if config.model != PRETRAINED:
         segmentor, step = restore.load_segmentor(config, style=decision.style)
         return segmentor, step, config
     completed = config.with_given(config.given, **pretrained.read_model())
-    return pretrained.load(), pretrained.VERSION, completed
+    return pretrained.load(), pretrained.read_step(), completed

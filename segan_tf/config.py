@@ -506,6 +506,13 @@ class ExportConfig:
         modes=("export",),
         is_path=True,
     )
+    export_version: int | None = setting(
+        None,
+        "Number of the export, above those in --export_dir, since servers load "
+        "the highest. Default: the next free one.",
+        modes=("export",),
+        minimum=1,
+    )
     quantizations: tuple[str, ...] = setting(
         QUANTIZATIONS,
         "The TFLite models to write, separated by commas; int8 is calibrated "

@@ -37,6 +37,7 @@ def exported(trained, tmp_path_factory):
         "--mode=export",
         f"--model_dir={trained[0]}",
         f"--export_dir={export_dir}",
+        "--export_version=2",
         # int8 needs a hundred training images.
         "--quantizations=none,float16,dynamic",
     )

@@ -158,7 +158,8 @@ def test_export_agrees_with_keras(run_copy, tmp_path):
     artifacts = record["artifacts"]
     assert artifacts.keys() == {"saved_model", "none"}
     assert all(row["within_limit"] for row in artifacts.values())
-    assert (tmp_path / "exported" / "saved_model" / "4").is_dir()
+    assert (tmp_path / "exported" / "saved_model" / "1").is_dir()
+    assert record["step"] == 4
     expected = read_recorded("results.json")["metrics"]
     for name in ("dice", "iou"):
         assert record["keras"][name] == pytest.approx(

@@ -115,12 +115,13 @@ def test_export_writes_the_models_of_its_table(exported):
     # 16 // 4 for testing.
     assert lines[0] == "compared on 4 images: the test split"
     assert lines[1].startswith("artifact ")
-    assert [line.split()[0] for line in lines[2:]] == [
+    assert lines[-1] == "exported as version 2, of step 2"
+    assert [line.split()[0] for line in lines[2:-1]] == [
         "Keras",
         os.path.join("saved_model", "2"),
         *(f"segan_{q}.tflite" for q in ("none", "float16", "dynamic")),
     ]
-    assert all(line.endswith("  within its limit") for line in lines[3:])
+    assert all(line.endswith("  within its limit") for line in lines[3:-1])
     assert sorted(os.listdir(export_dir)) == [
         "parity.json",
         "saved_model",
@@ -251,9 +252,33 @@ def test_export_does_not_overwrite_a_version(model_dir, export_dir):
         "--mode=export",
         f"--model_dir={model_dir}",
         f"--export_dir={export_dir}",
+        "--export_version=2",
     )
     assert "version 2 exists already" in error
     assert contents(export_dir) == before
+
+
+def test_next_export_has_the_next_version_and_says_so(
+    model_dir, export_dir, tmp_path, unmeasured
+):
+    copy = shutil.copytree(export_dir, tmp_path / "exported")
+    result = running.run(
+        "--mode=export",
+        f"--model_dir={model_dir}",
+        f"--export_dir={copy}",
+        "--quantizations=none",
+    )
+    assert result.status == 0, result.err
+    assert (
+        "exported as version 3, of step 2: servers load it instead of version 2"
+        in result.out
+    )
+    assert sorted(os.listdir(copy / "saved_model")) == ["2", "3"]
+    assert sorted(os.listdir(copy / "earlier" / "2")) == [
+        "parity.json",
+        "segan_none.json",
+        "segan_none.tflite",
+    ]
 
 
 def test_other_data_does_not_use_the_splits_of_the_run():

@@ -19,7 +19,7 @@ import tensorflow as tf
 from segan_tf import config, console, labels, records
 from segan_tf.decision import DEFAULT, Decision
 
-from .. import artifact, staging
+from .. import artifact, staging, versions
 from ..artifact import Artifact, Tolerance, TrainedModel
 from ..tflite import contract
 from . import benchmark, comparison
@@ -33,6 +33,7 @@ def export_all(
     *,
     export_dir: str,
     version: int,
+    step: int,
     labels: labels.Labels,
     dataset: ParityDataset,
     quantizations: Sequence[str] = config.QUANTIZATIONS,
@@ -43,13 +44,16 @@ def export_all(
 
     They are written and compared in a hidden folder. Only then do
     `saved_model/<version>/`, `segan_<quantization>.tflite` with its .json, and
-    `parity.json` appear in `export_dir`.
+    `parity.json` appear in `export_dir`; the files that they replace move to
+    `earlier/<version>/`.
 
     Args:
       segmentor: float32 [batch, size, size, 3], normalized -> float32 [batch,
         size, size, labels] in [0, 1].
       export_dir: made if missing.
-      version: a non-negative integer.
+      version: above those of the exports that `export_dir` holds, see
+        versions.choose.
+      step: of the checkpoint that the weights are from.
       labels: of the channels.
       dataset: the images to compare on and to calibrate int8 with.
       quantizations: of the TFLite models.
@@ -67,7 +71,12 @@ def export_all(
       ConversionError: a phone could not run a TFLite model.
     """
     model = TrainedModel(
-        segmentor, version, labels, dataset.calibration_images, decision
+        segmentor,
+        version,
+        step,
+        labels,
+        dataset.calibration_images,
+        decision,
     )
     artifacts = artifact.choose(quantizations)
     for kind in artifacts:
@@ -80,6 +89,9 @@ def export_all(
             row["files"] = _file_records(paths[name])
             row["published"] = row["within_limit"] or allow_parity_loss
         record["earlier"] = _find_earlier(record, export_dir)
+        record["previous_version"] = max(
+            versions.list_versions(export_dir), default=None
+        )
         records.write(os.path.join(folder, RECORD_NAME), record)
         _publish(record, folder, export_dir)
     return record
@@ -146,6 +158,7 @@ def _compare(
         row.update(_measure(kind, path, model.segmentor.input_shape[1]))
     return {
         "version": model.version,
+        "step": model.step,
         "images": count,
         "source": dataset.source,
         "keras": {
@@ -222,8 +235,8 @@ def _publish(record: Mapping[str, Any], folder: str, export_dir: str) -> None:
             folders.append(row["path"])
         else:
             moved += row["files"]
-    # What a killed export has moved is replaced by the next one; the version,
-    # last, is not, and a server may load it as soon as it is there.
+    # The version last: a server may load it as soon as it is there.
+    versions.keep_earlier(export_dir, [*moved, RECORD_NAME])
     for name in [*moved, RECORD_NAME]:
         os.replace(os.path.join(folder, name), os.path.join(export_dir, name))
     for name in folders:

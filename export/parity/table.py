@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
+from .. import versions
+
 _COLUMNS = (
     "artifact",
     "99.9 %",
@@ -55,12 +57,23 @@ def format_table(record: Mapping[str, Any]) -> str:
         for row in rows
     ]
     first = f"compared on {record['images']} images: {record['source']}"
-    return "\n".join([first, *lines, *_earlier(record)])
+    return "\n".join([first, *lines, *_versions(record)])
 
 
-def _earlier(record: Mapping[str, Any]) -> list[str]:
-    names = ", ".join(record.get("earlier", []))
-    return [f"still there from an earlier export: {names}"] if names else []
+def _versions(record: Mapping[str, Any]) -> list[str]:
+    """Says what the export's version is, and what became of earlier ones."""
+    lines = [
+        f"exported as version {record['version']}, of step {record['step']}"
+    ]
+    previous = record["previous_version"]
+    if previous is not None:
+        if record["artifacts"]["saved_model"]["published"]:
+            lines[0] += f": servers load it instead of version {previous}"
+        lines.append(f"replaced files are in {versions.EARLIER}/")
+    if record["earlier"]:
+        names = ", ".join(record["earlier"])
+        lines.append(f"still there from an earlier export: {names}")
+    return lines
 
 
 def failures(record: Mapping[str, Any]) -> list[str]:

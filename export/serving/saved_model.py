@@ -8,13 +8,13 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from segan_tf import config, console, files
+from segan_tf import console, files
 from segan_tf import decision as decision_lib
 from segan_tf import labels as labels_lib
 from segan_tf import styles as styles_lib
 from segan_tf.inference import signatures
 
-from .. import staging
+from .. import staging, versions
 from . import graph, warmup
 
 SERVED_NAME = "segan"  # what a server calls the model
@@ -64,8 +64,8 @@ def export_saved_model(
       UserError: the version or a higher one exists, `export_dir` cannot be
         written, or there are more multilabel labels than a label map holds.
     """
-    check_existing_version(export_dir, version)
-    path = version_path(export_dir, version)
+    versions.check(export_dir, version)
+    path = versions.saved_model_path(export_dir, version)
     graph.gray_weights(labels)  # raises before any work
     default: graph.Segmentor = segmentor
     if styles.count:
@@ -123,41 +123,6 @@ def _make_endpoints(
             tf.TensorSpec((None, None, None, 3), tf.uint8, signatures.IMAGES),
         ),
     }
-
-
-def version_path(export_dir: str, version: int) -> str:
-    """Returns the folder of a version."""
-    return os.path.join(export_dir, "saved_model", str(version))
-
-
-def check_existing_version(export_dir: str, version: int) -> None:
-    """Checks that a version is the highest: a server would serve another.
-
-    Raises:
-      UserError: the version or a higher one exists.
-    """
-    path = version_path(export_dir, version)
-    if os.path.lexists(path):
-        raise config.UserError(
-            f"--export_dir ({export_dir}): version {version} exists already"
-            f" at {path}; remove it or choose another folder"
-        )
-    highest = max(_list_versions(os.path.dirname(path)), default=version)
-    if highest > version:
-        raise config.UserError(
-            f"--export_dir ({export_dir}) holds version {highest}, and servers "
-            f"load the highest, so they would not serve version {version}; "
-            "choose another folder, or remove "
-            f"{version_path(export_dir, highest)}"
-        )
-
-
-def _list_versions(folder: str) -> list[int]:
-    try:
-        names = os.listdir(folder)
-    except (FileNotFoundError, NotADirectoryError):
-        return []
-    return [int(name) for name in names if name.isdecimal()]
 
 
 def write_archive(

@@ -35,7 +35,7 @@ def make_contract(
       content: of the TFLite file.
       quantization: its name in `segan_tf.quantizations`.
       labels: of the channels of the probability map.
-      version: the step that the weights are from.
+      version: of the export.
       decision: the threshold of each label.
     """
     from ai_edge_litert import interpreter as litert

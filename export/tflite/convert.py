@@ -47,7 +47,7 @@ def export_tflite(
       quantization: none, float16 (weights), dynamic (weights int8), or int8
         (weights and activations).
       labels: of the channels of the probability map.
-      version: the step that the weights are from.
+      version: of the export.
       decision: the threshold of each label, for the contract.
       calibration_images: for int8: uint8 [size, size, 3] RGB of the training
         split, at least config.MIN_CALIBRATION_IMAGES different ones.

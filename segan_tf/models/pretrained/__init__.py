@@ -20,7 +20,6 @@ from segan_tf import labels as labels_lib
 from segan_tf.config import MODEL_FIELDS, Config, UserError, renamed
 from segan_tf.models import restore, weights
 
-VERSION = 1  # what a server calls the first release
 WEIGHTS = "weights.npz"
 QUANTIZATIONS = ("float16", "int8")  # of the TFLite models
 
@@ -77,6 +76,11 @@ def read_model(folder: str = _FOLDER) -> dict:
 def read_labels(folder: str = _FOLDER) -> labels_lib.Labels:
     """Reads the labels of the released segmentor."""
     return labels_lib.described(_read_release(folder))
+
+
+def read_step(folder: str = _FOLDER) -> int:
+    """Reads the step that the released weights are from."""
+    return _read_release(folder)["made_by"]["step"]
 
 
 def describe(folder: str = _FOLDER) -> str:

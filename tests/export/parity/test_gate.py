@@ -50,6 +50,7 @@ def export_all(
     given = {
         "export_dir": str(export_dir),
         "version": version,
+        "step": 1800,
         "labels": labels.Labels(),
         "quantizations": ("none",),
         "dataset": parity_dataset.ParityDataset(
@@ -86,7 +87,8 @@ def test_record_describes_what_is_in_the_folder(exported):
         + [f"segan_{q}.tflite" for q in config.QUANTIZATIONS]
     )
     assert os.listdir(export_dir / "saved_model") == ["7"]
-    assert (record["version"], record["images"]) == (7, 3)
+    assert (record["version"], record["step"]) == (7, 1800)
+    assert record["images"] == 3
     assert tuple(record["artifacts"]) == ALL
     assert record["versions"]["tensorflow"] == tf.__version__
     assert record["versions"]["keras"] == keras.__version__
@@ -402,9 +404,29 @@ def test_version_below_the_highest_is_an_error_before_any_work(
 ):
     monkeypatch.setattr(saved_model, "write_archive", None)
 
-    words = rf"holds version 7, .* not serve version {version}; .*folder.*7$"
+    words = rf"holds version 7, .* not serve version {version}; .*folder\.$"
     with pytest.raises(config.UserError, match=words):
         export_all(segmentor, exported[0], version=version)
+
+
+def test_files_of_an_earlier_export_are_kept(
+    other_segmentor, exported, tmp_path
+):
+    export_dir = shutil.copytree(exported[0], tmp_path / "export")
+    replaced = ["parity.json", "segan_none.json", "segan_none.tflite"]
+    before = {name: (export_dir / name).read_bytes() for name in replaced}
+
+    for version in (8, 9):
+        export_all(other_segmentor, export_dir, version=version)
+
+    earlier = export_dir / "earlier"
+    assert sorted(os.listdir(earlier)) == ["7", "8"]
+    assert {
+        name: (earlier / "7" / name).read_bytes()
+        for name in os.listdir(earlier / "7")
+    } == before
+    assert sorted(os.listdir(earlier / "8")) == replaced
+    assert sorted(os.listdir(export_dir / "saved_model")) == ["7", "8", "9"]
 
 
 def test_model_of_an_earlier_export_is_named(
@@ -417,6 +439,7 @@ def test_model_of_an_earlier_export_is_named(
 
     others = ["segan_dynamic.tflite", "segan_float16.tflite"]
     assert record["earlier"] == [*others, "segan_int8.tflite"]
+    assert record["previous_version"] == 7
     last = table.format_table(record).splitlines()[-1]
     assert last.startswith("still there from an earlier export: segan_dynamic")
 

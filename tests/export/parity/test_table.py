@@ -37,6 +37,10 @@ def row(path, **changes):
 
 
 RECORD = {
+    "version": 3,
+    "step": 1800,
+    "previous_version": None,
+    "earlier": [],
     "images": 100,
     "source": "the test split",
     "all_threads": 2,
@@ -62,7 +66,7 @@ RECORD = {
 
 
 def test_table_has_a_row_for_keras_and_for_each_artifact():
-    title, header, reference, none, float16, int8 = [
+    title, header, reference, none, float16, int8, version = [
         line.split() for line in table.format_table(RECORD).splitlines()
     ]
 
@@ -90,11 +94,12 @@ def test_table_has_a_row_for_keras_and_for_each_artifact():
     ]
     assert float16[-3:] == ["BEYOND", "ITS", "LIMIT"]
     assert int8[3] == "-"
+    assert " ".join(version) == "exported as version 3, of step 1800"
     assert int8[-4:] == ["-", "-", "-", "WITHHELD"]
 
 
 def test_columns_are_below_their_headers():
-    _, header, *rows = table.format_table(RECORD).splitlines()
+    _, header, *rows, _ = table.format_table(RECORD).splitlines()
     end = header.index("Dice") + len("Dice")
 
     assert [line[:end].split()[-1] for line in rows] == [
@@ -148,7 +153,7 @@ SEVERAL = {
 
 def test_several_labels_have_a_row_each():
     lines = table.format_table(SEVERAL).splitlines()
-    assert [line.split() for line in (lines[3], *lines[6:])] == [
+    assert [line.split() for line in (lines[3], *lines[6:8])] == [
         ["lesion", "0.9000", "0.8000"],
         ["lesion", "1.0e-02", "0.8900", "0.7900", "0.9700"],
         ["hair", "1.0e-02", "-", "-", "0.9700"],
@@ -165,3 +170,18 @@ def test_failure_names_the_labels_that_lose_too_much():
         "0.005, and has a Dice 0.0300 below 1 with Keras' own label maps for "
         "hair, more than 0.02; it was not exported"
     )
+
+
+def test_export_over_earlier_ones_says_what_became_of_them():
+    record = {
+        **RECORD,
+        "artifacts": {"saved_model": row("saved_model/3")},
+        "previous_version": 2,
+        "earlier": ["segan_int8.tflite"],
+    }
+    assert table.format_table(record).splitlines()[-3:] == [
+        "exported as version 3, of step 1800: servers load it instead of "
+        "version 2",
+        "replaced files are in earlier/",
+        "still there from an earlier export: segan_int8.tflite",
+    ]
