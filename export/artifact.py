@@ -17,6 +17,7 @@ import numpy as np
 
 from segan_tf import decision as decision_lib
 from segan_tf import labels as labels_lib
+from segan_tf import styles as styles_lib
 from segan_tf.inference import signatures, tflite_model
 from segan_tf.quantizations import (
     FLOAT32_DIFFERENCE,
@@ -31,6 +32,22 @@ from .tflite import convert, operators, runner
 
 
 @dataclasses.dataclass(frozen=True)
+class StyledSegmentor:
+    """A segmentor that can draw in several annotation styles.
+
+    Attributes:
+      segmentor: of [image, style].
+      styles: that it knows.
+      in_style: from each name to a segmentor of the image alone that draws in
+        it, to compare with.
+    """
+
+    segmentor: keras.Model
+    styles: styles_lib.Styles
+    in_style: Mapping[str, keras.Model]
+
+
+@dataclasses.dataclass(frozen=True)
 class TrainedModel:
     """What is exported.
 
@@ -42,6 +59,7 @@ class TrainedModel:
       labels: of the segmentor's channels.
       calibration_images: see convert.export_tflite.
       decision: the threshold of each label.
+      styled: the segmentor that `segmentor` was made of, if it has styles.
     """
 
     segmentor: keras.Model
@@ -50,6 +68,7 @@ class TrainedModel:
     labels: labels_lib.Labels
     calibration_images: Sequence[np.ndarray] = ()
     decision: decision_lib.Decision = decision_lib.DEFAULT
+    styled: StyledSegmentor | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -195,12 +214,14 @@ def choose(quantizations: Sequence[str]) -> list[Artifact]:
 
 
 def _write_saved_model(model: TrainedModel, folder: str) -> str:
+    styled = model.styled
     return saved_model.export_saved_model(
-        model.segmentor,
+        styled.segmentor if styled else model.segmentor,
         folder,
         version=model.version,
         labels=model.labels,
         decision=model.decision,
+        styles=styled.styles if styled else styles_lib.PLAIN,
     )
 
 
@@ -218,8 +239,18 @@ def _open_saved_model(path: str) -> Iterator[comparison.OpenedArtifact]:
 def _compare_served(
     model: TrainedModel, path: str, images: Sequence[np.ndarray]
 ) -> list[float]:
+    in_style = model.styled.in_style if model.styled else {}
     return [
         comparison.compare_batches(model.segmentor, path, images),
+        *(
+            comparison.compare_batches(
+                segmentor,
+                path,
+                images,
+                signature=signatures.in_style(signatures.PROBABILITIES, name),
+            )
+            for name, segmentor in in_style.items()
+        ),
         comparison.compare_label_maps(
             model.segmentor,
             path,

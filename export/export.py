@@ -1,7 +1,7 @@
 """Exports trained segmentors for servers, phones and browsers."""
 
 import dataclasses
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from segan_tf import console, run_dir, startup
 from segan_tf import decision as decision_lib
@@ -10,6 +10,9 @@ from segan_tf import styles as styles_lib
 from segan_tf.config import PRETRAINED, Config, UserError
 
 from . import versions
+
+if TYPE_CHECKING:
+    from segan_tf.models import restore
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,7 +76,7 @@ def export(config: Config) -> ParityReport:
 
     labels = _read_labels(config)
     decision = _read_decision(config, labels)
-    segmentor, step, config = _load(config, decision)
+    segmentor, styled, step, config = _load(config, decision)
     record = gate.export_all(
         segmentor,
         export_dir=config.export_dir,
@@ -83,6 +86,7 @@ def export(config: Config) -> ParityReport:
         quantizations=config.quantizations,
         dataset=parity_dataset.load_parity_dataset(config),
         decision=decision,
+        styled=styled,
         allow_parity_loss=config.allow_parity_loss,
     )
     page = ""
@@ -124,12 +128,38 @@ def _read_decision(
 
 def _load(
     config: Config, decision: decision_lib.Decision
-) -> tuple[Any, int, Config]:
-    """Loads segmentor and step; completes the configuration."""
+) -> tuple[Any, Any, int, Config]:
+    """Loads the segmentor, also with its styles, and the step of its weights.
+
+    Returns:
+      The segmentor of the image alone, in the decision's style; one that can
+      draw in each style, if there are any; the step; and the completed
+      configuration.
+    """
     from segan_tf.models import pretrained, restore
 
     if config.model != PRETRAINED:
-        segmentor, step = restore.load_segmentor(config, style=decision.style)
-        return segmentor, step, config
+        restored = restore.load(config)
+        segmentor = restore.fix_style(config, restored, decision.style)
+        return segmentor, _with_styles(config, restored), restored.step, config
     completed = config.with_given(config.given, **pretrained.read_model())
-    return pretrained.load(), pretrained.read_step(), completed
+    return pretrained.load(), None, pretrained.read_step(), completed
+
+
+def _with_styles(config: Config, restored: "restore.Restored") -> Any:
+    """Returns a segmentor that can draw in each style; None without styles."""
+    from segan_tf.models import restore as restore_lib
+
+    from . import artifact
+
+    styles = restored.styles
+    if not styles.count:
+        return None
+    return artifact.StyledSegmentor(
+        restored.segmentor,
+        styles,
+        {
+            name: restore_lib.fix_style(config, restored, styles.mixture(name))
+            for name in styles.names
+        },
+    )

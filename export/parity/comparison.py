@@ -176,7 +176,11 @@ def compare(
 
 
 def compare_batches(
-    segmentor: keras.Model, path: str, images: Sequence[np.ndarray]
+    segmentor: keras.Model,
+    path: str,
+    images: Sequence[np.ndarray],
+    *,
+    signature: str = signatures.PROBABILITIES,
 ) -> float:
     """Compares batches that a SavedModel segments with Keras.
 
@@ -187,6 +191,7 @@ def compare_batches(
       segmentor: whose weights the SavedModel should hold.
       path: the folder of the version.
       images: at least one, each uint8 [height, width, 3] RGB.
+      signature: that takes decoded images.
 
     Returns:
       The largest absolute difference between two probabilities.
@@ -200,9 +205,7 @@ def compare_batches(
     found = []
     with console.capture_output(), session.Session(path) as opened:
         for batch in _batches_of_two_sizes(images):
-            answer = opened.run(
-                signatures.PROBABILITIES, {signatures.IMAGES: batch}
-            )
+            answer = opened.run(signature, {signatures.IMAGES: batch})
             # Image by image, as training prepares them, and not with the
             # exported function: its mistakes would be in both.
             resized = np.concatenate(

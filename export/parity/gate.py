@@ -20,7 +20,7 @@ from segan_tf import config, console, labels, records
 from segan_tf.decision import DEFAULT, Decision
 
 from .. import artifact, staging, versions
-from ..artifact import Artifact, Tolerance, TrainedModel
+from ..artifact import Artifact, StyledSegmentor, Tolerance, TrainedModel
 from ..tflite import contract
 from . import benchmark, comparison
 from .parity_dataset import ParityDataset
@@ -38,6 +38,7 @@ def export_all(
     dataset: ParityDataset,
     quantizations: Sequence[str] = config.QUANTIZATIONS,
     decision: Decision = DEFAULT,
+    styled: StyledSegmentor | None = None,
     allow_parity_loss: bool = False,
 ) -> dict[str, Any]:
     """Exports every artifact that agrees with the Keras model.
@@ -58,6 +59,7 @@ def export_all(
       dataset: the images to compare on and to calibrate int8 with.
       quantizations: of the TFLite models.
       decision: the threshold of each label.
+      styled: the segmentor with styles that `segmentor` was made of, if any.
       allow_parity_loss: also export what is beyond its limit.
 
     Returns:
@@ -77,6 +79,7 @@ def export_all(
         labels,
         dataset.calibration_images,
         decision,
+        styled,
     )
     artifacts = artifact.choose(quantizations)
     for kind in artifacts:

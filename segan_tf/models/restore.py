@@ -112,11 +112,24 @@ def load_segmentor(
       style: the weight of each style, if it has styles; the mean by default.
     """
     restored = load(config)
+    return fix_style(config, restored, style), restored.step
+
+
+def fix_style(
+    config: Config, restored: Restored, style: tuple[float, ...] = ()
+) -> keras.Model:
+    """Returns the segmentor of a run as one of the image alone.
+
+    Args:
+      config: the configuration that the run recorded.
+      restored: from `load`.
+      style: the weight of each style, if it has styles; the mean by default.
+    """
     if not restored.styles.count:
-        return restored.segmentor, restored.step
+        return restored.segmentor
     plain = build_segmentor(dataclasses.replace(config, precision="float32"))
     weights.fix_style(restored.segmentor, plain, style or restored.styles.mean)
-    return plain, restored.step
+    return plain
 
 
 def check_edition(model_dir: str) -> None:

@@ -17,6 +17,7 @@ import numpy as np
 import small_models
 import tensorflow as tf
 
+from export import versions
 from export.serving import saved_model
 from export.tflite import convert
 from segan_tf import config, labels
@@ -55,7 +56,7 @@ def run(folder: str) -> dict[str, np.ndarray]:
       training step.
     """
     (image,) = small_models.draw_images((small_models.SIZE, small_models.SIZE))
-    path = saved_model.version_path(folder, _VERSION)
+    path = versions.saved_model_path(folder, _VERSION)
     png = tf.io.encode_png(image).numpy()
     with c_loader.CSession(path) as session:
         served = session.run("serving_default", {"image_bytes": [png]})
