@@ -487,6 +487,13 @@ class PredictionConfig:
         modes=("predict",),
         is_path=True,
     )
+    style: str = setting(
+        "",
+        "Annotation style to draw in, of a model that knows several: a name, "
+        "several joined by +, mean, or all, which also writes the label map in "
+        "each and an overlay of all outlines. Default: that of the decision.",
+        modes=("predict",),
+    )
     tta: bool = setting(
         False,
         "Test-time augmentation: average over the image and the flips that the "

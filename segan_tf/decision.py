@@ -53,6 +53,8 @@ def description(decision: Decision, *, num_labels: int) -> dict[str, Any]:
 def described(content: Mapping[str, Any]) -> Decision:
     """Returns the decision of a `description`, or of an older one.
 
+    Thresholds that are all 0.5 are left out, as in the default decision.
+
     Raises:
       ValueError: a number is impossible.
       TypeError: they are not numbers.
@@ -69,6 +71,8 @@ def described(content: Mapping[str, Any]) -> Decision:
         and math.isclose(sum(style), 1, abs_tol=1e-6)
     ):
         raise ValueError(f"the weights {list(style)} of styles do not sum to 1")
+    if set(thresholds) == {THRESHOLD}:
+        thresholds = ()
     return Decision(thresholds, style)
 
 

@@ -71,10 +71,15 @@ class Labels:
     @property
     def colors(self) -> tuple[tuple[int, int, int], ...]:
         """An RGB color for each label, repeating after eight."""
-        return tuple(COLORS[i % len(COLORS)] for i in range(self.count))
+        return colors(self.count)
 
 
 LESION = Labels()  # the only label of the paper
+
+
+def colors(count: int) -> tuple[tuple[int, int, int], ...]:
+    """Returns so many RGB colors, which repeat after eight."""
+    return tuple(COLORS[i % len(COLORS)] for i in range(count))
 
 
 def slug(name: str) -> str:

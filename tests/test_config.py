@@ -305,6 +305,7 @@ def test_settings_that_change_no_weight_may_differ_when_resuming():
         "model",
         "input",
         "decision",
+        "style",
         "tta",
         "output_dir",
         "export_dir",

@@ -108,4 +108,6 @@ def test_exports_describe_every_threshold():
 
 def test_contract_of_an_earlier_export_has_one_threshold():
     earlier = {"threshold": 0.5, "label_names": ["lesion", "hair"]}
-    assert decision.described(earlier) == Decision((0.5, 0.5))
+    assert decision.described(earlier) == Decision()
+    earlier["threshold"] = 0.4
+    assert decision.described(earlier) == Decision((0.4, 0.4))

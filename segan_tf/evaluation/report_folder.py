@@ -12,7 +12,7 @@ from segan_tf import labels as labels_lib
 from segan_tf import run_dir, styles
 from segan_tf.config import RESPLIT_FIELDS, Config
 from segan_tf.datasets import content, loading, pairs, splits
-from segan_tf.decision import DEFAULT, THRESHOLD, Decision
+from segan_tf.decision import DEFAULT, Decision
 
 _DIGITS = 8
 
@@ -59,7 +59,7 @@ def name_folder(
                 for name, found in content.identify_pairs(chosen).items()
             ),
         }
-        if decision.style or set(decision.thresholds) - {THRESHOLD}:
+        if decision != DEFAULT:
             evaluated["decision"] = dataclasses.asdict(decision)
         if style_of:
             evaluated["styles"] = sorted(style_of.items())

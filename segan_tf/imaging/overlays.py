@@ -88,14 +88,19 @@ def overlay(
 
 
 def overlay_labels(
-    image: np.ndarray, label_map: np.ndarray, colors: Sequence[Color]
+    image: np.ndarray,
+    label_map: np.ndarray,
+    colors: Sequence[Color],
+    *,
+    filled: bool = True,
 ) -> np.ndarray:
-    """Draws several labels over an image, filled and outlined.
+    """Draws several labels over an image, lightly filled and outlined.
 
     Args:
       image: uint8 [h, w, 3], RGB.
       label_map: uint8 [h, w, labels], foreground where not 0.
       colors: one for each label.
+      filled: whether they are filled.
 
     Returns:
       uint8 [h, w, 3], RGB.
@@ -106,7 +111,7 @@ def overlay_labels(
     _check_same_size(label_map[..., 0], image)
     canvas = Image.fromarray(image)
     line = _line_width(canvas)
-    for label, color in enumerate(colors):
+    for label, color in enumerate(colors if filled else ()):
         _fill(canvas, label_map[..., label] != 0, color)
     for label, color in enumerate(colors):
         _draw_line(

@@ -3,11 +3,8 @@
 import contextlib
 import dataclasses
 import os
-import unicodedata
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
-
-import numpy as np
 
 from segan_tf import (
     console,
@@ -19,14 +16,16 @@ from segan_tf import (
     startup,
 )
 from segan_tf import decision as decision_lib
-from segan_tf import labels as labels_lib
+from segan_tf import styles as styles_lib
 from segan_tf.config import PRETRAINED, Config, UserError
-from segan_tf.imaging import contact_sheet, images, overlays
+from segan_tf.imaging import images
+from segan_tf.inference import prediction_files
 
 if TYPE_CHECKING:
     from segan_tf.inference.predictor import Predictor
 
-_LEGEND_TILE_PX = 300  # as in the gallery, so that the text has its size
+_LEGEND = "legend.png"
+_STYLE_LEGEND = "styles_legend.png"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,6 +66,7 @@ def predict(config: Config) -> PredictionSummary:
         paths,
         model=model,
         output_dir=config.output_dir,
+        style=config.style,
         decision=decision_lib.read_given(config.decision),
         tta=config.tta,
     )
@@ -87,6 +87,7 @@ def predict_images(
     *,
     model: str,
     output_dir: str,
+    style: str = "",
     decision: decision_lib.Decision | None = None,
     tta: bool = False,
 ) -> PredictionSummary:
@@ -95,12 +96,14 @@ def predict_images(
     Label maps have the image's own size. ``<id>_label_map.png`` holds 0 or
     255 for one label, and the labels' numbers, in color, for multiclass
     labels. Multilabel ones have a file each, ``<id>_<label>.png``, with 0 or
-    255.
+    255. With the style "all", ``<id>_<style>_`` begins the names of the label
+    maps in each style, and ``<id>_styles_overlay.png`` has all their outlines.
 
     Args:
       paths: the images, of one folder.
       model: see `predictor.Predictor`.
       output_dir: created if missing.
+      style: to draw in, see `predictor.Predictor`; "all" draws in each, too.
       decision: the model's own by default.
       tta: average over flips, see `predictor.average_flips`.
 
@@ -115,20 +118,32 @@ def predict_images(
     startup.import_tensorflow()
     from segan_tf.inference.predictor import Predictor
 
-    predictor = Predictor(model, tta=tta, decision=decision)
-    _check_distinct_outputs(paths, predictor.labels)
+    predictor = Predictor(
+        model,
+        style="" if style == styles_lib.ALL else style,
+        tta=tta,
+        decision=decision,
+    )
+    if style and not predictor.styles.count:
+        raise UserError(
+            f"--style ({style}) has no effect on {predictor.description}, "
+            "which was trained without styles; leave it out."
+        )
+    styles = predictor.styles.names if style == styles_lib.ALL else ()
+    parts = prediction_files.output_parts(predictor.labels, styles)
+    prediction_files.check_distinct(paths, parts)
     console.say(f"predicting with {predictor.description}")
     if predictor.decision_text:
         console.say(f"deciding with {predictor.decision_text}")
     try:
         os.makedirs(output_dir, exist_ok=True)
         with run_lock.hold(output_dir, flag="--output_dir", user="prediction"):
-            if _ignores_case(output_dir):
-                _check_distinct_outputs(
-                    paths, predictor.labels, ignore_case=True
-                )
+            if prediction_files.ignores_case(output_dir):
+                prediction_files.check_distinct(paths, parts, ignore_case=True)
             files.remove_leftovers(output_dir)
-            return _write_predictions(predictor, paths, output_dir=output_dir)
+            return _write_predictions(
+                predictor, paths, output_dir=output_dir, styles=styles
+            )
     except OSError as error:
         raise UserError(
             f"--output_dir ({output_dir}) cannot be written "
@@ -137,16 +152,28 @@ def predict_images(
 
 
 def _write_predictions(
-    predictor: "Predictor", paths: Sequence[str], *, output_dir: str
+    predictor: "Predictor",
+    paths: Sequence[str],
+    *,
+    output_dir: str,
+    styles: Sequence[str],
 ) -> PredictionSummary:
     """Writes all files; skips images that cannot be segmented."""
     predicted, skipped = 0, {}
     with _growing_table(output_dir) as add_row:
         if predictor.labels.count > 1:
-            _write_legend(predictor.labels, output_dir)
+            prediction_files.write_legend(
+                os.path.join(output_dir, _LEGEND), predictor.labels.names
+            )
+        if styles:
+            prediction_files.write_legend(
+                os.path.join(output_dir, _STYLE_LEGEND), styles
+            )
         for path in console.bar(paths, desc="predicting", unit="image"):
             try:
-                row = _write_prediction(predictor, path, folder=output_dir)
+                row = _write_prediction(
+                    predictor, path, folder=output_dir, styles=styles
+                )
             except Exception as error:
                 if not failures.concerns_one_file(error):
                     raise
@@ -206,7 +233,7 @@ def _growing_table(
 
 
 def _write_prediction(
-    predictor: "Predictor", path: str, *, folder: str
+    predictor: "Predictor", path: str, *, folder: str, styles: Sequence[str]
 ) -> dict[str, Any]:
     """Writes the files of one image; returns its row of the CSV file."""
     image = images.read_image(path)
@@ -215,12 +242,14 @@ def _write_prediction(
     probability_map = predictor.probability_map(image)
     label_map = predictor.decide(probability_map)
     stem = os.path.join(folder, name)
-    _write_label_map(stem, label_map, labels=labels)
-    if labels.count == 1:
-        overlay = overlays.overlay(image, label_map[..., 0])
-    else:
-        overlay = overlays.overlay_labels(image, label_map, labels.colors)
-    images.write_png(f"{stem}_overlay.png", overlay)
+    prediction_files.write_label_map(stem, label_map, labels=labels)
+    prediction_files.write_overlay(
+        f"{stem}_overlay.png", image, label_map, labels=labels
+    )
+    if styles:
+        prediction_files.write_styles(
+            predictor, image, stem=stem, styles=styles
+        )
     row: dict[str, Any] = {
         "id": name,
         "width": image.shape[1],
@@ -237,32 +266,6 @@ def _write_prediction(
     return row
 
 
-def _write_label_map(
-    stem: str, label_map: np.ndarray, *, labels: labels_lib.Labels
-) -> None:
-    """Writes uint8 [h, w, labels] in {0, 1} as one PNG, or one per label."""
-    if labels.count == 1:
-        images.write_png(f"{stem}_label_map.png", label_map * 255)
-    elif labels.multiclass:
-        numbers = label_map @ np.arange(1, labels.count + 1, dtype=np.uint8)
-        images.write_index_png(f"{stem}_label_map.png", numbers, labels.colors)
-    else:
-        for label, slug in enumerate(labels.slugs):
-            images.write_png(f"{stem}_{slug}.png", label_map[..., label] * 255)
-
-
-def _write_legend(labels: labels_lib.Labels, output_dir: str) -> None:
-    """Writes the colors of the labels."""
-    legend = contact_sheet.sheet(
-        [],
-        columns=1,
-        tile_px=_LEGEND_TILE_PX,
-        title="",
-        legend=tuple(zip(labels.names, labels.colors, strict=True)),
-    )
-    images.write_png(os.path.join(output_dir, "legend.png"), np.array(legend))
-
-
 def _check_input_folder(paths: Sequence[str], output_dir: str) -> None:
     """Checks that no input can be overwritten by a label map."""
     folder = os.path.dirname(paths[0]) or os.curdir
@@ -271,42 +274,3 @@ def _check_input_folder(paths: Sequence[str], output_dir: str) -> None:
             f"--output_dir ({output_dir}) is the folder of the images; give "
             "another, so that no image is overwritten."
         )
-
-
-def _check_distinct_outputs(
-    paths: Sequence[str],
-    labels: labels_lib.Labels,
-    *,
-    ignore_case: bool = False,
-) -> None:
-    """Checks that no two images write the same file.
-
-    Raises:
-      UserError: two do; names them and the file.
-    """
-    by_file: dict[str, str] = {}
-    for path in paths:
-        for name in _output_names(images.image_id(path), labels):
-            key = name
-            if ignore_case:
-                key = unicodedata.normalize("NFC", name).casefold()
-            other = by_file.setdefault(key, path)
-            if other != path:
-                raise UserError(
-                    f"--input: {other} and {path} would write the same {name}; "
-                    "rename one."
-                )
-
-
-def _output_names(image_id: str, labels: labels_lib.Labels) -> list[str]:
-    """Names the files that an image is written to."""
-    if labels.count == 1 or labels.multiclass:
-        parts: tuple[str, ...] = ("label_map", "overlay")
-    else:
-        parts = (*labels.slugs, "overlay")
-    return [f"{image_id}_{part}.png" for part in parts]
-
-
-def _ignores_case(folder: str) -> bool:
-    """Returns whether a folder that is locked takes "A" and "a" for one."""
-    return os.path.exists(os.path.join(folder, run_lock.FILE_NAME.upper()))

@@ -108,10 +108,11 @@ class Predictor:
 
     @property
     def decision_text(self) -> str:
-        """The decision in words; "" for the default one."""
-        return decision_lib.describe(
-            self.decision, self.labels.names, self.styles
-        )
+        """What is decided with, in words; "" for the default decision."""
+        used = self.decision
+        if self._style != self._mixture(""):
+            used = decision_lib.Decision(style=self._style)
+        return decision_lib.describe(used, self.labels.names, self.styles)
 
     @classmethod
     def from_pretrained(cls, *, tta: bool = False) -> "Predictor":

@@ -123,4 +123,4 @@ def test_model_without_a_decision_is_exported_with_the_default(tmp_path):
         segmentor, str(tmp_path), version=1, labels=ONE
     )
     assets = tmp_path / "saved_model" / "1" / "assets.extra"
-    assert decision.read(assets) == Decision((0.5,))
+    assert decision.read(assets) == Decision()

@@ -18,7 +18,7 @@ from segan_tf import config, run_lock
 from segan_tf import labels as labels_lib
 from segan_tf.datasets import label_maps
 from segan_tf.imaging import images
-from segan_tf.inference import prediction
+from segan_tf.inference import prediction, prediction_files
 from segan_tf.inference.predictor import Predictor, average_flips
 from segan_tf.synthetic import lesions
 
@@ -323,7 +323,7 @@ def test_ids_that_differ_by_case_are_an_error_where_the_disk_ignores_case(
     )
     assert running.run(*command).status == 0  # this disk tells them apart
 
-    monkeypatch.setattr(prediction, "_ignores_case", lambda folder: True)
+    monkeypatch.setattr(prediction_files, "ignores_case", lambda _: True)
 
     error = running.error_of(*command)
     assert f"{image_dir}/WIDE.png and {image_dir}/wide.png would" in error
