@@ -40,6 +40,8 @@ class TrainedModel:
       step: that the weights are from.
       labels: of the segmentor's channels.
       calibration_images: see convert.export_tflite.
+      released: paths of TFLite models of these weights that were exported and
+        verified before, by quantization; they are copied.
     """
 
     segmentor: keras.Model
@@ -47,6 +49,7 @@ class TrainedModel:
     step: int
     labels: labels_lib.Labels
     calibration_images: Sequence[np.ndarray] = ()
+    released: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -221,9 +224,14 @@ def _compare_served(
 
 def _make_tflite(quantization: str) -> Artifact:
     def write(model: TrainedModel, folder: str) -> str:
+        path = os.path.join(folder, f"segan_{quantization}.tflite")
+        if quantization in model.released:
+            return convert.copy_released(
+                model.released[quantization], path, version=model.version
+            )
         return convert.export_tflite(
             model.segmentor,
-            os.path.join(folder, f"segan_{quantization}.tflite"),
+            path,
             quantization=quantization,
             labels=model.labels,
             version=model.version,
@@ -231,7 +239,10 @@ def _make_tflite(quantization: str) -> Artifact:
         )
 
     def check(model: TrainedModel, export_dir: str) -> None:
-        convert.check_calibration_images(quantization, model.calibration_images)
+        if quantization not in model.released:
+            convert.check_calibration_images(
+                quantization, model.calibration_images
+            )
 
     limits = QUANTIZATIONS[quantization]
     return Artifact(

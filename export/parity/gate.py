@@ -36,6 +36,7 @@ def export_all(
     labels: labels.Labels,
     dataset: ParityDataset,
     quantizations: Sequence[str] = config.QUANTIZATIONS,
+    released: Mapping[str, str] | None = None,
     allow_parity_loss: bool = False,
 ) -> dict[str, Any]:
     """Exports every artifact that agrees with the Keras model.
@@ -55,6 +56,7 @@ def export_all(
       labels: of the channels.
       dataset: the images to compare on and to calibrate int8 with.
       quantizations: of the TFLite models.
+      released: see artifact.TrainedModel.
       allow_parity_loss: also export what is beyond its limit.
 
     Returns:
@@ -68,7 +70,12 @@ def export_all(
       ConversionError: a phone could not run a TFLite model.
     """
     model = TrainedModel(
-        segmentor, version, step, labels, dataset.calibration_images
+        segmentor,
+        version,
+        step,
+        labels,
+        dataset.calibration_images,
+        released or {},
     )
     artifacts = artifact.choose(quantizations)
     for kind in artifacts:
