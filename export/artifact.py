@@ -60,6 +60,8 @@ class TrainedModel:
       calibration_images: see convert.export_tflite.
       decision: the threshold of each label.
       styled: the segmentor that `segmentor` was made of, if it has styles.
+      released: paths of TFLite models of these weights that were exported and
+        verified before, by quantization; they are copied.
     """
 
     segmentor: keras.Model
@@ -69,6 +71,7 @@ class TrainedModel:
     calibration_images: Sequence[np.ndarray] = ()
     decision: decision_lib.Decision = decision_lib.DEFAULT
     styled: StyledSegmentor | None = None
+    released: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -263,9 +266,14 @@ def _compare_served(
 
 def _make_tflite(quantization: str) -> Artifact:
     def write(model: TrainedModel, folder: str) -> str:
+        path = os.path.join(folder, f"segan_{quantization}.tflite")
+        if quantization in model.released:
+            return convert.copy_released(
+                model.released[quantization], path, version=model.version
+            )
         return convert.export_tflite(
             model.segmentor,
-            os.path.join(folder, f"segan_{quantization}.tflite"),
+            path,
             quantization=quantization,
             labels=model.labels,
             version=model.version,
@@ -274,7 +282,10 @@ def _make_tflite(quantization: str) -> Artifact:
         )
 
     def check(model: TrainedModel, export_dir: str) -> None:
-        convert.check_calibration_images(quantization, model.calibration_images)
+        if quantization not in model.released:
+            convert.check_calibration_images(
+                quantization, model.calibration_images
+            )
 
     limits = QUANTIZATIONS[quantization]
     return Artifact(

@@ -1,18 +1,31 @@
 """Exports trained segmentors for servers, phones and browsers."""
 
 import dataclasses
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from segan_tf import console, run_dir, startup
 from segan_tf import decision as decision_lib
 from segan_tf import labels as labels_lib
 from segan_tf import styles as styles_lib
-from segan_tf.config import PRETRAINED, Config, UserError
+from segan_tf.config import (
+    MIN_CALIBRATION_IMAGES,
+    PRETRAINED,
+    RESPLIT_FIELDS,
+    Config,
+    UserError,
+)
+from segan_tf.quantizations import QUANTIZATIONS
 
 from . import versions
 
 if TYPE_CHECKING:
     from segan_tf.models import restore
+
+# With one of these the released model is exported like a run.
+_DATA_SETTINGS = (*RESPLIT_FIELDS, "split", "calibration_images")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,7 +63,9 @@ def export(config: Config) -> ParityReport:
 
     Args:
       config: the settings that are given replace those of the run in
-        ``model_dir``; ``model`` may be "pretrained", the released model.
+        ``model_dir``; ``model`` may be "pretrained", the released model. Its
+        TFLite files that come with the package are copied if no data are
+        given.
 
     Raises:
       UserError: there is no model, or export_dir or the data cannot be used.
@@ -77,16 +92,27 @@ def export(config: Config) -> ParityReport:
     labels = _read_labels(config)
     decision = _read_decision(config, labels)
     segmentor, styled, step, config = _load(config, decision)
+    shipped: dict[str, str] = {}
+    if released and not run_dir.gives(config, _DATA_SETTINGS):
+        # The released files hold the released decision.
+        if decision == decision_lib.DEFAULT:
+            shipped = _find_released(config.quantizations)
+        dataset = parity_dataset.draw_parity_dataset()
+    else:
+        dataset = parity_dataset.load_parity_dataset(config)
     record = gate.export_all(
         segmentor,
         export_dir=config.export_dir,
         version=version,
         step=step,
         labels=labels,
-        quantizations=config.quantizations,
-        dataset=parity_dataset.load_parity_dataset(config),
+        quantizations=_leave_out_uncalibrated(
+            config, dataset.calibration_images, shipped
+        ),
+        dataset=dataset,
         decision=decision,
         styled=styled,
+        released=shipped,
         allow_parity_loss=config.allow_parity_loss,
     )
     page = ""
@@ -163,3 +189,49 @@ def _with_styles(config: Config, restored: "restore.Restored") -> Any:
             for name in styles.names
         },
     )
+
+
+def _find_released(quantizations: Sequence[str]) -> dict[str, str]:
+    """Finds the TFLite files of the released model, and says what they are."""
+    from segan_tf.models import pretrained
+
+    paths = {
+        name: pretrained.tflite_path(name)
+        for name in pretrained.QUANTIZATIONS
+        if name in quantizations
+    }
+    console.say(f"exporting the released model: {pretrained.describe()}")
+    if paths:
+        parity = pretrained.read_parity()
+        dice = ", ".join(f"{name} {parity['dice'][name]:.4f}" for name in paths)
+        console.say(
+            f"{' and '.join(paths)} are the released files, verified on "
+            f"{parity['images']} images ({parity['source']}): Dice {dice}, of "
+            f"Keras {parity['dice']['keras']:.4f}"
+        )
+    return paths
+
+
+def _leave_out_uncalibrated(
+    config: Config, images: Sequence[np.ndarray], shipped: Collection[str]
+) -> tuple[str, ...]:
+    """Leaves out what cannot be calibrated and was not asked for."""
+    from .tflite import convert
+
+    if "quantizations" in config.given:
+        return config.quantizations
+    count = convert.count_different(images)
+    left_out = [
+        name
+        for name in config.quantizations
+        if QUANTIZATIONS[name].calibrated
+        and name not in shipped
+        and count < MIN_CALIBRATION_IMAGES
+    ]
+    for name in left_out:
+        console.say(
+            f"warning: {name} is left out: it is calibrated on at least "
+            f"{MIN_CALIBRATION_IMAGES} different images of the training split, "
+            f"and there are {count}"
+        )
+    return tuple(q for q in config.quantizations if q not in left_out)

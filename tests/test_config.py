@@ -309,6 +309,7 @@ def test_settings_that_change_no_weight_may_differ_when_resuming():
         "tta",
         "output_dir",
         "export_dir",
+        "export_version",
         "quantizations",
         "calibration_images",
         "allow_parity_loss",

@@ -1,6 +1,7 @@
 """Tests of the command line as a whole, mode by mode."""
 
 import dataclasses
+import hashlib
 import importlib.util
 import json
 import os
@@ -155,10 +156,30 @@ def test_int8_needs_enough_images_for_calibration(model_dir, tmp_path):
         "--mode=export",
         f"--model_dir={model_dir}",
         f"--export_dir={tmp_path}/out",
+        "--quantizations=none,int8",
     )
     assert "training split, and there are 11; provide more, or leave" in error
     assert error.endswith("--quantizations=none,float16,dynamic.")
     assert not (tmp_path / "out").exists()
+
+
+def test_int8_that_nobody_asked_for_is_left_out_of_a_small_export(
+    model_dir, tmp_path, unmeasured
+):
+    result = running.run(
+        "--mode=export",
+        f"--model_dir={model_dir}",
+        f"--export_dir={tmp_path}/out",
+    )
+    assert result.status == 0, result.err
+    assert result.out.splitlines()[0] == (
+        "warning: int8 is left out: it is calibrated on at least 100 different "
+        "images of the training split, and there are 11"
+    )
+    written = {path.name for path in (tmp_path / "out").glob("*.tflite")}
+    assert written == {
+        f"segan_{q}.tflite" for q in ("none", "float16", "dynamic")
+    }
 
 
 def test_int8_is_calibrated_on_the_training_split(
@@ -455,16 +476,32 @@ def test_released_model_is_evaluated_on_other_data(tmp_path):
     assert results["image_count"] == 4
 
 
-def test_released_model_is_exported_without_a_run(tmp_path, unmeasured):
+def test_released_model_is_exported_with_its_released_files(
+    tmp_path, unmeasured
+):
+    folder = tmp_path / "exported"
     result = running.run(
         "--mode=export",
         "--model=pretrained",
         f"--model_dir={tmp_path / 'none'}",
-        f"--export_dir={tmp_path / 'exported'}",
-        "--quantizations=none",
+        f"--export_dir={folder}",
     )
     assert result.status == 0, result.err
-    assert sorted(os.listdir(tmp_path / "exported" / "saved_model")) == ["1"]
+    first, second, third, *_ = result.out.splitlines()
+    assert first == f"exporting the released model: {pretrained.describe()}"
+    assert second.startswith(
+        "float16 and int8 are the released files, verified on 150 images "
+    )
+    assert third == "compared on 4 images: 4 drawings"
+    assert sorted(os.listdir(folder / "saved_model")) == ["1"]
+    for name in ("float16", "int8"):
+        with open(pretrained.tflite_path(name), "rb") as file:
+            content = file.read()
+        assert (folder / f"segan_{name}.tflite").read_bytes() == content
+        contract = read_json(folder, f"segan_{name}.json")
+        assert contract["sha256"] == hashlib.sha256(content).hexdigest()
+        assert contract["version"] == 1
+    assert (folder / "segan_none.tflite").exists()
     assert not (tmp_path / "none").exists()
 
 

@@ -71,7 +71,7 @@ def _measure(
                 decision=decision,
             )
         )
-        settings = {
+        settings: dict[str, Any] = {
             "model": run,
             "model_dir": os.path.join(folder, "reports"),
             "data_dir": _link(data, others, os.path.join(folder, "others")),
@@ -95,7 +95,7 @@ def _measure(
     }
 
 
-def _score(**settings: str) -> np.ndarray:
+def _score(**settings: Any) -> np.ndarray:
     """Returns the Dice of every image, sorted by id."""
     report = segan_tf.evaluate(segan_tf.Config(**settings)).report_dir
     with open(os.path.join(report, "per_image.csv"), newline="") as file:

@@ -11,6 +11,8 @@ from segan_tf import config, records, run_dir
 from segan_tf.models import pretrained, restore
 
 NAME = "EfficientNet-Lite0 SegAN, ISIC 2017 Part 1 training images"
+# What run.sh exports the released run on.
+PARITY_SOURCE = "the official validation split of ISIC 2017"
 
 
 def read_history(model_dir: str) -> list[dict]:
@@ -21,6 +23,18 @@ def read_history(model_dir: str) -> list[dict]:
     if start not in ("", config.PRETRAINED):
         before = read_history(start)
     return [*before, {**record, **run_dir.read_training(model_dir)}]
+
+
+def read_parity(export_dir: str) -> dict:
+    """Reads how the exported models compare with Keras."""
+    record = records.read(os.path.join(export_dir, "parity.json"))
+    rows = {"keras": record["keras"], **record["artifacts"]}
+    names = ("keras", *pretrained.QUANTIZATIONS)
+    return {
+        "images": record["images"],
+        "source": PARITY_SOURCE,
+        "dice": {name: rows[name]["dice"] for name in names},
+    }
 
 
 def main(model_dir: str, export_dir: str) -> None:
@@ -38,6 +52,7 @@ def main(model_dir: str, export_dir: str) -> None:
         labels=run_dir.read_labels(run),
         name=NAME,
         tflite=tflite,
+        parity=read_parity(export_dir),
         made_by={"step": step, "runs": read_history(model_dir)},
     )
     print(pretrained.describe())

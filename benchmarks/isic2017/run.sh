@@ -68,7 +68,7 @@ for name in "$@"; do
     keep "$name" test "${name}_flips" --tta
     keep "$name" test "$name"
     python main.py --mode=export --model_dir="runs/$name" \
-      --export_dir="runs/$name/exported" --allow_parity_loss
+      --export_dir="runs/$name/exported"
     cp "runs/$name/exported/parity.json" "$here/$name/"
     ;;
   released)
@@ -76,7 +76,7 @@ for name in "$@"; do
     keep "$name" validation "$name" $official
     # shellcheck disable=SC2086
     python main.py --mode=export --model_dir="runs/$name" --split=validation \
-      --export_dir="runs/$name/exported" $official --allow_parity_loss
+      --export_dir="runs/$name/exported" $official
     cp "runs/$name/exported/parity.json" "$here/$name/"
     python "$here/release.py" "runs/$name" "runs/$name/exported"
     ;;

@@ -39,6 +39,7 @@ def export_all(
     quantizations: Sequence[str] = config.QUANTIZATIONS,
     decision: Decision = DEFAULT,
     styled: StyledSegmentor | None = None,
+    released: Mapping[str, str] | None = None,
     allow_parity_loss: bool = False,
 ) -> dict[str, Any]:
     """Exports every artifact that agrees with the Keras model.
@@ -60,6 +61,7 @@ def export_all(
       quantizations: of the TFLite models.
       decision: the threshold of each label.
       styled: the segmentor with styles that `segmentor` was made of, if any.
+      released: see artifact.TrainedModel.
       allow_parity_loss: also export what is beyond its limit.
 
     Returns:
@@ -80,6 +82,7 @@ def export_all(
         dataset.calibration_images,
         decision,
         styled,
+        released or {},
     )
     artifacts = artifact.choose(quantizations)
     for kind in artifacts:

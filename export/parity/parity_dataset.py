@@ -42,6 +42,18 @@ class ParityDataset:
     calibration_images: Sequence[np.ndarray] = ()
 
 
+def draw_parity_dataset() -> ParityDataset:
+    """Draws images, whose true label maps count as unknown."""
+    images_drawn = [
+        lesions.draw_lesion(number, 0).image for number in range(DRAWN)
+    ]
+    return ParityDataset(
+        images=images_drawn,
+        pairs=[(image, None) for image in images_drawn],
+        source=f"{DRAWN} drawings",
+    )
+
+
 def load_parity_dataset(config: Config) -> ParityDataset:
     """Loads the images to calibrate int8 with and to compare all models on.
 
@@ -56,9 +68,6 @@ def load_parity_dataset(config: Config) -> ParityDataset:
       UserError: they do not; or a pair cannot be read and `skip_bad_pairs` is
         not set.
     """
-    images_drawn = [
-        lesions.draw_lesion(number, 0).image for number in range(DRAWN)
-    ]
     split_again = run_dir.gives(config, RESPLIT_FIELDS)
     try:
         labels = loading.load_labels(config)
@@ -70,11 +79,7 @@ def load_parity_dataset(config: Config) -> ParityDataset:
         if split_again or "split" in config.given:
             raise
         console.say(f"Dice cannot be measured: {error}")
-        return ParityDataset(
-            images=images_drawn,
-            pairs=[(image, None) for image in images_drawn],
-            source=f"{DRAWN} drawings",
-        )
+        return draw_parity_dataset()
     trained = ""
     if loading.find_trained(config, chosen):
         trained = " (may include trained images)"
@@ -88,7 +93,7 @@ def load_parity_dataset(config: Config) -> ParityDataset:
         description="comparing",
     )
     return ParityDataset(
-        images=images_drawn,
+        images=draw_parity_dataset().images,
         pairs=pairs_read,
         source=f"the {config.split} split{trained}",
         calibration_images=calibration_images,

@@ -1,6 +1,7 @@
 """Converts segmentors to TFLite models for phones and browsers."""
 
 import os
+import shutil
 import warnings
 from collections.abc import Iterator, Sequence
 
@@ -10,7 +11,7 @@ import tensorflow as tf
 
 from segan_tf import config, console, files, labels
 from segan_tf.decision import DEFAULT, Decision
-from segan_tf.inference import signatures
+from segan_tf.inference import signatures, tflite_model
 from segan_tf.quantizations import QUANTIZATIONS
 
 from .. import staging
@@ -84,16 +85,12 @@ def check_calibration_images(
 ) -> None:
     """Checks that there are enough images if they are needed to calibrate.
 
-    Copies of an image do not count: they add nothing to the range of an
-    activation.
-
     Raises:
       UserError: fewer than config.MIN_CALIBRATION_IMAGES are different.
     """
-    if not QUANTIZATIONS[quantization].calibrated:
-        return
-    count = len({image.tobytes() for image in images})
-    if count < config.MIN_CALIBRATION_IMAGES:
+    count = count_different(images)
+    enough = count >= config.MIN_CALIBRATION_IMAGES
+    if QUANTIZATIONS[quantization].calibrated and not enough:
         others = ",".join(
             name for name, row in QUANTIZATIONS.items() if not row.calibrated
         )
@@ -103,6 +100,33 @@ def check_calibration_images(
             f" split, and there are {count}; provide more, or leave"
             f" {quantization} out: --quantizations={others}."
         )
+
+
+def count_different(images: Sequence[np.ndarray]) -> int:
+    """Counts calibration images.
+
+    Copies of an image do not count: they add nothing to the range of an
+    activation.
+    """
+    return len({image.tobytes() for image in images})
+
+
+def copy_released(source: str, path: str, *, version: int) -> str:
+    """Copies a TFLite model that was exported before, and its contract.
+
+    Args:
+      source: of a file that `export_tflite` wrote.
+      path: of the copy; its folder is made if missing.
+      version: of the export that the copy belongs to.
+
+    Returns:
+      The path.
+    """
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    shutil.copyfile(source, path)
+    described = tflite_model.TFLiteModel(path).contract
+    contract.write_contract({**described, "version": version}, path)
+    return path
 
 
 def write_static_archive(

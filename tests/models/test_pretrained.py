@@ -13,6 +13,11 @@ from segan_tf.models import pretrained, restore
 from segan_tf.synthetic import lesions
 
 RUN = Config(image_size=32, width=2)
+PARITY = {
+    "images": 9,
+    "source": "a split",
+    "dice": {"keras": 0.9, "float16": 0.9, "int8": 0.8},
+}
 TFLITE = {"float16": b"a model", "int8": b"a smaller one"}
 
 
@@ -27,7 +32,8 @@ def release(tmp_path):
         labels=labels.LESION,
         name="a small one",
         tflite=TFLITE,
-        made_by={"command": "none"},
+        parity=PARITY,
+        made_by={"step": 7},
         folder=folder,
     )
     return segmentor, folder
@@ -50,6 +56,8 @@ def test_loaded_weights_are_rounded_to_float16(release):
 
 def test_release_includes_the_tflite_models(release):
     _, folder = release
+    assert pretrained.read_step(folder) == 7
+    assert pretrained.read_parity(folder) == PARITY
     for quantization, content in TFLITE.items():
         path = pretrained.tflite_path(quantization, folder)
         with open(path, "rb") as file:

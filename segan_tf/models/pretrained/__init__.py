@@ -83,6 +83,16 @@ def read_step(folder: str = _FOLDER) -> int:
     return _read_release(folder)["made_by"]["step"]
 
 
+def read_parity(folder: str = _FOLDER) -> dict[str, Any]:
+    """Reads how the released TFLite models compare with Keras.
+
+    Returns:
+      "images" and "source" of the comparison, and "dice" by "keras" and by
+      quantization.
+    """
+    return _read_release(folder)["parity"]
+
+
 def describe(folder: str = _FOLDER) -> str:
     """Returns the release's name and the SHA-256 of its weights."""
     release = _read_release(folder)
@@ -97,6 +107,7 @@ def write(
     labels: labels_lib.Labels,
     name: str,
     tflite: dict[str, bytes],
+    parity: dict,
     made_by: dict,
     folder: str = _FOLDER,
 ) -> None:
@@ -111,6 +122,7 @@ def write(
       labels: labels of its channels.
       name: name of the release.
       tflite: quantization -> content of the TFLite file.
+      parity: see `read_parity`.
       made_by: record of the runs' commands, versions, commits and dates.
       folder: folder of the release.
     """
@@ -134,6 +146,7 @@ def write(
             file_name: hashlib.sha256(data).hexdigest()
             for file_name, data in content.items()
         },
+        "parity": parity,
         "made_by": made_by,
     }
     records.write(os.path.join(folder, _RELEASE), release)
