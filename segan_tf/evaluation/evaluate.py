@@ -114,7 +114,7 @@ def evaluate(config: Config, *, command: Sequence[str] = ()) -> Evaluation:
             "model": predictor.description,
             "split": config.split,
             "tta": config.tta,
-            "decision": predictor.decision_text,
+            **_describe_decision(predictor),
             "data": {
                 name: getattr(config, name)
                 for name in DATA_FIELDS
@@ -163,6 +163,12 @@ def _warn_of_trained(config: Config, chosen: Sequence[pairs.Pair]) -> bool:
             "that the model was trained on; the figures are marked"
         )
     return bool(trained)
+
+
+def _describe_decision(predictor: "Predictor") -> dict[str, str]:
+    """Describes the decision, if it is not the default one."""
+    text = predictor.decision_text
+    return {"decision": text} if text else {}
 
 
 def _find_styles(

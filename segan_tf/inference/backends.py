@@ -100,7 +100,7 @@ def open_backend(
         return _open_tflite(path)
     raise UserError(
         f"--model ({path}) is neither a model_dir with a trained run, nor a "
-        "SavedModel folder (<export_dir>/saved_model/<step>), nor a TFLite "
+        "SavedModel folder (<export_dir>/saved_model/<version>), nor a TFLite "
         "file; train first with --mode=train."
     )
 

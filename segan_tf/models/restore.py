@@ -22,12 +22,14 @@ def build_segmentor(
     config: Config, *, num_styles: int = 0, synchronized: bool = False
 ) -> keras.Model:
     """Builds the segmentor of a configuration, with random weights."""
+    # A segmentor that is added needs no argument that it does not use.
+    with_styles = {"num_styles": num_styles} if num_styles else {}
     return SEGMENTORS[config.segmentor].build(
         image_size=config.image_size,
         width=config.width,
         num_labels=config.num_labels,
         multiclass=config.multiclass,
-        num_styles=num_styles,
+        **with_styles,
         synchronized=synchronized,
         dtype=config.precision,
     )
