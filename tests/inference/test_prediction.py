@@ -469,7 +469,7 @@ def test_folder_without_a_whole_saved_model_is_an_error(
     given = "--mode=predict", f"--input={image_dir}"
     above = os.path.join(export_dir, "saved_model")
     error = running.error_of(*given, f"--model={above}")
-    assert "nor a SavedModel folder (<export_dir>/saved_model/<version>)" in error
+    assert "SavedModel folder (<export_dir>/saved_model/<version>)" in error
     garbage = tmp_path / "garbage"
     garbage.mkdir()
     (garbage / "saved_model.pb").write_bytes(b"garbage")
