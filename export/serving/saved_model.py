@@ -1,5 +1,6 @@
 """Exports the SavedModel for servers."""
 
+import dataclasses
 import os
 from collections.abc import Callable, Mapping
 
@@ -177,5 +178,7 @@ def _write_decision(
 ) -> None:
     path = decision_lib.path_in(os.path.join(saved_model_dir, _ASSETS))
     # Its style is in the exported weights.
-    thresholds = decision_lib.Decision(decision.thresholds_of(labels.count))
-    decision_lib.write_file(thresholds, path)
+    without_style = dataclasses.replace(
+        decision, thresholds=decision.thresholds_of(labels.count), style=()
+    )
+    decision_lib.write_file(without_style, path)
