@@ -135,7 +135,9 @@ def _read_decision(
     config: Config, labels: labels_lib.Labels
 ) -> decision_lib.Decision:
     """Reads the decision that is exported with the model, and says so."""
-    styles, own = styles_lib.PLAIN, decision_lib.DEFAULT
+    from segan_tf.models import pretrained
+
+    styles, own = styles_lib.PLAIN, pretrained.read_decision()
     if config.model != PRETRAINED:
         styles = styles_lib.read(config.model_dir).styles
         own = decision_lib.read(config.model_dir)

@@ -11,6 +11,7 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from segan_tf import expected_dice as expected_dice_lib
 from segan_tf import records
 from segan_tf.errors import UserError
 from segan_tf.styles import JOIN, MEAN, Styles
@@ -19,6 +20,7 @@ FILE_NAME = "decision.json"
 THRESHOLD = 0.5  # where no other is known; the paper, Metrics
 
 _THRESHOLDS, _STYLE, _FITTED = "thresholds", "style", "fitted"
+_EXPECTED = "expected_dice"
 _OLD_THRESHOLD = "threshold"  # of all labels, in contracts of earlier exports
 
 
@@ -29,10 +31,15 @@ class Decision:
     Attributes:
       thresholds: one for each label, in (0, 1); empty: 0.5 each.
       style: the weight of each style; empty: the mean style.
+      expected_dice: curves by kind, see `expected_dice.KINDS`; empty where
+        they are not known. They decide nothing.
     """
 
     thresholds: tuple[float, ...] = ()
     style: tuple[float, ...] = ()
+    expected_dice: Mapping[str, expected_dice_lib.Curve] = dataclasses.field(
+        default_factory=dict, compare=False
+    )
 
     def thresholds_of(self, count: int) -> tuple[float, ...]:
         """Returns the threshold of each of so many labels."""
@@ -47,7 +54,12 @@ def description(decision: Decision, *, num_labels: int) -> dict[str, Any]:
 
     The style is not in it: it is part of the exported weights.
     """
-    return {_THRESHOLDS: list(decision.thresholds_of(num_labels))}
+    found: dict[str, Any] = {
+        _THRESHOLDS: list(decision.thresholds_of(num_labels))
+    }
+    if decision.expected_dice:
+        found[_EXPECTED] = expected_dice_lib.to_json(decision.expected_dice)
+    return found
 
 
 def described(content: Mapping[str, Any]) -> Decision:
@@ -57,13 +69,14 @@ def described(content: Mapping[str, Any]) -> Decision:
 
     Raises:
       ValueError: a number is impossible.
-      TypeError: they are not numbers.
+      KeyError, TypeError: something is missing, or no number.
     """
     if _THRESHOLDS not in content and _OLD_THRESHOLD in content:
         count = len(content["label_names"])
         content = {_THRESHOLDS: [content[_OLD_THRESHOLD]] * count}
     thresholds = tuple(map(float, content.get(_THRESHOLDS, ())))
     style = tuple(map(float, content.get(_STYLE, ())))
+    curves = expected_dice_lib.from_json(content.get(_EXPECTED, {}))
     if not all(0 < threshold < 1 for threshold in thresholds):
         raise ValueError(f"thresholds {list(thresholds)} are not in (0, 1)")
     if style and not (
@@ -73,7 +86,7 @@ def described(content: Mapping[str, Any]) -> Decision:
         raise ValueError(f"the weights {list(style)} of styles do not sum to 1")
     if set(thresholds) == {THRESHOLD}:
         thresholds = ()
-    return Decision(thresholds, style)
+    return Decision(thresholds, style, curves)
 
 
 def path_in(folder: str | os.PathLike[str]) -> str:
@@ -109,7 +122,7 @@ def read_file(path: str | os.PathLike[str]) -> Decision:
             f"the decision {path} cannot be read ({error.strerror}); give a "
             "file that --mode=calibrate wrote."
         ) from error
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise UserError(
             f"the decision {path} cannot be understood ({error}); write it "
             "again with --mode=calibrate, or remove it."
@@ -141,7 +154,12 @@ def write_file(
     Raises:
       OSError: the folder is missing or read-only, or the disk is full.
     """
-    content = dataclasses.asdict(decision)
+    content: dict[str, Any] = {
+        _THRESHOLDS: list(decision.thresholds),
+        _STYLE: list(decision.style),
+    }
+    if decision.expected_dice:
+        content[_EXPECTED] = expected_dice_lib.to_json(decision.expected_dice)
     if fitted:
         content[_FITTED] = dict(fitted)
     records.write(path, content, kind=FILE_NAME)

@@ -7,6 +7,7 @@ import pytest
 from segan_tf import decision, records
 from segan_tf.decision import Decision
 from segan_tf.errors import UserError
+from segan_tf.expected_dice import Curve
 from segan_tf.styles import Styles
 
 STYLES = Styles(("T1", "T2"), (0.75, 0.25))
@@ -38,6 +39,17 @@ def test_decision_is_read_as_it_was_written(tmp_path):
     }
 
 
+def test_expected_dice_is_kept_and_decides_nothing(tmp_path):
+    curves = {"views": Curve((0.2, 0.6), (0.5, 0.9))}
+    path = tmp_path / "decision.json"
+    decision.write_file(Decision(expected_dice=curves), path)
+    found = decision.read(tmp_path)
+    assert found.expected_dice == curves
+    assert found == decision.DEFAULT
+    exported = decision.description(found, num_labels=1)
+    assert decision.described(exported).expected_dice == curves
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [
@@ -49,6 +61,15 @@ def test_decision_is_read_as_it_was_written(tmp_path):
         ({"thresholds": 0.5, "style": []}, "understood"),
         ({"thresholds": ["x"], "style": []}, "understood"),
         ({}, "thresholds or style is missing"),
+        ({"thresholds": [], "style": [], "expected_dice": 3}, "understood"),
+        (
+            {
+                "thresholds": [],
+                "style": [],
+                "expected_dice": {"views": {"dice": [1]}},
+            },
+            "understood",
+        ),
     ],
 )
 def test_impossible_decision_is_one_line(tmp_path, content, message):

@@ -32,6 +32,7 @@ FLOORS = {
     "segan_tf.labels": 2,
     "segan_tf.styles": 2,
     "segan_tf.decision": 2,
+    "segan_tf.expected_dice": 1,
     "segan_tf.run_dir": 3,
     "segan_tf.imaging": 3,
     "segan_tf.synthetic": 3,

@@ -176,8 +176,10 @@ def _write_decision(
 ) -> None:
     path = decision_lib.path_in(os.path.join(saved_model_dir, _ASSETS))
     # Its style is in the exported weights.
-    thresholds = decision_lib.Decision(decision.thresholds_of(labels.count))
-    decision_lib.write_file(thresholds, path)
+    without_style = dataclasses.replace(
+        decision, thresholds=decision.thresholds_of(labels.count), style=()
+    )
+    decision_lib.write_file(without_style, path)
 
 
 def _write_styles(

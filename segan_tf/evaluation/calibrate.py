@@ -13,15 +13,23 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from segan_tf import console, environment, failures, files, run_dir, startup
+from segan_tf import (
+    console,
+    environment,
+    expected_dice,
+    failures,
+    files,
+    run_dir,
+    startup,
+)
 from segan_tf import decision as decision_lib
 from segan_tf import labels as labels_lib
 from segan_tf.config import Config, UserError
 from segan_tf.datasets import label_maps, loading, pairs
 from segan_tf.decision import Decision
-from segan_tf.evaluation import bootstrap, calibration
+from segan_tf.evaluation import bootstrap, calibration, doubt
 from segan_tf.evaluation import labels as labels_check
-from segan_tf.inference import prediction
+from segan_tf.inference import agreement, prediction
 from segan_tf.styles import JOIN, MEAN, Styles
 
 if TYPE_CHECKING:
@@ -47,6 +55,9 @@ class Calibration:
       fitted: what it was fitted to and what it gains, see `_measure_gain`.
       text: the decision in words.
       present_text: the present one.
+      doubts: how well the expected Dice fits, by kind, see
+        `expected_dice.measure`; empty for fewer than
+        `expected_dice.MIN_IMAGES` pairs.
     """
 
     decision: Decision
@@ -55,9 +66,27 @@ class Calibration:
     fitted: dict[str, Any]
     text: str
     present_text: str
+    doubts: dict[str, dict[str, float]]
 
     def summary(self) -> str:
         """Describes the result for the terminal."""
+        lines = [self._decision_line(), *map(self._doubt_line, self.doubts)]
+        if self.is_proven or self.doubts:
+            lines.append(f"written to {self.path}")
+        return "\n".join(lines)
+
+    def _doubt_line(self, kind: str) -> str:
+        found = self.doubts[kind]
+        tta = " with --tta" if kind == expected_dice.VIEWS else ""
+        return (
+            f"the expected Dice{tta} is off by "
+            f"{found['mean_absolute_error']:.4f} on pairs left out of its fit "
+            f"({found['baseline_error']:.4f} for one number for all), its rank "
+            f"correlation is {found['rank_correlation']:.2f}, and it finds "
+            f"{100 * found['found_of_worst']:.0f} % of the worst tenth"
+        )
+
+    def _decision_line(self) -> str:
         found = self.fitted
         gain = (
             f"Dice {found['dice_before']:.4f} -> {found['dice_after']:.4f} "
@@ -66,10 +95,7 @@ class Calibration:
             f"{found['low']:+.4f} to {found['high']:+.4f})"
         )
         if self.is_proven:
-            return (
-                f"{self.text} instead of {self.present_text}: {gain}\n"
-                f"written to {self.path}"
-            )
+            return f"{self.text} instead of {self.present_text}: {gain}"
         if self.text == self.present_text:
             return f"nothing is changed: {self.text} suits the pairs best"
         return (
@@ -110,16 +136,27 @@ def calibrate(config: Config, *, command: Sequence[str] = ()) -> Calibration:
     )
     fitted, before, after = _fit(config, predictor, chosen, styles, labels)
     found = _measure_gain(before, after)
-    if found["low"] > 0:
+    used = fitted if found["low"] > 0 else predictor.decision
+    doubts: dict[str, Any] = {}
+    if len(before) >= expected_dice.MIN_IMAGES:
+        curves, doubts = doubt.fit_curves(
+            Predictor(model, decision=used, tta=predictor.can_flip),
+            chosen,
+            labels=labels,
+        )
+        used = dataclasses.replace(used, expected_dice=curves)
+    if found["low"] > 0 or doubts:
         record = {
             **found,
+            "is_proven": found["low"] > 0,
+            "expected_dice": doubts,
             "model": predictor.description,
             "data": config.data_dir or config.image_dir,
             "date": datetime.date.today().isoformat(),
             **environment.describe(command),
         }
         with files.reported_write_errors(path):
-            decision_lib.write_file(fitted, path, fitted=record)
+            decision_lib.write_file(used, path, fitted=record)
     return Calibration(
         fitted,
         found["low"] > 0,
@@ -127,12 +164,13 @@ def calibrate(config: Config, *, command: Sequence[str] = ()) -> Calibration:
         found,
         _describe(fitted, predictor),
         _describe(predictor.decision, predictor),
+        doubts,
     )
 
 
 def _choose_path(config: Config, model: str) -> str:
     """Returns the file to write, whose folder exists."""
-    if not config.data_dir and not config.image_dir:
+    if not _gives_pairs(config) and not run_dir.has_flags(model):
         raise UserError(
             "--data_dir is missing; give a folder of pairs drawn as you draw."
         )
@@ -157,7 +195,11 @@ def _choose_path(config: Config, model: str) -> str:
 def _load_pairs(
     config: Config, model: str
 ) -> tuple[Config, labels_lib.Labels, list[pairs.Pair]]:
-    """Finds the pairs; of more than MAX_PAIRS so many are drawn."""
+    """Finds the pairs, by default those of the run's validation split.
+
+    Of more than MAX_PAIRS so many are drawn.
+    """
+    own = not _gives_pairs(config)
     if run_dir.has_flags(model):
         config = run_dir.merge(run_dir.read_flags(model), config)
     else:
@@ -165,14 +207,19 @@ def _load_pairs(
         run_dir.check_no_model_settings(config, model, names=names)
     config = config.replace(model=model)
     labels = loading.load_labels(config)
-    found, _ = loading.load_pairs(
-        config, labels, progress=console.bar, say=console.say
-    )
+    if own:
+        where = f"the validation split of {model}"
+        divided = loading.load_run_splits(config, labels, split_again=False)
+        found = list(divided.validation)
+    else:
+        where = f"--data_dir ({config.data_dir or config.image_dir})"
+        found, _ = loading.load_pairs(
+            config, labels, progress=console.bar, say=console.say
+        )
     if len(found) < MIN_PAIRS:
         raise UserError(
-            f"--data_dir ({config.data_dir or config.image_dir}) holds "
-            f"{len(found)} pairs, and a decision is fitted to {MIN_PAIRS} to "
-            f"{MAX_PAIRS}; add some."
+            f"{where} holds {len(found)} pairs, and a decision is fitted to "
+            f"{MIN_PAIRS} to {MAX_PAIRS}; give more with --data_dir."
         )
     if len(found) > MAX_PAIRS:
         console.say(
@@ -183,6 +230,10 @@ def _load_pairs(
         drawn = rng.choice(len(found), MAX_PAIRS, replace=False)
         found = [found[index] for index in sorted(drawn)]
     return config, labels, found
+
+
+def _gives_pairs(config: Config) -> bool:
+    return run_dir.gives(config, ("data_dir", "image_dir"))
 
 
 def _warn_of_trained(config: Config, chosen: Sequence[pairs.Pair]) -> None:
@@ -258,7 +309,11 @@ def _take_samples(
                 raise
             problems.append(failures.describe(error) or str(error))
             continue
-        samples.append(calibration.take_sample(probability_map, true))
+        samples.append(
+            calibration.Sample(
+                agreement.thin_out(probability_map), agreement.thin_out(true)
+            )
+        )
     loading.report_problems(config, problems, say=console.say)
     if len(samples) < MIN_PAIRS:
         raise UserError(

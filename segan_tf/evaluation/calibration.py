@@ -14,7 +14,6 @@ from segan_tf.metrics import batch
 # Dice is flat around its best threshold: on ISIC 2017 neighbors differ by 0.001
 # (docs/results.md).
 OPTIONS = tuple(n / 20 for n in range(1, 20))
-MAX_PIXELS = 1 << 16  # of an image that are looked at
 
 _SWEEPS = 4  # over the labels; thresholds of multiclass ones depend on others
 
@@ -46,17 +45,6 @@ class Fit:
     thresholds: tuple[float, ...]
     dice: np.ndarray
     dice_without: np.ndarray
-
-
-def take_sample(probability_map: np.ndarray, label_map: np.ndarray) -> Sample:
-    """Takes every n-th row and column, so that MAX_PIXELS are left at most."""
-    height, width, _ = label_map.shape
-    step = math.ceil(math.sqrt(height * width / MAX_PIXELS))
-    rows = slice(step // 2, None, step)
-    return Sample(
-        np.ascontiguousarray(probability_map[rows, rows]),
-        np.ascontiguousarray(label_map[rows, rows]),
-    )
 
 
 class Scorer:

@@ -1,6 +1,5 @@
 """Names the folder of an evaluation by what is evaluated."""
 
-import dataclasses
 import glob
 import hashlib
 import json
@@ -60,7 +59,7 @@ def name_folder(
             ),
         }
         if decision != DEFAULT:
-            evaluated["decision"] = dataclasses.asdict(decision)
+            evaluated["decision"] = [decision.thresholds, decision.style]
         if style_of:
             evaluated["styles"] = sorted(style_of.items())
         digest = hashlib.sha256(json.dumps(evaluated).encode())

@@ -77,9 +77,10 @@ def open_backend(
         return _open_keras(model, labels or labels_lib.LESION, model.name)
     path = os.fspath(model)
     if path == PRETRAINED:
-        return _open_keras(
+        backend = _open_keras(
             pretrained.load(), pretrained.read_labels(), pretrained.describe()
         )
+        return dataclasses.replace(backend, decision=pretrained.read_decision())
     if os.path.isdir(path) and run_dir.has_flags(path):
         config = run_dir.read_flags(path)
         restored = restore.load(config)

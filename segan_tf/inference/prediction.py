@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from segan_tf import (
     console,
     csv_files,
+    expected_dice,
     failures,
     files,
     run_dir,
@@ -22,7 +23,7 @@ from segan_tf.imaging import images
 from segan_tf.inference import prediction_files
 
 if TYPE_CHECKING:
-    from segan_tf.inference.predictor import Predictor
+    from segan_tf.inference.predictor import Prediction, Predictor
 
 _LEGEND = "legend.png"
 _STYLE_LEGEND = "styles_legend.png"
@@ -105,7 +106,7 @@ def predict_images(
       output_dir: created if missing.
       style: to draw in, see `predictor.Predictor`; "all" draws in each, too.
       decision: the model's own by default.
-      tta: average over flips, see `predictor.average_flips`.
+      tta: average over flips, see `predictor.flipped_views`.
 
     Returns:
       The number of images that were segmented, and the skipped ones.
@@ -239,8 +240,11 @@ def _write_prediction(
     image = images.read_image(path)
     name = images.image_id(path)
     labels = predictor.labels
-    probability_map = predictor.probability_map(image)
-    label_map = predictor.decide(probability_map)
+    prediction = predictor(image)
+    probability_map, label_map = (
+        prediction.probability_map,
+        prediction.label_map,
+    )
     stem = os.path.join(folder, name)
     prediction_files.write_label_map(stem, label_map, labels=labels)
     prediction_files.write_overlay(
@@ -263,7 +267,29 @@ def _write_prediction(
         row[f"{slug}_mean_probability"] = (
             f"{inside.mean():.6f}" if inside.size else ""
         )
+    if predictor.knows_expected_dice:
+        row |= _doubt_cells(prediction, name)
     return row
+
+
+def _doubt_cells(prediction: "Prediction", name: str) -> dict[str, str]:
+    """Returns the expected Dice and a warning, which is also printed."""
+    expected, warning = prediction.expected_dice, ""
+    if not prediction.label_map.any():
+        warning = "nothing was found"
+    elif expected is not None and expected < expected_dice.LOW:
+        warning = (
+            "the outline is doubtful, or this is no image like those that the "
+            "model was trained on"
+        )
+    if warning:
+        console.say(
+            console.printable(
+                f"warning: {name}: {warning} (expected Dice {expected:.2f})",
+                keep="",
+            )
+        )
+    return {"expected_dice": f"{expected:.4f}", "warning": warning}
 
 
 def _check_input_folder(paths: Sequence[str], output_dir: str) -> None:

@@ -6,17 +6,18 @@ size, normalizes, runs the model, resizes back and decides.
 
 import dataclasses
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image
 
 from segan_tf import decision as decision_lib
+from segan_tf import expected_dice
 from segan_tf import labels as labels_lib
 from segan_tf.config import PRETRAINED, UserError
 from segan_tf.imaging import images, preprocessing
-from segan_tf.inference import backends
+from segan_tf.inference import agreement, backends
 
 if TYPE_CHECKING:
     import keras
@@ -35,10 +36,13 @@ class Prediction:
     Attributes:
       probability_map: float32 [height, width, labels] in [0, 1].
       label_map: uint8 [height, width, labels] in {0, 1}.
+      expected_dice: of the label map with the true one; None if the model
+        does not know it.
     """
 
     probability_map: np.ndarray
     label_map: np.ndarray
+    expected_dice: float | None = None
 
 
 class Predictor:
@@ -53,6 +57,7 @@ class Predictor:
       labels: of the channels of the maps.
       styles: that the model can draw in.
       decision: the thresholds, and the style if none is told.
+      can_flip: whether it was trained with flips, which `tta` needs.
       description: the file or release that was loaded, for the log.
     """
 
@@ -99,7 +104,8 @@ class Predictor:
         self._style = self._mixture(style)
         self._backend = backend
         self._tta = tta
-        if tta and backend.flip not in _FLIPPED_AXES:
+        self.can_flip = backend.flip in _FLIPPED_AXES
+        if tta and not self.can_flip:
             raise UserError(
                 "--tta averages over the flips that a model was trained "
                 f"with, and {backend.description} has --flip="
@@ -135,8 +141,14 @@ class Predictor:
           TypeError: the array has another dtype or shape.
           UserError: the file cannot be read.
         """
-        probability_map = self.probability_map(images.as_rgb(image))
-        return Prediction(probability_map, self.decide(probability_map))
+        pixels = images.as_rgb(image)
+        views = self.views(pixels)
+        probability_map = _mean(views)
+        return Prediction(
+            probability_map,
+            self.decide(probability_map),
+            self.expect_dice(pixels, views),
+        )
 
     def predict(
         self, image: "np.ndarray | Image.Image | str | os.PathLike[str]"
@@ -159,6 +171,13 @@ class Predictor:
         Raises:
           UserError: the model does not know the style.
         """
+        return _mean(self.views(image, style=style))
+
+    def views(self, image: np.ndarray, *, style: str = "") -> list[np.ndarray]:
+        """Computes the probability map of each view, of the image if no `tta`.
+
+        Arguments and errors are those of `probability_map`, its mean.
+        """
         mixture = self._mixture(style) if style else self._style
 
         def segment(view: np.ndarray) -> np.ndarray:
@@ -167,8 +186,67 @@ class Predictor:
             return self._backend.styled_map(view, mixture)
 
         if self._tta:
-            return average_flips(segment, self._backend.flip)(image)
-        return segment(image)
+            return flipped_views(segment, image, self._backend.flip)
+        return [segment(image)]
+
+    def agreements(
+        self, image: np.ndarray, views: Sequence[np.ndarray]
+    ) -> dict[str, float]:
+        """Measures how much outlines of an image agree, in [0, 1].
+
+        Args:
+          image: uint8 [height, width, 3], RGB.
+          views: its probability maps, see `views`.
+
+        Returns:
+          By `expected_dice.KINDS`: of the image's own map at several
+          thresholds, and with `tta` of those of all views, and of every style,
+          which costs a run of the model each.
+        """
+        own = self._outlines(views[0])
+        found = {expected_dice.THRESHOLDS: agreement.mean_pairwise_dice(own)}
+        if len(views) > 1:
+            maps = [*views]
+            if self._backend.styled_map is not None:
+                maps += [
+                    self._backend.styled_map(image, self.styles.mixture(name))
+                    for name in self.styles.names
+                ]
+            outlines = [one for each in maps for one in self._outlines(each)]
+            found[expected_dice.VIEWS] = agreement.mean_pairwise_dice(outlines)
+        return found
+
+    def _outlines(self, probability_map: np.ndarray) -> list[np.ndarray]:
+        return agreement.outlines(
+            probability_map,
+            multiclass=self.labels.multiclass,
+            thresholds=self.decision.thresholds_of(self.labels.count),
+        )
+
+    def expect_dice(
+        self, image: np.ndarray, views: Sequence[np.ndarray]
+    ) -> float | None:
+        """Returns the expected Dice; None if the model does not know it."""
+        curve = self._curve
+        if curve is None:
+            return None
+        return curve(self.agreements(image, views)[self._kind])
+
+    @property
+    def knows_expected_dice(self) -> bool:
+        """Whether predictions have an expected Dice."""
+        return self._curve is not None
+
+    @property
+    def _kind(self) -> str:
+        return expected_dice.VIEWS if self._tta else expected_dice.THRESHOLDS
+
+    @property
+    def _curve(self) -> expected_dice.Curve | None:
+        # It is for the style of the decision.
+        if self._style != self._mixture(""):
+            return None
+        return self.decision.expected_dice.get(self._kind)
 
     def label_map(self, image: np.ndarray, *, style: str = "") -> np.ndarray:
         """Maps uint8 [h, w, 3] RGB to uint8 [h, w, labels] in {0, 1}."""
@@ -203,28 +281,30 @@ class Predictor:
         return self.decision.style or self.styles.mean
 
 
-def average_flips(
-    probability_map: Callable[[np.ndarray], np.ndarray], flip: str = "both"
-) -> Callable[[np.ndarray], np.ndarray]:
-    """Averages the probabilities of an image and its flips.
+def flipped_views(
+    probability_map: Callable[[np.ndarray], np.ndarray],
+    image: np.ndarray,
+    flip: str,
+) -> list[np.ndarray]:
+    """Computes the probabilities of an image and its flips, flipped back.
 
-    Each is flipped back. A lesion has no preferred orientation, so all four
-    views are equally good.
+    A lesion has no preferred orientation, so all views are equally good.
 
     Args:
       probability_map: uint8 [height, width, 3] -> float32 [height, width,
         labels].
+      image: uint8 [height, width, 3], RGB.
       flip: "both" for four views, "horizontal" for two.
 
     Returns:
-      A function of the same kind.
+      A float32 [height, width, labels] for each view, first of the image.
     """
+    views = []
+    for axes in _FLIPPED_AXES[flip]:
+        view = np.ascontiguousarray(np.flip(image, axes))
+        views.append(np.flip(probability_map(view), axes))
+    return views
 
-    def averaged(image: np.ndarray) -> np.ndarray:
-        views = []
-        for axes in _FLIPPED_AXES[flip]:
-            view = np.ascontiguousarray(np.flip(image, axes))
-            views.append(np.flip(probability_map(view), axes))
-        return np.mean(views, axis=0)
 
-    return averaged
+def _mean(views: Sequence[np.ndarray]) -> np.ndarray:
+    return views[0] if len(views) == 1 else np.mean(views, axis=0)

@@ -119,7 +119,7 @@ def _labels_of(contract: dict[str, Any]) -> labels.Labels:
 def _decision_of(contract: dict[str, Any]) -> decision.Decision:
     try:
         return decision.described(contract)
-    except (TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError) as error:
         raise ValueError(
             f"its {CONTRACT_NAME} has no thresholds ({error})"
         ) from error

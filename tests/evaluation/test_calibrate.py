@@ -151,6 +151,22 @@ def test_200_of_more_pairs_are_drawn(tmp_path, use, monkeypatch, capsys):
     assert "note: 15 of the 17 pairs are drawn" in capsys.readouterr().out
 
 
+def test_expected_dice_is_fitted_to_30_pairs(tmp_path, use):
+    # Label maps drawn at random thresholds: the model is sure of none.
+    rng = np.random.default_rng(0)
+    thresholds = rng.uniform(0.3, 0.7, 32)
+    found, path = run(tmp_path, thresholds)
+
+    assert set(found.doubts) == {"thresholds", "views"}
+    assert 0 < found.doubts["thresholds"]["mean_absolute_error"] < 0.3
+    written = decision.read_file(path)
+    assert set(written.expected_dice) == {"thresholds", "views"}
+    assert "\nthe expected Dice is off by 0." in found.summary()
+    assert "\nthe expected Dice with --tta is off by 0." in found.summary()
+    assert found.summary().endswith(f"\nwritten to {path}")
+    assert written == Decision(found.decision.thresholds * found.is_proven)
+
+
 def test_nine_pairs_are_too_few(tmp_path, use):
     with pytest.raises(UserError, match="holds 9 pairs, and .* 10 to 200"):
         run(tmp_path, [0.7] * 9)

@@ -106,13 +106,3 @@ def test_style_is_chosen_by_the_pairs_that_are_not_judged():
 def test_of_equally_good_styles_the_first_is_chosen():
     same = calibration.Fit((0.5,), np.ones(3), np.ones((3, 3)))
     assert calibration.choose([same, same])[0] == 0
-
-
-@pytest.mark.parametrize(
-    ("size", "expected"), [((256, 256), (256, 256)), ((600, 1000), (150, 250))]
-)
-def test_large_images_are_thinned_out(size, expected):
-    found = np.zeros((*size, 1), np.float32)
-    sample = calibration.take_sample(found, np.uint8(found))
-    assert sample.probability_map.shape == (*expected, 1)
-    assert sample.label_map.shape == (*expected, 1)

@@ -19,7 +19,7 @@ from segan_tf import labels as labels_lib
 from segan_tf.datasets import label_maps
 from segan_tf.imaging import images
 from segan_tf.inference import prediction, prediction_files
-from segan_tf.inference.predictor import Predictor, average_flips
+from segan_tf.inference.predictor import Predictor, flipped_views
 from segan_tf.synthetic import lesions
 
 # (height, width) of the images; none is a multiple of the model's 32.
@@ -576,7 +576,7 @@ def test_tta_averages_flips_each_flipped_back():
         return found
 
     image = np.arange(2 * 3 * 3, dtype=np.uint8).reshape(2, 3, 3)
-    averaged = average_flips(corner)(image)
+    averaged = np.mean(flipped_views(corner, image, "both"), 0)
     # Each corner of the image is there once in four views.
     expected = [[1 / 4, 0, 1 / 4], [1 / 4, 0, 1 / 4]]
     np.testing.assert_array_equal(averaged[..., 0], expected)
@@ -592,6 +592,6 @@ def test_tta_works_with_exported_models(models, image_dir, tmp_path):
         image = np.array(file.convert("RGB"))
     plain = Predictor(models["TFLite"])
     flipped = Predictor(models["TFLite"], tta=True)
-    expected = average_flips(plain.probability_map)(image)
+    expected = np.mean(flipped_views(plain.probability_map, image, "both"), 0)
     np.testing.assert_array_equal(flipped.probability_map(image), expected)
     assert flipped.labels == plain.labels

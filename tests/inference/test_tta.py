@@ -6,7 +6,7 @@ import small_models
 
 from segan_tf import config
 from segan_tf import labels as labels_lib
-from segan_tf.inference.predictor import Predictor, average_flips
+from segan_tf.inference.predictor import Predictor, flipped_views
 
 
 def test_horizontal_flips_are_averaged_over_two_views():
@@ -17,7 +17,7 @@ def test_horizontal_flips_are_averaged_over_two_views():
         seen.append(view[0, 0].tolist())
         return view[..., :1].astype(np.float32)
 
-    averaged = average_flips(look, "horizontal")(image)
+    averaged = np.mean(flipped_views(look, image, "horizontal"), 0)
     assert seen == [image[0, 0].tolist(), image[0, 2].tolist()]
     np.testing.assert_array_equal(averaged, image[..., :1])
 

@@ -1,8 +1,9 @@
 """The released model: a trained segmentor for skin lesions.
 
 Its files are in this folder: weights for Keras (float16), TFLite models for
-phones, and release.json, which records how the segmentor is built, the names of
-its labels, how it was trained, and the SHA-256 of each file.
+phones, decision.json with its expected Dice, and release.json, which records
+how the segmentor is built, the names of its labels, how it was trained, and the
+SHA-256 of each file.
 docs/model_card.md describes what it can and cannot do.
 """
 
@@ -15,7 +16,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from segan_tf import files, records
+from segan_tf import decision, files, records
 from segan_tf import labels as labels_lib
 from segan_tf.config import MODEL_FIELDS, Config, UserError, renamed
 from segan_tf.models import restore, weights
@@ -91,6 +92,11 @@ def read_parity(folder: str = _FOLDER) -> dict[str, Any]:
       quantization.
     """
     return _read_release(folder)["parity"]
+
+
+def read_decision(folder: str = _FOLDER) -> decision.Decision:
+    """Reads the decision of the released segmentor, with its expected Dice."""
+    return decision.read(folder)
 
 
 def describe(folder: str = _FOLDER) -> str:
