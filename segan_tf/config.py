@@ -217,7 +217,6 @@ class DataConfig:
         "Share of the training images that are shown with the mean style "
         "instead of their own, so that the segmentor also works where the "
         "style is not known.",
-        minimum=0,
         fixes="weights",
     )
     cache: str = setting(

@@ -198,8 +198,10 @@ def _check_numbers(config: "Config") -> None:
             raise UserError(
                 f"--{name} ({value}) must be above 0 and at most 1."
             )
-    if not 0 <= config.ema < 1:
-        raise UserError(f"--ema ({config.ema}) must be from 0 to below 1.")
+    for name in ("ema", "style_dropout"):
+        value = getattr(config, name)
+        if not 0 <= value < 1:
+            raise UserError(f"--{name} ({value}) must be from 0 to below 1.")
     if not any(config.loss_weights.values()):
         terms = {
             field.name: field.metadata["loss_term"]

@@ -19,8 +19,9 @@ MAX_STYLES = 32
 MEAN = "mean"
 ALL = "all"
 NONE = "none"
+UNKNOWN = "unknown"  # in reports, of pairs without a style
 JOIN = "+"
-_RESERVED = (MEAN, ALL, NONE)
+_RESERVED = (MEAN, ALL, NONE, UNKNOWN)
 # They become parts of names of files and signatures.
 _NAME = re.compile(r"\w[\w .-]{0,39}")
 

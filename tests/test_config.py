@@ -162,7 +162,8 @@ def test_numbers_of_numpy_and_paths_are_accepted(tmp_path):
 
 
 def test_every_number_has_a_limit():
-    limited = {*MINIMUMS, "learning_rate", "decay_rate", "ema"}
+    limited = {*MINIMUMS, "learning_rate", "decay_rate"}
+    limited |= {"ema", "style_dropout"}
     numbers = {
         field.name
         for field in FIELDS
@@ -241,10 +242,11 @@ def test_segmentor_without_any_loss_is_rejected(weights):
         config.Config(**weights)
 
 
-@pytest.mark.parametrize("ema", [-0.1, 1.0, float("nan")])
-def test_ema_decay_outside_0_to_1_is_rejected(ema):
-    with pytest.raises(config.UserError, match="--ema .* below 1"):
-        config.Config(ema=ema)
+@pytest.mark.parametrize("name", ["ema", "style_dropout"])
+@pytest.mark.parametrize("share", [-0.1, 1.0, float("nan")])
+def test_share_outside_0_to_1_is_rejected(name, share):
+    with pytest.raises(config.UserError, match=f"--{name} .* below 1"):
+        config.Config(**{name: share})
 
 
 @pytest.mark.parametrize(

@@ -210,6 +210,7 @@ OTHER = {
     **dict.fromkeys(("learning_rate", "decay_rate", "dice_weight"), 0.25),
     **dict.fromkeys(("critic_clip", "decay_epochs"), 1),
     **dict.fromkeys(("l1_weight", "cross_entropy_weight", "ema"), 0.5),
+    "style_dropout": 0.5,
     "label_map_dir": "there",
     "start_from": "there",
     "encoder_weights": "none",
@@ -270,7 +271,8 @@ def test_start_from_needs_the_same_model_at_any_size(tmp_path):
 
 
 def test_every_compared_setting_is_tried():
-    assert set(config.RUN_FIELDS) - {"segmentor"} == set(OTHER)
+    # Styles are compared by what the pairs have, see `training.train`.
+    assert set(config.RUN_FIELDS) - {"segmentor", "styles"} == set(OTHER)
 
 
 def test_log_drops_steps_that_are_made_again(tmp_path):

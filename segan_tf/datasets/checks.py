@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
 
-from segan_tf import config
+from segan_tf import config, styles
 from segan_tf import labels as labels_lib
 from segan_tf.datasets import (
     check_report,
@@ -25,7 +25,6 @@ from segan_tf.imaging import images
 _MIN_THREADS = 2
 _MAX_THREADS = 8
 _USED_SPLITS = ("train", "validation", "test")
-_UNKNOWN_STYLE = "unknown"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -221,7 +220,7 @@ def _style_statistics(
         return {}
     members = collections.defaultdict(list)
     for statistics, split, pair in good:
-        style = style_of.get(pairs.normalized(pair.id), _UNKNOWN_STYLE)
+        style = style_of.get(pairs.normalized(pair.id), styles.UNKNOWN)
         members[style].append((statistics.share, split))
     return {
         style: check_report.StyleStatistics(

@@ -8,8 +8,8 @@ import numpy as np
 
 from segan_tf import files
 from segan_tf import styles as styles_lib
-from segan_tf.config import Config, UserError
-from segan_tf.datasets import pairs, splits
+from segan_tf.config import SOURCE_FIELDS, Config, UserError
+from segan_tf.datasets import content, pairs, splits
 
 FILE_NAME = "styles.csv"
 # The archive's list of annotation tools (IMA++, arXiv:2512.21472).
@@ -63,8 +63,8 @@ def load_for_model(
 ) -> Mapping[str, str]:
     """Loads the style of each pair to evaluate a model with.
 
-    They come from ``styles`` if it is given, else from the record of the run
-    in ``model_dir``, else from a styles.csv in ``data_dir``.
+    They come from ``styles`` if it is given, else from the record of the run if
+    the pairs are its own, else from a styles.csv in ``data_dir``.
 
     Args:
       config: of the evaluation.
@@ -79,24 +79,56 @@ def load_for_model(
       UserError: the file cannot be used, or lists a style that the model does
         not know.
     """
-    if not styles.count:
-        return {}
-    keys = {_key(pair) for pair in divided.all_pairs()}
+    of: Mapping[str, str] = {}
     if "styles" not in config.given:
-        of = styles_lib.read(config.model_dir).of
-        if not keys.isdisjoint(of):
-            return of
-    path = find_file(config, say=say)
-    if not path:
-        return {}
-    of = read_styles(path, divided, say=say)
+        source, of = _read_recorded(config, divided)
+    if not of:
+        path = find_file(config, say=say)
+        if not path:
+            return {}
+        source, of = f"--styles ({path})", read_styles(path, divided, say=say)
     for name in _names_in(divided.all_pairs(), of):
         if name not in styles.names:
             raise UserError(
-                f"--styles ({path}) has the style {name}, and the model knows "
-                f"{', '.join(styles.names)}; name these, or give --styles=none."
+                f"{source} has the style {name}, and the model knows "
+                f"{', '.join(styles.names)}; give a list of these with "
+                "--styles, or --styles=none."
             )
     return of
+
+
+def check_not_given(config: Config) -> None:
+    """Checks that no styles are given, for a model that has none.
+
+    Raises:
+      UserError: a file of styles is given.
+    """
+    if "styles" in config.given and config.styles not in ("", styles_lib.NONE):
+        raise UserError(
+            f"--styles ({config.styles}) has no effect on a model that was "
+            "trained without styles; leave it out."
+        )
+
+
+def _read_recorded(
+    config: Config, divided: splits.Splits
+) -> tuple[str, Mapping[str, str]]:
+    """Reads the styles that the run recorded, if the pairs are its own.
+
+    Returns:
+      The file, and the styles by normalized id; none if there are none.
+    """
+    for folder in filter(None, (config.model, config.model_dir)):
+        path = os.path.join(folder, styles_lib.FILE_NAME)
+        if not os.path.isfile(path):
+            continue
+        record = content.read_record(folder)
+        own = config.given.isdisjoint(SOURCE_FIELDS) or (
+            record is not None
+            and content.has_recorded_image(record.pairs, divided.all_pairs())
+        )
+        return path, styles_lib.read(folder).of if own else {}
+    return "", {}
 
 
 def find_file(config: Config, *, say: Callable[[str], None]) -> str:

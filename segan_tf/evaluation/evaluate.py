@@ -84,9 +84,7 @@ def evaluate(config: Config, *, command: Sequence[str] = ()) -> Evaluation:
     labels_check.check_same(labels, of_model=predictor.labels, model=model)
     if predictor.decision_text:
         console.say(f"deciding with {predictor.decision_text}")
-    style_of = style_lists.load_for_model(
-        config, divided, styles=predictor.styles, say=console.say
-    )
+    style_of = _find_styles(config, predictor, divided, chosen=chosen)
     report_dir = report_folder.name_folder(
         config,
         divided,
@@ -117,7 +115,11 @@ def evaluate(config: Config, *, command: Sequence[str] = ()) -> Evaluation:
             "split": config.split,
             "tta": config.tta,
             "decision": predictor.decision_text,
-            "data": {name: getattr(config, name) for name in DATA_FIELDS},
+            "data": {
+                name: getattr(config, name)
+                for name in DATA_FIELDS
+                if name != "styles" or predictor.styles.count
+            },
             "may_include_trained_images": may_be_trained,
             "unreadable": unreadable,
             "seconds": round(time.monotonic() - started, 1),
@@ -128,7 +130,9 @@ def evaluate(config: Config, *, command: Sequence[str] = ()) -> Evaluation:
             scored,
             labels=predictor.labels,
             metadata=metadata,
-            load=_make_loader(predictor, labels, chosen=chosen),
+            load=_make_loader(
+                predictor, labels, chosen=chosen, style_of=style_of
+            ),
         )
     return Evaluation(results, report_dir)
 
@@ -159,6 +163,29 @@ def _warn_of_trained(config: Config, chosen: Sequence[pairs.Pair]) -> bool:
             "that the model was trained on; the figures are marked"
         )
     return bool(trained)
+
+
+def _find_styles(
+    config: Config,
+    predictor: "Predictor",
+    divided: splits.Splits,
+    *,
+    chosen: Sequence[pairs.Pair],
+) -> dict[str, str]:
+    """Finds the styles of the pairs that are scored, by id, where known."""
+    if not predictor.styles.count:
+        style_lists.check_not_given(config)
+        return {}
+    of = style_lists.load_for_model(
+        config, divided, styles=predictor.styles, say=console.say
+    )
+    keys = {pair.id: pairs.normalized(pair.id) for pair in chosen}
+    found = {name: of[key] for name, key in keys.items() if key in of}
+    if not found:
+        console.say(
+            "note: the style of no pair is known, so the model is not told any"
+        )
+    return found
 
 
 def _check_model_settings(config: Config) -> None:
@@ -197,12 +224,16 @@ def _make_loader(
     labels: labels_lib.Labels,
     *,
     chosen: Sequence[pairs.Pair],
+    style_of: Mapping[str, str],
 ) -> gallery.Loader:
     by_id = {pair.id: pair for pair in chosen}
 
-    def load(name: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def load(name: str) -> tuple[np.ndarray, ...]:
         image, true = label_maps.read_pair(by_id[name], labels)
-        return image, predictor.label_map(image), true
+        maps = image, predictor.label_map(image), true
+        if name not in style_of:
+            return maps
+        return *maps, predictor.label_map(image, style=style_of[name])
 
     return load
 
@@ -230,7 +261,7 @@ def _score_all(
                     predictor,
                     pair,
                     labels=labels,
-                    style=style_of.get(pairs.normalized(pair.id), ""),
+                    style=style_of.get(pair.id, "") if style_of else None,
                 )
             except Exception as error:
                 if not failures.concerns_one_file(error):
@@ -258,7 +289,7 @@ def score_pair(
     pair: pairs.Pair,
     *,
     labels: labels_lib.Labels,
-    style: str = "",
+    style: str | None = None,
 ) -> tuple[scores.Score, findings.MapFacts]:
     """Computes every metric of one pair, at the image's own size.
 
@@ -266,7 +297,8 @@ def score_pair(
       predictor: predicts the label map.
       pair: the image and its true label map.
       labels: how the true label map marks the labels.
-      style: that it was drawn in; "" if it is not known.
+      style: that it was drawn in, to tell the model; "" if it is not known;
+        None for no told metrics.
 
     Returns:
       The metrics, and what the true label map tells.
@@ -275,18 +307,20 @@ def score_pair(
       UserError: a file cannot be read, or the sizes differ.
     """
     image, true, facts = label_maps.read_pair_and_facts(pair, labels)
-    predicted = predictor.label_map(image)
+    prediction = predictor(image)
     score = scores.score_image(
-        pair.id, predicted, true, labels=predictor.labels
+        pair.id, prediction.label_map, true, labels=predictor.labels
     )
-    if predictor.styles.count:
-        told = score
-        if style:
-            told = scores.score_image(
-                pair.id,
-                predictor.label_map(image, style=style),
-                true,
-                labels=predictor.labels,
-            )
-        score = score.with_told(told, style)
-    return score, facts
+    if prediction.expected_dice is not None:
+        score = score.with_expected_dice(prediction.expected_dice)
+    if style is None:
+        return score, facts
+    told = score
+    if style:
+        told = scores.score_image(
+            pair.id,
+            predictor.label_map(image, style=style),
+            true,
+            labels=predictor.labels,
+        )
+    return score.with_told(told, style), facts

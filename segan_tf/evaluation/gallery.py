@@ -12,15 +12,16 @@ from segan_tf.errors import UserError
 from segan_tf.evaluation import scores
 from segan_tf.imaging import contact_sheet, overlays
 
-# From an id to its image uint8 [h, w, 3] and its predicted and true label
-# maps uint8 [h, w, labels].
-Loader = Callable[[str], tuple[np.ndarray, np.ndarray, np.ndarray]]
+# From an id to its image uint8 [h, w, 3], its predicted and its true label map
+# and, where its style is known, the one predicted in it, uint8 [h, w, labels].
+Loader = Callable[[str], tuple[np.ndarray, ...]]
 
 # Tiles in a row and their side: 1,600 pixels, a screen's width.
 _COLUMNS = 5
 _TILE_PX = 300
-# Several labels take two tiles an image, the true and the predicted ones.
-_PAIRS = 3
+# Several labels take two tiles an image, the true and the predicted ones, and
+# with styles a third.
+_COLUMNS_OF_LABELS = 6
 
 
 def build_gallery(
@@ -32,8 +33,9 @@ def build_gallery(
 ) -> bytes:
     """Draws the best, the median and the worst images by Dice.
 
-    One label is drawn true and predicted in one image; several in two images,
-    in the labels' colors.
+    One label is drawn true and predicted in one image; several in an image
+    each, in the labels' colors. What a model with styles predicts when it is
+    told the style is drawn in addition.
 
     Args:
       rows: one per image, see `scores.Score`.
@@ -44,22 +46,24 @@ def build_gallery(
     Returns:
       A PNG file.
     """
-    several = labels.count > 1
-    groups = choose_images(rows, most=_PAIRS if several else _COLUMNS)
+    several, styled = labels.count > 1, "style" in rows[0]
+    each, most = 1, _COLUMNS
+    if several:
+        each = 3 if styled else 2
+        most = _COLUMNS_OF_LABELS // each
+    groups = choose_images(rows, most=most)
     tiles = [
         tile
         for _, group in groups
         for row in group
-        for tile in _tiles(row, labels, load=load)
+        for tile in _tiles(row, labels, count=each, load=load)
     ]
     page = contact_sheet.sheet(
         tiles,
-        columns=len(groups[0][1]) * (2 if several else 1),
+        columns=len(groups[0][1]) * each,
         tile_px=_TILE_PX,
         title=title,
-        legend=tuple(zip(labels.names, labels.colors, strict=True))
-        if several
-        else overlays.LEGEND,
+        legend=_legend(labels, styled=styled),
         row_titles=[name for name, _ in groups],
     )
     png = io.BytesIO()
@@ -93,38 +97,74 @@ def choose_images(
     ]
 
 
+def _legend(
+    labels: labels_lib.Labels, *, styled: bool
+) -> Sequence[tuple[str, overlays.Color]]:
+    if labels.count > 1:
+        return tuple(zip(labels.names, labels.colors, strict=True))
+    return overlays.LEGEND_WITH_STYLES if styled else overlays.LEGEND
+
+
 def _dice(row: scores.Row) -> float:
     """Returns an image's Dice, by the ISIC rule if it has no label."""
     return row["isic_dice"] if math.isnan(row["dice"]) else row["dice"]
 
 
 def _tiles(
-    row: scores.Row, labels: labels_lib.Labels, *, load: Loader
+    row: scores.Row,
+    labels: labels_lib.Labels,
+    *,
+    count: int,
+    load: Loader,
 ) -> list[tuple[np.ndarray, str]]:
-    """Draws the tiles of an image, with their captions."""
+    """Draws so many tiles of an image, with their captions."""
     name = console.printable(row["id"], keep="")
     try:
-        image, predicted, true = load(row["id"])
+        image, predicted, true, *told = load(row["id"])
     except UserError as error:  # it was there when it was scored
         blank = np.full((_TILE_PX, _TILE_PX, 3), 255, np.uint8)
         console.say(f"warning: the gallery lacks {name}: {error}")
         caption = f"{name}\ncannot be read any more"
-        return [(blank, caption)] * (1 if labels.count == 1 else 2)
-    scored = f"Dice {row['dice']:.3f}   IoU {row['iou']:.3f}"
-    if math.isnan(row["dice"]):
-        scored = f"no label is true; ISIC Dice {_dice(row):.3f}"
-    if row.get("style"):
-        scored += f"   told {row['style']}: {row['told_dice']:.3f}"
+        return [(blank, caption)] * count
+    untold_line, told_line = _score_lines(row)
     if labels.count == 1:
         tile = overlays.tile(
-            image, predicted[..., 0], true[..., 0], tile_px=_TILE_PX
+            image,
+            predicted[..., 0],
+            true[..., 0],
+            told=told[0][..., 0] if told else None,
+            tile_px=_TILE_PX,
         )
-        return [(tile, f"{name}\n{scored}")]
-    of_true, of_predicted = (
-        overlays.tile_labels(image, label_map, labels.colors, tile_px=_TILE_PX)
-        for label_map in (true, predicted)
-    )
-    return [
-        (of_true, f"{name}\ntrue"),
-        (of_predicted, f"{name}, predicted\n{scored}"),
+        return [(tile, "\n".join(filter(None, (name, untold_line, told_line))))]
+    shown = [
+        (true, f"{name}\ntrue"),
+        (predicted, f"{name}, predicted\n{untold_line}"),
+        (
+            told[0] if told else predicted,
+            f"{name}, told the style\n{told_line}",
+        ),
     ]
+    return [
+        (
+            overlays.tile_labels(
+                image, label_map, labels.colors, tile_px=_TILE_PX
+            ),
+            caption,
+        )
+        for label_map, caption in shown[:count]
+    ]
+
+
+def _score_lines(row: scores.Row) -> tuple[str, str]:
+    """Formats the scores of an image, untold and told."""
+    untold = f"Dice {row['dice']:.3f}   IoU {row['iou']:.3f}"
+    if math.isnan(row["dice"]):
+        untold = f"no label is true; ISIC Dice {_dice(row):.3f}"
+    if "style" not in row:
+        return untold, ""
+    if not row["style"]:
+        return untold, "its style is not known"
+    told = f"Dice {row['told_dice']:.3f}   IoU {row['told_iou']:.3f}"
+    if math.isnan(row["told_dice"]):
+        told = f"ISIC Dice {row['told_isic_dice']:.3f}"
+    return f"untold: {untold}", f"told {row['style']}: {told}"

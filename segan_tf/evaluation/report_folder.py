@@ -4,13 +4,13 @@ import glob
 import hashlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from segan_tf import labels as labels_lib
 from segan_tf import run_dir, styles
 from segan_tf.config import RESPLIT_FIELDS, Config
-from segan_tf.datasets import content, loading, splits
+from segan_tf.datasets import content, loading, pairs, splits
 from segan_tf.decision import DEFAULT, Decision
 
 _DIGITS = 8
@@ -38,17 +38,17 @@ def name_folder(
       divided: the pairs that were found; those of ``split`` are scored.
       labels: how their label maps are read.
       model: the file, folder, checkpoint or release that was loaded.
-      style_of: the style of each pair that is told to the model, by id.
+      style_of: the style of each scored pair that is told to the model, by id.
       decision: that label maps are made with.
     """
     name = f"evaluation_{config.split}"
+    chosen = loading.choose_pairs(config, divided)
     if not (
         _has_own_weights(config)
         and decision == DEFAULT
         and _has_own_pairs(config, divided, labels)
-        and style_of == styles.read(config.model_dir).of
+        and _has_own_styles(config, chosen, style_of)
     ):
-        chosen = loading.choose_pairs(config, divided)
         evaluated: dict[str, Any] = {
             "model": _identify_model(model),
             "tta": config.tta,
@@ -96,6 +96,16 @@ def _has_own_pairs(
         for name, found in content.identify_pairs(
             loading.choose_pairs(config, divided)
         ).items()
+    )
+
+
+def _has_own_styles(
+    config: Config, chosen: Sequence[pairs.Pair], style_of: Mapping[str, str]
+) -> bool:
+    recorded = styles.read(config.model_dir).of
+    return all(
+        style_of.get(pair.id) == recorded.get(pairs.normalized(pair.id))
+        for pair in chosen
     )
 
 

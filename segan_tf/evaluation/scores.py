@@ -26,25 +26,38 @@ class Score:
       confusions: one for each label.
       confusion_matrix: of multiclass labels, see `per_image.confusion_matrix`;
         else None.
-      style: in which the true label map was drawn; "" if it is not known.
-      told: the metrics of `row` for the label map that is predicted in this
-        style; None for a model without styles.
+      metrics: the numbers in `row` that compare both label maps.
+      style: that the true label map was drawn in; "" if it is not known.
+      told: the score of the label map that is predicted in this style, equal
+        if it is not known; None if no style was told.
     """
 
     row: Row
     confusions: tuple[per_image.Confusion, ...]
     confusion_matrix: np.ndarray | None
+    metrics: Mapping[str, float]
     style: str = ""
-    told: Row | None = None
+    told: "Score | None" = None
+
+    def with_expected_dice(self, expected: float) -> "Score":
+        """Returns the score with a cell of the expected Dice."""
+        return dataclasses.replace(
+            self, row={**self.row, "expected_dice": expected}
+        )
 
     def with_told(self, told: "Score", style: str) -> "Score":
-        """Returns the score with that of the map in a style, and its cells."""
+        """Returns the score with that of the label map in a style.
+
+        Args:
+          told: of the same image.
+          style: that was told; "" if it is not known.
+        """
         cells = {
             "style": style,
-            **{f"told_{name}": told.row[name] for name in per_image.NAMES},
+            **{f"told_{name}": value for name, value in told.metrics.items()},
         }
         return dataclasses.replace(
-            self, row={**self.row, **cells}, style=style, told=told.row
+            self, row={**self.row, **cells}, style=style, told=told
         )
 
 
@@ -72,15 +85,16 @@ def score_image(
         for label, values in enumerate(of_labels)
         if labels.count == 1 or true[..., label].any()
     ]
-    row = {"id": name, **per_image.mean_over_labels(has)}
+    metrics = per_image.mean_over_labels(has)
     if labels.count > 1:
         over_all = per_image.mean_over_labels(of_labels)
-        row |= {
+        metrics |= {
             f"isic_{metric}": over_all[metric] for metric in per_image.OVERLAPS
         }
         for metric in per_image.NAMES:
             for slug, values in zip(labels.slugs, of_labels, strict=True):
-                row[f"{metric}_{slug}"] = values[metric]
+                metrics[f"{metric}_{slug}"] = values[metric]
+    row = {"id": name, **metrics}
     for label, slug in enumerate(labels.slugs):
         row[f"{slug}_fraction_true"] = float(true[..., label].mean())
         row[f"{slug}_fraction_predicted"] = float(predicted[..., label].mean())
@@ -91,4 +105,4 @@ def score_image(
     matrix = None
     if labels.multiclass:
         matrix = per_image.confusion_matrix(predicted, true)
-    return Score(row, confusions, matrix)
+    return Score(row, confusions, matrix, metrics)

@@ -1,85 +1,75 @@
 """What a model with annotation styles gains when it is told the style.
 
-Untold, it draws in the mean style, as for users who do not know theirs; told,
-in the style that each label map was drawn in, or in the mean style where that
-is not known.
+Untold, it draws in its default style, as for users who do not know theirs;
+told, in the style that each label map was drawn in, where that is known.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
-from segan_tf.evaluation import bootstrap, scores
-
-UNKNOWN = "unknown"
-_OVERLAPS = ("dice", "iou")
+from segan_tf import labels as labels_lib
+from segan_tf import styles
+from segan_tf.evaluation import scores, summary
 
 
 def summarize(
-    scored: Sequence[scores.Score], *, seed: int = 0
+    scored: Sequence[scores.Score],
+    *,
+    labels: labels_lib.Labels,
+    seed: int,
 ) -> dict[str, Any]:
     """Summarizes the told metrics of all images, and both by style.
 
     Args:
-      scored: one score per image, each with its told row.
+      scored: one score per image, each with its told score.
+      labels: of the model.
       seed: of the bootstrap.
 
     Returns:
-      told (metrics like those of `results.build_results`, over all images),
-      gain (told minus untold, paired over the images: mean, low, high of dice
-      and iou) and by_style (for each style image_count, and the mean dice and
-      iou untold and told).
+      told (as `summary.summarize_scores`, over all images), gain (the metrics
+      of the differences, told minus untold, which the bootstrap draws as
+      pairs) and by_style: for each style, several joined by "+", image_count
+      and the metrics untold, told and their gain. Images of unknown style have
+      the same score twice.
     """
-    untold = [score.row for score in scored]
     told = [score.told for score in scored if score.told]
-    by_style: dict[str, list[int]] = {}
-    for index, score in enumerate(scored):
-        by_style.setdefault(score.style or UNKNOWN, []).append(index)
+    by_style: dict[str, list[scores.Score]] = {}
+    for score in scored:
+        by_style.setdefault(score.style or styles.UNKNOWN, []).append(score)
     return {
-        "told": bootstrap.summarize(told, seed=seed),
-        "gain": bootstrap.summarize(
-            [
-                {name: t[name] - u[name] for name in _OVERLAPS}
-                for t, u in zip(told, untold, strict=True)
-            ],
-            seed=seed,
-        ),
+        "told": summary.summarize_scores(told, labels=labels, seed=seed),
+        "gain": _summarize_gain(scored, labels=labels, seed=seed),
         "by_style": {
             style: {
-                "image_count": len(indices),
-                "untold": _means([untold[i] for i in indices]),
-                "told": _means([told[i] for i in indices]),
+                "image_count": len(of_style),
+                "untold": summary.summarize_rows(
+                    [score.row for score in of_style], labels=labels, seed=seed
+                ),
+                "told": summary.summarize_rows(
+                    [score.told.row for score in of_style if score.told],
+                    labels=labels,
+                    seed=seed,
+                ),
+                "gain": _summarize_gain(of_style, labels=labels, seed=seed),
             }
-            for style, indices in sorted(by_style.items())
+            for style, of_style in sorted(by_style.items())
         },
     }
 
 
-def _means(rows: Sequence[scores.Row]) -> dict[str, float]:
-    return {
-        name: float(np.nanmean([row[name] for row in rows]))
-        for name in _OVERLAPS
-    }
-
-
-def format_lines(styles: Mapping[str, Any]) -> list[str]:
-    """Formats what `summarize` returned for the terminal."""
-    told, gain = styles["told"], styles["gain"]["dice"]
-    interval = f"{gain['low']:+.4f} to {gain['high']:+.4f}"
-    lines = [
-        "above is untold, in the mean style; told the style of each label map: "
-        f"dice {told['dice']['mean']:.4f}, iou {told['iou']['mean']:.4f} "
-        f"(dice {gain['mean']:+.4f}, {interval})",
-        f"{'style':<20} {'images':>6} {'dice':>9} {'told':>9} {'iou':>9} "
-        f"{'told':>9}",
+def _summarize_gain(
+    scored: Sequence[scores.Score], *, labels: labels_lib.Labels, seed: int
+) -> dict[str, summary.Summary]:
+    """Summarizes how much better the told metrics of each image are."""
+    gains = [
+        {
+            **score.row,
+            **{
+                name: value - score.metrics[name]
+                for name, value in score.told.metrics.items()
+            },
+        }
+        for score in scored
+        if score.told
     ]
-    for style, row in styles["by_style"].items():
-        cells = [
-            row[which][name]
-            for name in _OVERLAPS
-            for which in ("untold", "told")
-        ]
-        numbers = " ".join(f"{cell:>9.4f}" for cell in cells)
-        lines.append(f"{style:<20} {row['image_count']:>6} {numbers}")
-    return lines
+    return summary.summarize_rows(gains, labels=labels, seed=seed)

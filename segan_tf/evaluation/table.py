@@ -4,8 +4,11 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from segan_tf import styles
+from segan_tf.evaluation import reliability
 from segan_tf.evaluation import results as results_lib
-from segan_tf.evaluation import style_results
+
+_NAME_WIDTH = 18  # at least, of labels and styles
 
 
 def format_table(results: Mapping[str, Any]) -> str:
@@ -34,9 +37,10 @@ def format_table(results: Mapping[str, Any]) -> str:
         lines.append(
             "left out, one label map being empty: " + ", ".join(undefined)
         )
-    if "styles" in results:
-        lines += style_results.format_lines(results["styles"])
     lines += _label_lines(results)
+    if "expected_dice" in results:
+        lines.append(reliability.format_line(results["expected_dice"]))
+    lines += _style_lines(results)
     pooled = results["pooled"]
     lines.append(
         f"all pixels pooled (not comparable with the means): "
@@ -45,11 +49,49 @@ def format_table(results: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def _style_lines(results: Mapping[str, Any]) -> list[str]:
+    """Formats what a model with styles gains when it is told the style."""
+    if "styles" not in results:
+        return []
+    of_styles = results["styles"]
+    by_style = of_styles["by_style"]
+    over_all = {
+        "image_count": results["image_count"],
+        "untold": results["metrics"],
+        "told": of_styles["told"]["metrics"],
+        "gain": of_styles["gain"],
+    }
+    width = max(_NAME_WIDTH, *map(len, by_style))
+    return [
+        "above is untold; when the model is told the style of each label map:",
+        f"{'style':<{width}} {'images':>6} {'dice':>7} {'told':>7} "
+        f"{'95 % of the gain':^18} {'iou':>7} {'told':>7}",
+        *(
+            f"{style:<{width}} {_style_cells(row)}"
+            for style, row in {styles.ALL: over_all, **by_style}.items()
+        ),
+    ]
+
+
+def _style_cells(row: Mapping[str, Any]) -> str:
+    gain = row["gain"]["dice"]
+    interval = f"{_number(gain['low'], '+')} to {_number(gain['high'], '+')}"
+    dice, told_dice, iou, told_iou = (
+        f"{_number(row[which][metric]['mean']):>7}"
+        for metric in ("dice", "iou")
+        for which in ("untold", "told")
+    )
+    return (
+        f"{row['image_count']:>6} {dice} {told_dice} {interval:^18} {iou} "
+        f"{told_iou}"
+    )
+
+
 def _label_lines(results: Mapping[str, Any]) -> list[str]:
     """Formats what several labels have in addition, and a line for each."""
     if "labels" not in results:
         return []
-    width = max(18, *(len(name) for name in results["labels"]))
+    width = max(_NAME_WIDTH, *map(len, results["labels"]))
     isic = results.get("isic_metrics")
     if isic is None:
         lines = [
@@ -87,7 +129,8 @@ def _label_cells(of_label: Mapping[str, Any]) -> str:
     )
 
 
-def _number(value: float | None) -> str:
+def _number(value: float | None, sign: str = "-") -> str:
+    """Formats a number; with the sign "+" also positive ones have theirs."""
     if value is None or math.isnan(value):  # results.json has null for NaN
         return "undefined"
-    return f"{value:.4f}" if abs(value) < 10 else f"{value:.2f}"
+    return f"{value:{sign}.4f}" if abs(value) < 10 else f"{value:.2f}"

@@ -16,6 +16,14 @@ LEGEND = (
     ("predicted label map", PREDICTED_COLOR),
     ("true label map", TRUE_COLOR),
 )
+# Bluish green of the same palette, for what a model predicts when it is told
+# the style of the true label map.
+TOLD_COLOR: Color = (0, 158, 115)
+LEGEND_WITH_STYLES = (
+    ("untold", PREDICTED_COLOR),
+    ("told the style", TOLD_COLOR),
+    ("true label map", TRUE_COLOR),
+)
 
 # Chosen by eye: the fill leaves the structure of the lesion visible, and lines
 # are as clear on a 3000-pixel image shown small as on a 256-pixel one. A dark
@@ -26,17 +34,22 @@ _RIM_PER_LINE = 0.5
 _RIM_OPACITY = 0.6
 _RIM_COLOR: Color = (0, 0, 0)
 
-# Both lines start at the edge of their label map and the true one is drawn
-# last. The predicted one is wider, so that both are visible where they agree.
-_PREDICTED_WIDTH = 2.25
+# All lines start at the edge of their label map and the true one is drawn
+# last. Each below it is wider by this much, so that all are visible where they
+# agree.
+_WIDER = 1.25
 
 
 def overlay(
-    image: np.ndarray, predicted: np.ndarray, true: np.ndarray | None = None
+    image: np.ndarray,
+    predicted: np.ndarray,
+    true: np.ndarray | None = None,
+    *,
+    told: np.ndarray | None = None,
 ) -> np.ndarray:
     """Draws label maps over an image.
 
-    The predicted one is lightly filled and outlined, the true one outlined.
+    The predicted one is lightly filled and outlined, the others outlined.
     Lines are drawn inside the label maps, also along the border of the image,
     and their width grows with the image.
 
@@ -44,6 +57,8 @@ def overlay(
       image: uint8 [h, w, 3], RGB.
       predicted: bool or uint8 [h, w], foreground where not 0.
       true: bool or uint8 [h, w], foreground where not 0, if known.
+      told: bool or uint8 [h, w], foreground where not 0: the predicted one in
+        the style of the true one, if the model has styles.
 
     Returns:
       uint8 [h, w, 3], RGB.
@@ -51,17 +66,24 @@ def overlay(
     Raises:
       ValueError: a label map differs from the image in size.
     """
-    for label_map in (predicted, true):
+    for label_map in (predicted, true, told):
         if label_map is not None:
             _check_same_size(label_map, image)
     canvas = Image.fromarray(image)
     line = _line_width(canvas)
     _fill(canvas, predicted != 0, PREDICTED_COLOR)
-    rim = line * _RIM_PER_LINE
-    wide = line if true is None else line * _PREDICTED_WIDTH
-    _draw_line(canvas, predicted != 0, PREDICTED_COLOR, widths=(wide, rim))
-    if true is not None:
-        _draw_line(canvas, true != 0, TRUE_COLOR, widths=(line, rim))
+    lines = [
+        (label_map != 0, color)
+        for label_map, color in (
+            (true, TRUE_COLOR),
+            (told, TOLD_COLOR),
+            (predicted, PREDICTED_COLOR),
+        )
+        if label_map is not None
+    ]
+    for number, (label_map, color) in reversed(list(enumerate(lines))):
+        widths = line * (1 + number * _WIDER), line * _RIM_PER_LINE
+        _draw_line(canvas, label_map, color, widths=widths)
     return np.array(canvas)
 
 
@@ -106,6 +128,7 @@ def tile(
     predicted: np.ndarray,
     true: np.ndarray | None = None,
     *,
+    told: np.ndarray | None = None,
     tile_px: int,
 ) -> np.ndarray:
     """Draws an overlay at the size of a contact sheet's tile.
@@ -117,6 +140,7 @@ def tile(
       image: uint8 [h, w, 3], RGB.
       predicted: bool or uint8 [h, w], foreground where not 0.
       true: bool or uint8 [h, w], foreground where not 0, if known.
+      told: see `overlay`.
       tile_px: the longer side of the result.
 
     Returns:
@@ -127,6 +151,7 @@ def tile(
         _resize_image(image, twice),
         _resize_map(predicted, twice),
         None if true is None else _resize_map(true, twice),
+        told=None if told is None else _resize_map(told, twice),
     )
     return np.array(Image.fromarray(drawn).reduce(2))
 

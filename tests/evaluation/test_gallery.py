@@ -9,6 +9,7 @@ from PIL import Image
 
 from segan_tf import labels as labels_lib
 from segan_tf.evaluation import gallery
+from segan_tf.imaging import overlays
 
 
 def build(scored, labels=labels_lib.LESION, load=scored_images.load_squares):
@@ -61,3 +62,41 @@ def test_true_and_predicted_labels_have_their_colors():
     pixels = np.asarray(page).reshape(-1, 3)
     for color in labels.colors:
         assert (pixels == color).all(axis=1).sum() > 100
+
+
+def count_pixels(page, color):
+    return (np.asarray(page).reshape(-1, 3) == color).all(axis=1).sum()
+
+
+def load_told(image_id):
+    """Draws a square of 10 pixels, told one of 15, and a true one of 20."""
+    told = scored_images.draw_squares(15)[1]
+    return (*scored_images.draw_squares(10), told)
+
+
+def test_outline_of_the_told_style_is_drawn():
+    scored = scored_images.score_told_squares([("T1", 10, 15)])
+    with_told = build(scored, load=load_told)
+    without = build(scored, load=lambda name: load_told(name)[:3])
+    told = overlays.TOLD_COLOR
+    # Both have the color in the legend.
+    assert count_pixels(with_told, told) > count_pixels(without, told) + 300
+
+
+def test_several_labels_have_a_third_tile_for_the_told_style():
+    labels = scored_images.TWO_LABELS
+    scored = [
+        score.with_told(score, "T1") for score in scored_images.score_bars()
+    ]
+    empty = np.zeros((24, 32, 2), np.uint8)
+
+    def load(image_id):
+        image, predicted, _ = scored_images.load_bars(image_id)
+        return image, empty, empty, predicted
+
+    plain = build(scored_images.score_bars(), labels, scored_images.load_bars)
+    told = build(scored, labels, load)
+    # Three images, one in each row, with a gap of 300 // 18 pixels.
+    assert (plain.width, told.width) == (2 * 316 + 16, 3 * 316 + 16)
+    told_tiles = told.crop((2 * 316, 0, told.width, told.height))
+    assert count_pixels(told_tiles, labels.colors[0]) > 100

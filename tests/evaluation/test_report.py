@@ -12,7 +12,7 @@ import scored_images
 
 from segan_tf import labels as labels_lib
 from segan_tf import records
-from segan_tf.evaluation import report, scores
+from segan_tf.evaluation import gallery, report, scores
 from segan_tf.evaluation import results as results_lib
 from segan_tf.metrics import per_image
 
@@ -119,6 +119,116 @@ def test_evaluating_no_image_is_an_error(tmp_path):
     with pytest.raises(ValueError, match="no images to report"):
         write(tmp_path / "report", [])
     assert not (tmp_path / "report").exists()
+
+
+# Told T1, the model predicts 20x20 pixels, which are all true, instead of
+# 10x10: Dice 1 instead of 0.4 and IoU 1 instead of 0.25.
+TOLD = [("T1", 10, 20), ("T1", 20, 20), ("T1+T2", 20, 10), ("", 10, 10)]
+
+
+def results_of_told():
+    return results_lib.build_results(
+        scored_images.score_told_squares(TOLD),
+        labels=labels_lib.LESION,
+        metadata={},
+    )
+
+
+def test_headline_of_a_model_with_styles_is_untold():
+    results = results_of_told()
+    plain = scored_images.squares_results([10, 20, 20, 10])
+    assert results["metrics"] == plain["metrics"]
+    assert results["pooled"] == plain["pooled"]
+    assert set(results) - set(plain) == {"styles"}
+
+
+def test_told_is_over_all_images_and_counts_unknown_styles_untold():
+    told = results_of_told()["styles"]["told"]
+    assert told["metrics"]["dice"]["mean"] == pytest.approx(
+        (1 + 1 + 0.4 + 0.4) / 4
+    )
+    assert told["pooled"]["iou"] == pytest.approx((2 * 400 + 2 * 100) / 1600)
+
+
+def test_gain_of_a_style_is_told_minus_untold_of_its_images():
+    by_style = results_of_told()["styles"]["by_style"]
+    assert list(by_style) == ["T1", "T1+T2", "unknown"]
+    assert [of["image_count"] for of in by_style.values()] == [2, 1, 1]
+    of_t1 = by_style["T1"]
+    assert of_t1["untold"]["iou"]["mean"] == pytest.approx((0.25 + 1) / 2)
+    assert of_t1["told"]["iou"]["mean"] == 1
+    gain = of_t1["gain"]["dice"]
+    assert gain["mean"] == pytest.approx((0.6 + 0) / 2)
+    # Resamples hold 0, 1 or 2 times the image that gains.
+    assert (gain["low"], gain["high"]) == (0, pytest.approx(0.6))
+    assert by_style["T1+T2"]["gain"]["dice"]["mean"] == pytest.approx(-0.6)
+    assert by_style["unknown"]["gain"]["dice"]["mean"] == 0
+
+
+def test_gain_over_all_is_drawn_in_pairs():
+    gain = results_of_told()["styles"]["gain"]["dice"]
+    assert gain["mean"] == pytest.approx((0.6 + 0 - 0.6 + 0) / 4)
+
+
+def test_csv_names_the_style_and_has_each_metric_told(tmp_path):
+    scored = scored_images.score_told_squares(TOLD)
+    report.write_report(
+        tmp_path,
+        scored,
+        labels=labels_lib.LESION,
+        metadata={},
+        load=lambda _: scored_images.draw_squares(10),
+    )
+    with open(tmp_path / "per_image.csv", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    names = ["style", *(f"told_{name}" for name in per_image.NAMES)]
+    assert list(rows[0])[-len(names) :] == names
+    assert [row["style"] for row in rows] == ["T1", "T1", "T1+T2", ""]
+    assert (rows[0]["dice"], rows[0]["told_dice"]) == ("0.400000", "1.000000")
+
+
+def test_title_of_the_gallery_says_what_is_told(tmp_path, monkeypatch):
+    titles = []
+    monkeypatch.setattr(
+        gallery,
+        "build_gallery",
+        lambda *_, title, **__: titles.append(title) or b"",
+    )
+    report.write_report(
+        tmp_path,
+        scored_images.score_told_squares([("T1", 10, 20)]),
+        labels=labels_lib.LESION,
+        metadata={},
+        load=lambda _: None,
+    )
+    assert titles == [
+        "1 image: untold mean Dice 0.400, IoU 0.250; told the style mean Dice "
+        "1.000, IoU 1.000"
+    ]
+
+
+def test_several_labels_are_told_by_the_rules_of_the_headline():
+    labels = scored_images.TWO_LABELS
+    untold = scored_images.score_bars()
+    true = scored_images.load_bars("c")[2]
+    told = scores.score_image("a", true, true, labels=labels)
+    scored = [
+        score.with_told(told if score.row["id"] == "a" else score, "T1")
+        for score in untold
+    ]
+    results = results_lib.build_results(scored, labels=labels, metadata={})
+    left, right = 400 / 500, 200 / 300
+    assert results["metrics"]["dice"]["mean"] == pytest.approx(
+        ((left + 1 + 1) / 3 + (right + 1) / 2) / 2
+    )
+    of_styles = results["styles"]
+    assert of_styles["told"]["metrics"]["dice"]["mean"] == 1
+    assert of_styles["told"]["labels"]["right"]["present"]["dice"] == 1
+    # Image b, which has no right label, says nothing about it.
+    assert of_styles["gain"]["dice"]["mean"] == pytest.approx(
+        ((1 - left) / 3 + (1 - right) / 2) / 2
+    )
+    assert scored[0].row["told_dice_right"] == 1
 
 
 def report_of_several(report_dir, labels=scored_images.TWO_LABELS):

@@ -7,6 +7,7 @@ import pytest
 import scored_images
 
 from segan_tf import files, records
+from segan_tf import labels as labels_lib
 from segan_tf.evaluation import results as results_lib
 from segan_tf.evaluation import table
 from segan_tf.metrics import per_image
@@ -94,3 +95,22 @@ def test_results_of_earlier_versions_have_a_table(tmp_path):
     assert lines[at + 4].split() == [
         *("right", "2", "0.8333", "0.7500", "5.0000", "0", "0.8889"),
     ]
+
+
+def test_told_has_a_line_over_all_and_for_each_style():
+    sides = [("T1", 10, 20), ("T1", 20, 20), ("generous", 20, 20)]
+    results = results_lib.build_results(
+        scored_images.score_told_squares(sides),
+        labels=labels_lib.LESION,
+        metadata={},
+    )
+    lines = table.format_table(results).splitlines()
+    at = next(i for i, line in enumerate(lines) if "above is untold" in line)
+    # Dice 0.4, 1 and 1 untold, IoU 0.25, 1 and 1; all 1 when told.
+    assert [" ".join(line.split()) for line in lines[at + 1 : at + 5]] == [
+        "style images dice told 95 % of the gain iou told",
+        "all 3 0.8000 1.0000 +0.0000 to +0.6000 0.7500 1.0000",
+        "T1 2 0.7000 1.0000 +0.0000 to +0.6000 0.6250 1.0000",
+        "generous 1 1.0000 1.0000 +0.0000 to +0.0000 1.0000 1.0000",
+    ]
+    assert max(len(line) for line in lines) <= 80

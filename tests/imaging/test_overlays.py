@@ -65,6 +65,18 @@ def test_both_outlines_are_visible_where_the_label_maps_agree():
     assert is_color(column, overlays.PREDICTED_COLOR).sum() >= 1
 
 
+def test_three_outlines_are_visible_where_the_label_maps_agree():
+    same = box(400, 400, top=100, bottom=300, left=100, right=300)
+    drawn = overlays.overlay(skin(400, 400), same, same, told=same)
+    column = drawn[100:200, 200]
+    for color in (
+        overlays.TRUE_COLOR,
+        overlays.TOLD_COLOR,
+        overlays.PREDICTED_COLOR,
+    ):
+        assert is_color(column, color).sum() >= 1
+
+
 def test_line_width_grows_with_the_image():
     def thickness(side):
         predicted = box(

@@ -21,6 +21,26 @@ def replace_models(monkeypatch, probability_map, labels=labels_lib.LESION):
     )
 
 
+def replace_styled_models(monkeypatch, styled_map, styles):
+    """Makes a function of image and mixture the model that is opened.
+
+    Args:
+      monkeypatch: ends the replacement.
+      styled_map: (uint8 [h, w, 3], mixture) -> float32 [h, w, 1].
+      styles: that the model can draw in.
+    """
+    backend = backends.Backend(
+        labels_lib.LESION,
+        "a function",
+        lambda image: styled_map(image, styles.mean),
+        styles=styles,
+        styled_map=styled_map,
+    )
+    monkeypatch.setattr(
+        backends, "open_backend", lambda *args, **kwargs: backend
+    )
+
+
 def make_predictor(probability_map, labels=labels_lib.LESION):
     """Makes a predictor of a function; see `replace_models`."""
     with pytest.MonkeyPatch.context() as monkeypatch:

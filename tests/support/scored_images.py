@@ -39,6 +39,26 @@ def score_squares(sides):
     ]
 
 
+def score_told_squares(sides):
+    """Scores images of which a model is told the style.
+
+    Args:
+      sides: (style, untold, told) of each: the style is "" if it is not known,
+        and the sides are those of the predicted squares.
+    """
+    scored = []
+    for number, (style, untold, told) in enumerate(sides):
+        name = f"image_{number}"
+        of_untold, of_told = (
+            scores.score_image(
+                name, *draw_squares(side)[1:], labels=labels_lib.LESION
+            )
+            for side in (untold, told)
+        )
+        scored.append(of_untold.with_told(of_told, style))
+    return scored
+
+
 def squares_results(sides, **metadata):
     """Summarizes the scores of an image for each side."""
     return results.build_results(

@@ -177,7 +177,7 @@ def test_evaluation_is_untold_and_told(styled_run):
     report = styled_run / "evaluation_test"
     results = json.loads((report / "results.json").read_text())
     told, untold = (
-        results["styles"]["told"]["dice"]["mean"],
+        results["styles"]["told"]["metrics"]["dice"]["mean"],
         results["metrics"]["dice"]["mean"],
     )
     assert told > untold + 0.01
@@ -192,10 +192,10 @@ def test_evaluation_is_untold_and_told(styled_run):
         of_style = [row for row in rows if row["style"] == style]
         for column, which in (("dice", "untold"), ("told_dice", "told")):
             mean = np.mean([float(row[column]) for row in of_style])
-            assert by_style[style][which]["dice"] == pytest.approx(
+            assert by_style[style][which]["dice"]["mean"] == pytest.approx(
                 mean, abs=1e-6
             )
-    assert "told the style of each label map: dice" in result.out
+    assert "when the model is told the style of each label map" in result.out
 
 
 def test_other_styles_are_evaluated_in_another_folder(
