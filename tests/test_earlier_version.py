@@ -142,7 +142,12 @@ def test_evaluation_finds_the_recorded_metrics(run_copy):
     # The one renamed setting.
     assert run["tta"] is expected_run.pop("flips") is False
     assert run["may_include_trained_images"] is False
-    added = {"tta", "may_include_trained_images", "environment"}
+    added = {
+        "tta",
+        "decision",
+        "may_include_trained_images",
+        "environment",
+    }
     assert run.keys() - added == expected_run.keys()
 
 

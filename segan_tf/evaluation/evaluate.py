@@ -313,10 +313,12 @@ def score_pair(
       UserError: a file cannot be read, or the sizes differ.
     """
     image, true, facts = label_maps.read_pair_and_facts(pair, labels)
-    predicted = predictor.label_map(image)
+    prediction = predictor(image)
     score = scores.score_image(
-        pair.id, predicted, true, labels=predictor.labels
+        pair.id, prediction.label_map, true, labels=predictor.labels
     )
+    if prediction.expected_dice is not None:
+        score = score.with_expected_dice(prediction.expected_dice)
     if style is None:
         return score, facts
     told = score

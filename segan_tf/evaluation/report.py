@@ -7,7 +7,7 @@ from typing import Any
 
 from segan_tf import console, csv_files, files, records
 from segan_tf import labels as labels_lib
-from segan_tf.evaluation import gallery, scores
+from segan_tf.evaluation import gallery, reliability, scores
 from segan_tf.evaluation import results as results_lib
 
 RESULTS = "results.json"
@@ -63,8 +63,9 @@ def write_report(
 ) -> dict[str, Any]:
     """Writes per_image.csv, results.json and gallery.png.
 
-    All are written when all are known, each whole or not at all, results.json
-    last. Until then those of an earlier evaluation stay.
+    Of a model that knows the expected Dice, also reliability.png. All are
+    written when all are known, each whole or not at all, results.json last.
+    Until then those of an earlier evaluation stay.
 
     Args:
       report_dir: created if missing.
@@ -96,6 +97,9 @@ def write_report(
         undefined=_undefined(labels),
     )
     files.write_bytes(os.path.join(report_dir, "gallery.png"), shown)
+    if reliability.is_known(rows):
+        plot = reliability.draw_plot(rows)
+        files.write_bytes(os.path.join(report_dir, "reliability.png"), plot)
     records.write(os.path.join(report_dir, RESULTS), results)
     with contextlib.suppress(FileNotFoundError):
         os.remove(os.path.join(report_dir, _UNFINISHED))

@@ -6,7 +6,13 @@ from typing import Any
 import numpy as np
 
 from segan_tf import labels as labels_lib
-from segan_tf.evaluation import bootstrap, scores, style_results, summary
+from segan_tf.evaluation import (
+    bootstrap,
+    reliability,
+    scores,
+    style_results,
+    summary,
+)
 
 
 def build_results(
@@ -38,8 +44,9 @@ def build_results(
       means of dice and iou over these (present) and over all (isic), and
       pooled. styles holds what a model with styles gains when it is told the
       style, see `style_results.summarize`; everything else is untold.
-      confusion_matrix counts the pixels of multiclass labels, rows
-      true, columns predicted, background first.
+      expected_dice tells how well the model's own estimates fit, see
+      `reliability.summarize`. confusion_matrix counts the pixels of multiclass
+      labels, rows true, columns predicted, background first.
 
     Raises:
       ValueError: there is no image.
@@ -57,6 +64,9 @@ def build_results(
         },
     }
     results |= summary.summarize_scores(scored, labels=labels, seed=seed)
+    rows = [score.row for score in scored]
+    if reliability.is_known(rows):
+        results["expected_dice"] = reliability.summarize(rows)
     if scored[0].told:
         results["styles"] = style_results.summarize(
             scored, labels=labels, seed=seed

@@ -39,6 +39,12 @@ class Score:
     style: str = ""
     told: "Score | None" = None
 
+    def with_expected_dice(self, expected: float) -> "Score":
+        """Returns the score with a cell of the expected Dice."""
+        return dataclasses.replace(
+            self, row={**self.row, "expected_dice": expected}
+        )
+
     def with_told(self, told: "Score", style: str) -> "Score":
         """Returns the score with that of the label map in a style.
 

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from segan_tf import styles
+from segan_tf.evaluation import reliability
 from segan_tf.evaluation import results as results_lib
 
 _NAME_WIDTH = 18  # at least, of labels and styles
@@ -37,6 +38,8 @@ def format_table(results: Mapping[str, Any]) -> str:
             "left out, one label map being empty: " + ", ".join(undefined)
         )
     lines += _label_lines(results)
+    if "expected_dice" in results:
+        lines.append(reliability.format_line(results["expected_dice"]))
     lines += _style_lines(results)
     pooled = results["pooled"]
     lines.append(
