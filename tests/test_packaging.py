@@ -129,6 +129,7 @@ def test_wheel_holds_every_file_of_the_packages(installed):
         "release.json",
         "weights.npz",
         "segan_float16.tflite",
+        "decision.json",
         "segan_int8.tflite",
     }
 
