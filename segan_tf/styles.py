@@ -124,14 +124,17 @@ def check_names(names: Sequence[str], where: str) -> None:
             )
 
 
+def is_recorded(folder: str) -> bool:
+    """Returns whether a run has, or had, a styles.json."""
+    return os.path.lexists(os.path.join(folder, FILE_NAME))
+
+
 def write(assigned: AssignedStyles, folder: str) -> None:
-    """Writes styles.json to the folder of a run that has styles.
+    """Writes styles.json to the folder of a run.
 
     Raises:
       OSError: it cannot be written.
     """
-    if not assigned.styles.count:
-        return
     content = {
         "names": list(assigned.styles.names),
         "mean": list(assigned.styles.mean),
@@ -168,7 +171,7 @@ def read(folder: str) -> AssignedStyles:
 def _from_json(content: Mapping[str, Any]) -> AssignedStyles:
     names = tuple(str(name) for name in content["names"])
     mean = tuple(float(weight) for weight in content["mean"])
-    if not names or len(names) != len(mean):
+    if len(names) != len(mean):
         raise ValueError("names and mean differ in number")
     return AssignedStyles(
         Styles(names, mean),

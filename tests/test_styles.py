@@ -61,9 +61,11 @@ def test_record_of_a_run_is_read_back(tmp_path):
     assert styles.read(str(tmp_path)) == assigned
 
 
-def test_run_without_styles_has_no_record(tmp_path):
+def test_run_without_a_record_has_no_styles(tmp_path):
+    assert not styles.is_recorded(str(tmp_path))
+    assert styles.read(str(tmp_path)) == styles.UNASSIGNED
     styles.write(styles.UNASSIGNED, str(tmp_path))
-    assert not list(tmp_path.iterdir())
+    assert styles.is_recorded(str(tmp_path))
     assert styles.read(str(tmp_path)) == styles.UNASSIGNED
 
 

@@ -87,7 +87,8 @@ def export_saved_model(
         )
         _write_labels(unfinished, labels)
         _write_decision(unfinished, decision, labels)
-        _write_styles(unfinished, decision, styles)
+        if styles.count:
+            _write_styles(unfinished, decision, styles)
         os.rename(unfinished, path)
     return path
 

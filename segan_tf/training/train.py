@@ -98,8 +98,10 @@ def _train(config: Config, command: Sequence[str]) -> dict[str, Any]:
     splits.write_splits(divided, trainer.folder)
     content.write_record(record, trainer.folder)
     run_dir.write_labels(labels, trainer.folder)
-    with run_dir.reported(trainer.folder):
-        styles_lib.write(styles, trainer.folder)
+    # A run that starts over without styles replaces those of the old one.
+    if styles.styles.count or styles_lib.is_recorded(config.model_dir):
+        with run_dir.reported(trainer.folder):
+            styles_lib.write(styles, trainer.folder)
     run_dir.write_flags(config, command, folder=trainer.folder)
     return trainer.train()
 

@@ -237,6 +237,17 @@ def test_run_without_styles_is_resumed_without(data_dir, tmp_path):
     assert not (tmp_path / styles.FILE_NAME).exists()
 
 
+def test_run_that_starts_over_has_the_styles_of_the_new_one(data_dir, tmp_path):
+    train(data_dir, tmp_path, "--epochs=1")
+    result = train(
+        data_dir, tmp_path, "--epochs=1", "--noresume", "--styles=none"
+    )
+    assert result.status == 0, result.err
+    assert styles.read(str(tmp_path)) == styles.UNASSIGNED
+    assert not Predictor(str(tmp_path)).styles.count
+    assert train(data_dir, tmp_path, "--epochs=2").status == 0
+
+
 def test_styled_run_may_start_from_a_plain_one_and_back(
     styled_run, data_dir, tmp_path
 ):
