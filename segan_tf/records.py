@@ -5,9 +5,10 @@ format's number rises when an older reader would misunderstand the file. Every
 format up to the present one is read.
 """
 
+import contextlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from segan_tf import files
@@ -30,6 +31,39 @@ _KEY = "format"
 
 class NewerFormatError(UserError):
     """A file was written by a newer version than this one."""
+
+
+@contextlib.contextmanager
+def reported_read_errors(
+    path: str,
+    *,
+    unreadable: str = "check its permissions and its disk.",
+    damaged: str = "it was written by another version or changed by hand.",
+) -> Iterator[None]:
+    """Turns errors of reading a file and its content into a UserError.
+
+    A missing file stays a FileNotFoundError: some may be missing.
+
+    Args:
+      path: of the file.
+      unreadable: what to do if it cannot be read.
+      damaged: why its content may be wrong, or what to do then.
+
+    Raises:
+      UserError: it cannot be read or understood.
+    """
+    try:
+        yield
+    except (FileNotFoundError, NewerFormatError):
+        raise
+    except OSError as error:
+        raise UserError(
+            f"{path} cannot be read ({error.strerror}); {unreadable}"
+        ) from error
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise UserError(
+            f"{path} cannot be understood ({error}); {damaged}"
+        ) from error
 
 
 def write(

@@ -76,24 +76,13 @@ def read_flags(model_dir: str) -> Config:
     run_swap.complete(model_dir)
     path = os.path.join(model_dir, _FLAGS)
     try:
-        saved = {**VALUES_BEFORE, **renamed(records.read(path)["flags"])}
-        config = Config(**_known_settings(saved, path))
+        with records.reported_read_errors(path):
+            saved = {**VALUES_BEFORE, **renamed(records.read(path)["flags"])}
+            config = Config(**_known_settings(saved, path))
     except FileNotFoundError as error:
         raise UserError(
             f"--model_dir ({model_dir}) holds no trained model ({_FLAGS} is "
             f"missing); train first with --mode=train --model_dir={model_dir}."
-        ) from error
-    except records.NewerFormatError:
-        raise
-    except OSError as error:
-        raise UserError(
-            f"{path} cannot be read ({error.strerror}); check its permissions "
-            "and its disk."
-        ) from error
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise UserError(
-            f"{path} cannot be understood ({error}); it was written by another"
-            " version or changed by hand."
         ) from error
     return config.with_given((), model_dir=model_dir)
 

@@ -151,21 +151,10 @@ def read(folder: str) -> AssignedStyles:
     """
     path = os.path.join(folder, FILE_NAME)
     try:
-        return _from_json(records.read(path))
+        with records.reported_read_errors(path):
+            return _from_json(records.read(path))
     except FileNotFoundError:
         return UNASSIGNED
-    except records.NewerFormatError:
-        raise
-    except OSError as error:
-        raise UserError(
-            f"{path} cannot be read ({error.strerror}); check its permissions "
-            "and its disk."
-        ) from error
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise UserError(
-            f"{path} cannot be understood ({error}); it was written by another"
-            " version or changed by hand."
-        ) from error
 
 
 def _from_json(content: Mapping[str, Any]) -> AssignedStyles:

@@ -167,22 +167,17 @@ def read_record(folder: str) -> Record | None:
       UserError: it cannot be read.
     """
     path = os.path.join(folder, FILE_NAME)
+    reported = records.reported_read_errors(
+        path,
+        unreadable="check its permissions.",
+        damaged="copy it again from where it is whole, or remove it to compare "
+        "the pairs by their names alone.",
+    )
     try:
-        return _parse(records.read(path))
+        with reported:
+            return _parse(records.read(path))
     except FileNotFoundError:
         return None
-    except records.NewerFormatError:
-        raise
-    except OSError as error:
-        raise config.UserError(
-            f"{path} cannot be read ({error.strerror}); check its permissions."
-        ) from error
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise config.UserError(
-            f"{path} cannot be understood ({error}); copy it again from "
-            "where it is whole, or remove it to compare the pairs by their "
-            "names alone."
-        ) from error
 
 
 def find_changed(

@@ -11,7 +11,6 @@ DEFAULT = "serving_default"
 PROBABILITIES = "probabilities"
 
 IMAGE = "image"  # of TFLite models
-STYLE = "style"  # the second input of TFLite models that take one
 IMAGES = "images"
 IMAGE_BYTES = "image_bytes"
 PROBABILITY_MAP = "probability_map"

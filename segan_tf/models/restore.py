@@ -104,17 +104,13 @@ def load(config: Config) -> Restored:
     return Restored(model, int(step.numpy()), path, styles)
 
 
-def load_segmentor(
-    config: Config, *, style: tuple[float, ...] = ()
-) -> tuple[keras.Model, int]:
+def load_segmentor(config: Config) -> tuple[keras.Model, int]:
     """Returns a segmentor of the image alone and the step of its weights.
 
-    Args:
-      config: the configuration that the run recorded.
-      style: the weight of each style, if it has styles; the mean by default.
+    One that has styles draws in their mean.
     """
     restored = load(config)
-    return fix_style(config, restored, style), restored.step
+    return fix_style(config, restored), restored.step
 
 
 def fix_style(

@@ -3,6 +3,7 @@
 import c_loader
 import numpy as np
 import pytest
+import small_models
 import tensorflow as tf
 
 from export.serving import saved_model
@@ -19,15 +20,7 @@ TWO = styles.Styles(("T1", "clinic B"), (0.75, 0.25))
 
 def build(num_styles):
     built = segan.build_segan(image_size=SIZE, width=4, num_styles=num_styles)
-    rng = np.random.default_rng(1)
-    built.set_weights(
-        [
-            rng.uniform(0.5, 1.5, w.shape)
-            if w.ndim == 1
-            else rng.normal(0, 0.2, w.shape)
-            for w in built.get_weights()
-        ]
-    )
+    small_models.draw_weights(built)
     return built
 
 

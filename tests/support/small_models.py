@@ -23,16 +23,29 @@ def build_segmentor(seed: int = 1, *, num_labels: int = 1) -> keras.Model:
     x = layers.Conv2D(num_labels, 3, padding="same", name="logits")(x)
     x = layers.Activation("sigmoid", name="label_map")(x)
     segmentor = keras.Model(image, x, name="segmentor")
+    draw_weights(segmentor, seed=seed)
+    return segmentor
+
+
+def draw_weights(
+    model: keras.Model, *, scale: float = 0.2, seed: int = 1
+) -> None:
+    """Draws every weight and statistic, so that none is 0 or 1 by default.
+
+    Args:
+      model: is changed.
+      scale: standard deviation of the kernels.
+      seed: of the draw.
+    """
     rng = np.random.default_rng(seed)
-    segmentor.set_weights(
+    model.set_weights(
         [
             rng.uniform(0.5, 1.5, weights.shape)  # batch norm and offsets
             if weights.ndim == 1
-            else rng.normal(0, 0.2, weights.shape)
-            for weights in segmentor.get_weights()
+            else rng.normal(0, scale, weights.shape)
+            for weights in model.get_weights()
         ]
     )
-    return segmentor
 
 
 def draw_images(*shapes: tuple[int, int], seed: int = 0) -> list[np.ndarray]:

@@ -6,6 +6,7 @@ import stat
 import c_loader
 import numpy as np
 import pytest
+import small_models
 import tensorflow as tf
 
 from export.serving import saved_model
@@ -23,15 +24,7 @@ def _build_segmentor():
     built = segmentors.build_segan(
         image_size=_SIZE, width=4, num_labels=_LABELS.count
     )
-    rng = np.random.default_rng(1)
-    built.set_weights(
-        [
-            rng.uniform(0.5, 1.5, weights.shape)  # batch norm and offsets
-            if weights.ndim == 1
-            else rng.normal(0, 0.1, weights.shape)
-            for weights in built.get_weights()
-        ]
-    )
+    small_models.draw_weights(built, scale=0.1)
     return built
 
 

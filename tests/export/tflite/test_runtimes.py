@@ -29,15 +29,7 @@ QEMU = "qemu-aarch64-static"
 def folder(tmp_path_factory):
     """Exports a SegAN segmentor with drawn weights, of all four kinds."""
     segmentor = segmentors.build_segan(image_size=32, width=4)
-    rng = np.random.default_rng(1)
-    segmentor.set_weights(
-        [
-            rng.uniform(0.5, 1.5, weights.shape)
-            if weights.ndim == 1
-            else rng.normal(0, 0.1, weights.shape)
-            for weights in segmentor.get_weights()
-        ]
-    )
+    small_models.draw_weights(segmentor, scale=0.1)
     kernel, offset = segmentor.get_layer("logits").get_weights()
     # So that some pixels are lesion and some are not.
     segmentor.get_layer("logits").set_weights([4 * kernel, 0 * offset])
