@@ -57,6 +57,7 @@ keep() {
   # The newest: with --tta a report has a folder of its own.
   cp "$(ls -td "runs/$1/evaluation_$2"*/ | head -n 1)results.json" \
     "runs/$1/flags.json" "$here/$3/"
+  sed -i "s#$data#DATA#g" "$here/$3/results.json" "$here/$3/flags.json"
 }
 
 for name in "$@"; do

@@ -61,9 +61,48 @@ def main(runs: str, size: str, *seeds: str) -> None:
                 for style in sorted(set(style_of))
             },
         }
-    text = json.dumps(result, indent=2)
-    print(text)
-    files.write_text(os.path.join(HERE, f"styles_{size}.json"), f"{text}\n")
+    print(_format_overall(result), _format_by_style(result), sep="\n\n")
+    path = os.path.join(HERE, f"styles_{size}.json")
+    files.write_text(path, f"{json.dumps(result, indent=2)}\n")
+
+
+def _format_overall(result: dict[str, Any]) -> str:
+    lines = [
+        "| | Dice | minus plain, 95 % interval | IoU | minus plain, 95 % "
+        "interval |",
+        "|---|---|---|---|---|",
+    ]
+    for name in ("plain", "untold", "told"):
+        cells = [name]
+        for metric in METRICS:
+            cells.append(f"{result[metric]['mean'][name]:.4f}")
+            gain = result[metric]["minus_plain"].get(name)
+            cells.append(
+                f"{gain['mean']:+.4f} ({gain['low']:+.4f} to "
+                f"{gain['high']:+.4f})"
+                if gain
+                else ""
+            )
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def _format_by_style(result: dict[str, Any]) -> str:
+    lines = [
+        "| drawn with | images | Dice: plain | untold | told | IoU: plain | "
+        "untold | told |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for style, dice in result["dice"]["by_style"].items():
+        iou = result["iou"]["by_style"][style]
+        values = [
+            f"{part[name]:.4f}"
+            for part in (dice, iou)
+            for name in ("plain", "untold", "told")
+        ]
+        cells = [style, str(dice["images"]), *values]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
 
 
 def _read_rows(run: str) -> list[dict[str, str]]:
