@@ -13,6 +13,7 @@ from segan_tf import (
     run_swap,
     startup,
 )
+from segan_tf import decision as decision_lib
 from segan_tf import labels as labels_lib
 from segan_tf import styles as styles_lib
 from segan_tf.config import PRETRAINED, Config, UserError
@@ -103,7 +104,20 @@ def _train(config: Config, command: Sequence[str]) -> dict[str, Any]:
         with run_dir.reported(trainer.folder):
             styles_lib.write(styles, trainer.folder)
     run_dir.write_flags(config, command, folder=trainer.folder)
-    return trainer.train()
+    summary = trainer.train()
+    if summary:
+        _warn_of_decision(config.model_dir)
+    return summary
+
+
+def _warn_of_decision(model_dir: str) -> None:
+    """Warns of a decision that was fitted to the weights of before."""
+    path = decision_lib.path_in(model_dir)
+    if os.path.lexists(path):
+        console.say(
+            f"warning: {path} was fitted to the weights of an earlier step; "
+            "run --mode=calibrate again, or remove it"
+        )
 
 
 def _remove_leftovers(model_dir: str) -> None:

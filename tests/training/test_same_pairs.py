@@ -8,6 +8,7 @@ import pytest
 import running
 from PIL import Image
 
+from segan_tf import decision
 from segan_tf.datasets import content
 
 FLAGS = (
@@ -155,3 +156,16 @@ def test_what_a_killed_training_left_is_removed(folder, name):
     (folder / "first" / name).write_bytes(b"half")
     assert DONE in resume(folder, folder / "data").out
     assert not (folder / "first" / name).exists()
+
+
+def test_decision_of_earlier_weights_is_warned_of(folder):
+    path = decision.path_in(folder / "first")
+    decision.write_file(decision.Decision((0.3,)), path)
+    data = folder / "data"
+    assert "was fitted to the weights" not in resume(folder, data).out
+    result = resume(folder, data, "--epochs=2")
+    assert result.status == 0, result.err
+    assert (
+        f"warning: {path} was fitted to the weights of an earlier step; run "
+        "--mode=calibrate again, or remove it" in result.out
+    )
