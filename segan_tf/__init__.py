@@ -31,10 +31,9 @@ _PUBLIC = {
     "predict": "segan_tf.inference.prediction",
     "train": "segan_tf.training.train",
 }
-# Names that build or run Keras models; train and others set Keras up on their
-# own.
+# Names that build or run Keras models; train, Predictor and others set Keras up
+# on their own.
 _KERAS = (
-    "Predictor",
     "build_critic",
     "build_efficientnet_lite0",
     "build_segan",

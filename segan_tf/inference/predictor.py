@@ -16,8 +16,8 @@ from segan_tf import decision as decision_lib
 from segan_tf import expected_dice
 from segan_tf import labels as labels_lib
 from segan_tf.config import PRETRAINED, UserError
-from segan_tf.imaging import images, preprocessing
-from segan_tf.inference import agreement, backends
+from segan_tf.imaging import images, numpy_preprocessing
+from segan_tf.inference import backends, numpy_agreement
 
 if TYPE_CHECKING:
     import keras
@@ -69,6 +69,7 @@ class Predictor:
         style: str = "",
         decision: decision_lib.Decision | None = None,
         tta: bool = False,
+        runtime: str = backends.KERAS,
     ) -> None:
         """Loads a model.
 
@@ -84,13 +85,15 @@ class Predictor:
           tta: average over the image and the flips that the model was
             trained with (test-time augmentation), at two or four times the
             cost.
+          runtime: of a released model: "keras", or "int8" or "float16" for
+            its TFLite models, which need no TensorFlow.
 
         Raises:
           UserError: the path is none of these, the model is damaged, it does
             not know the style, the decision is for another model, or it was
             trained without flips and `tta` is set.
         """
-        backend = backends.open_backend(model, labels=labels)
+        backend = backends.open_backend(model, labels=labels, runtime=runtime)
         self.labels = backend.labels
         self.description = backend.description
         self.styles = backend.styles
@@ -121,9 +124,11 @@ class Predictor:
         return decision_lib.describe(used, self.labels.names, self.styles)
 
     @classmethod
-    def from_pretrained(cls, *, tta: bool = False) -> "Predictor":
+    def from_pretrained(
+        cls, *, tta: bool = False, runtime: str = backends.KERAS
+    ) -> "Predictor":
         """Loads the released model for skin lesions, see docs/model_card.md."""
-        return cls(PRETRAINED, tta=tta)
+        return cls(PRETRAINED, tta=tta, runtime=runtime)
 
     def __call__(
         self, image: "np.ndarray | Image.Image | str | os.PathLike[str]"
@@ -204,7 +209,9 @@ class Predictor:
           which costs a run of the model each.
         """
         own = self._outlines(views[0])
-        found = {expected_dice.THRESHOLDS: agreement.mean_pairwise_dice(own)}
+        found = {
+            expected_dice.THRESHOLDS: numpy_agreement.mean_pairwise_dice(own)
+        }
         if len(views) > 1:
             maps = [*views]
             if self._backend.styled_map is not None:
@@ -213,11 +220,13 @@ class Predictor:
                     for name in self.styles.names
                 ]
             outlines = [one for each in maps for one in self._outlines(each)]
-            found[expected_dice.VIEWS] = agreement.mean_pairwise_dice(outlines)
+            found[expected_dice.VIEWS] = numpy_agreement.mean_pairwise_dice(
+                outlines
+            )
         return found
 
     def _outlines(self, probability_map: np.ndarray) -> list[np.ndarray]:
-        return agreement.outlines(
+        return numpy_agreement.outlines(
             probability_map,
             multiclass=self.labels.multiclass,
             thresholds=self.decision.thresholds_of(self.labels.count),
@@ -267,12 +276,11 @@ class Predictor:
         """
         mixture = self._mixture(style) if style else self._style
         is_own = mixture == self._mixture("")
-        decided = preprocessing.decide_label_map(
+        return numpy_preprocessing.decide_label_map(
             probability_map,
             multiclass=self.labels.multiclass,
             thresholds=self.decision.thresholds if is_own else (),
         )
-        return decided.numpy().astype(np.uint8)
 
     def _mixture(self, style: str) -> tuple[float, ...]:
         """Returns the weights of a style; those of the decision for ""."""
