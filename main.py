@@ -66,11 +66,8 @@ def evaluate(config: Config) -> int:
 def predict(config: Config) -> int:
     """Writes label maps and overlays of images."""
     done = segan_tf.predict(config)
-    console.say(
-        f"{done.predicted} of {done.predicted + len(done.skipped)} images have "
-        f"a label map and an overlay in {done.output_dir}"
-    )
-    return 1 if done.skipped else 0
+    console.say(done.summary())
+    return 1 if done.skipped and not config.skip_bad_images else 0
 
 
 def export(config: Config) -> int:

@@ -83,6 +83,7 @@ def test_train_records_what_repeats_the_run(model_dir):
         "flip": "both",  # what auto means for one label
         "model_dir": model_dir,
         "label_weights": [],
+        "input": [],
         "quantizations": ["none", "float16", "dynamic", "int8"],
     }
     assert read_json(model_dir, "labels.json") == {
@@ -377,7 +378,10 @@ def test_resuming_with_other_pairs_is_rejected(model_dir, tmp_path):
 def test_missing_tensorflow_is_named_with_the_remedy(monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "tensorflow", None)
     error = running.error_of(
-        "--mode=predict", f"--input={__file__}", f"--model_dir={tmp_path}"
+        "--mode=predict",
+        "--runtime=keras",
+        f"--input={__file__}",
+        f"--output_dir={tmp_path}",
     )
     assert error.endswith("python -m pip install -r requirements.txt")
 
@@ -420,7 +424,7 @@ def test_program_prints_only_its_own_lines(model_dir, export_dir, tmp_path):
     )
     assert result.out == (
         f"predicting with {export_dir}/segan_none.tflite\n"
-        f"16 of 16 images have a label map and an overlay in {tmp_path}/out\n"
+        f"16 of 16 images have a label map in {tmp_path}/out\n"
     )
     # Only the progress bar, and nothing from TensorFlow.
     assert {

@@ -166,8 +166,8 @@ def test_installed_command_checks_and_predicts(installed, tmp_path):
     given = "--mode=predict", f"--input={folder}", "--output_dir=out"
     text = run([command, *given], cwd=tmp_path, path=installed)
 
-    assert "8 of 8 images have a label map and an overlay in out\n" in text
-    assert (tmp_path / "out" / "drawn_0007_overlay.png").exists()
+    assert "8 of 8 images have a label map in out\n" in text
+    assert (tmp_path / "out" / "drawn_0007_overlay.jpg").exists()
 
 
 def test_installed_recipe_is_found_by_its_name(installed, tmp_path):

@@ -97,17 +97,10 @@ def test_predict_names_what_it_does_not_read(tmp_path):
     assert result.status == 1
     said = result.out + result.err
     assert f"skipped: {tmp_path}/in/b.tif is not used" in said
-    assert f"skipped: {tmp_path}/in/more is a folder with images" in said
     assert "notes" not in said
     assert "empty" not in said
-    assert "1 of 3 images have a label map" in said
-
-
-def test_folder_of_unread_images_alone_says_why(tmp_path):
-    draw(tmp_path, "b.png")
-    os.rename(tmp_path / "b.png", tmp_path / "b.jxl")
-    with pytest.raises(config.UserError, match=r"\(1 not read: .*b\.jxl"):
-        images.find_images(str(tmp_path))
+    assert "2 of 3 images have a label map" in said
+    assert (tmp_path / "in" / "out" / "more" / "c_label_map.png").exists()
 
 
 def test_pipe_is_named_and_never_opened(tmp_path):
@@ -117,9 +110,6 @@ def test_pipe_is_named_and_never_opened(tmp_path):
     problems = pairs.find_pairs(str(tmp_path)).problems
     assert len(problems) == 3
     assert all("it is a named pipe" in problem for problem in problems)
-    found = images.find_images(str(tmp_path / "images"))
-    assert [os.path.basename(path) for path in found] == ["p0.png", "p1.png"]
-    assert len(images.find_unread(str(tmp_path / "images"))) == 2
     with pytest.raises(config.UserError, match="it is a named pipe, not a"):
         images.read_image(tmp_path / "images" / "x.png")
 

@@ -3,7 +3,6 @@
 import dataclasses
 import io
 import os
-import re
 import struct
 import warnings
 import zlib
@@ -374,33 +373,6 @@ def test_failed_write_keeps_the_old_file(tmp_path, monkeypatch):
     assert os.listdir(tmp_path) == ["a.png"]
 
 
-def test_input_may_be_a_single_image(tmp_path):
-    path = str(tmp_path / "a.jpg")
-    Image.new("RGB", (20, 16)).save(path)
-    assert images.find_images(path) == [path]
-
-
-def test_images_of_a_folder_are_found_in_order(tmp_path):
-    for name in ("b.png", "a.jpg", "c.BMP", "notes.txt", "._a.jpg"):
-        (tmp_path / name).write_bytes(b"")
-    found = images.find_images(str(tmp_path))
-    assert found == [str(tmp_path / n) for n in ("a.jpg", "b.png", "c.BMP")]
-
-
-def test_error_names_the_missing_input(tmp_path):
-    path = tmp_path / "nowhere"
-    message = rf"--input \({re.escape(str(path))}\) is neither an image nor"
-    with pytest.raises(config.UserError, match=message):
-        images.find_images(str(path))
-
-
-def test_error_names_the_folder_without_images(tmp_path):
-    (tmp_path / "notes.txt").write_text("none")
-    message = rf"--input \({re.escape(str(tmp_path))}\) holds no JPEG, PNG or"
-    with pytest.raises(config.UserError, match=message):
-        images.find_images(str(tmp_path))
-
-
 def read_tiff_too(monkeypatch):
     """Sets in the table of formats that TIFF is read."""
     rows = [
@@ -414,14 +386,11 @@ def test_one_row_of_the_table_adds_a_format(tmp_path, monkeypatch):
     path = tmp_path / "a.tif"
     save(path, halves("RGB", (1, 2, 3), (9, 8, 7)), exif=orientation(1))
     assert formats.is_unread_image(path)
-    with pytest.raises(config.UserError, match="holds no JPEG, PNG or BMP"):
-        images.find_images(str(tmp_path))
 
     read_tiff_too(monkeypatch)
 
     assert formats.is_image(path)
     assert not formats.is_unread_image(path)
-    assert images.find_images(str(tmp_path)) == [str(path)]
     assert_halves(images.read_image(path), (1, 2, 3), (9, 8, 7))
     path.write_bytes(b"not an image at all")
     message = "not a JPEG, PNG, BMP or TIFF image"

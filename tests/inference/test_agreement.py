@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 
 from segan_tf import labels
+from segan_tf.config import Config
 from segan_tf.decision import Decision
 from segan_tf.expected_dice import Curve
 from segan_tf.inference import agreement, backends, prediction
@@ -163,8 +164,8 @@ def test_doubt_is_in_the_table_and_printed(
     path = tmp_path / "images" / "a.png"
     path.parent.mkdir()
     Image.fromarray(IMAGE).save(path)
-    prediction.predict_images(
-        [str(path)], model="any", output_dir=str(tmp_path / "out")
+    prediction.predict(
+        Config(model="any", input=path, output_dir=str(tmp_path / "out"))
     )
     with open(tmp_path / "out" / "predictions.csv", encoding="utf-8") as file:
         (row,) = csv.DictReader(file)

@@ -1,0 +1,203 @@
+"""Predicts one image after the other: its files and its row of the table.
+
+Each worker process runs one of these jobs.
+"""
+
+import dataclasses
+import os
+import threading
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from segan_tf import decision as decision_lib
+from segan_tf import expected_dice, failures
+from segan_tf import labels as labels_lib
+from segan_tf import styles as styles_lib
+from segan_tf.errors import UserError
+from segan_tf.imaging import images
+from segan_tf.inference import prediction_files, prediction_tables
+from segan_tf.inference.prediction_inputs import Source
+from segan_tf.inference.predictor import Prediction, Predictor
+
+
+@dataclasses.dataclass(frozen=True)
+class Job:
+    """What is done with every image; it can be sent to another process.
+
+    Attributes:
+      model: see `predictor.Predictor`, as `runtime`, `decision` and `tta`.
+      output_dir: folder of the files.
+      runtime: of a released model.
+      style: to draw in; "all" draws in each, too.
+      decision: the model's own by default.
+      tta: average over flips.
+      overlays: one of config.OVERLAYS.
+    """
+
+    model: str
+    output_dir: str
+    runtime: str
+    style: str = ""
+    decision: decision_lib.Decision | None = None
+    tta: bool = False
+    overlays: str = prediction_files.JPEG
+
+    def open(self) -> "ImageJob":
+        """Loads the model.
+
+        Raises:
+          UserError: it cannot be used, or it has no styles and one is given.
+        """
+        return ImageJob(self)
+
+
+@dataclasses.dataclass(frozen=True)
+class Outcome:
+    """What became of an image.
+
+    Attributes:
+      row: of the table, by column; None if the image was not predicted.
+      reason: why it was not.
+      warning: about the label map.
+    """
+
+    row: dict[str, Any] | None = None
+    reason: str = ""
+    warning: str = ""
+
+
+class ImageJob:
+    """Predicts images; several threads may call it.
+
+    Attributes:
+      job: what it does.
+      predictor: the model.
+      styles: that all label maps are also drawn in.
+    """
+
+    def __init__(self, job: Job) -> None:
+        in_all = job.style == styles_lib.ALL
+        self.job = job
+        self.predictor = Predictor(
+            job.model,
+            style="" if in_all else job.style,
+            tta=job.tta,
+            decision=job.decision,
+            runtime=job.runtime,
+        )
+        if job.style and not self.predictor.styles.count:
+            raise UserError(
+                f"--style ({job.style}) has no effect on "
+                f"{self.predictor.description}, which was trained without "
+                "styles; leave it out."
+            )
+        self.styles: Sequence[str] = (
+            self.predictor.styles.names if in_all else ()
+        )
+        self._predicting = threading.Lock()  # a model runs one image at a time
+
+    @property
+    def columns(self) -> list[str]:
+        """The columns of the table."""
+        names = [prediction_tables.ID, "width", "height"]
+        for slug in self.predictor.labels.slugs:
+            names += [
+                f"{slug}_area_px",
+                f"{slug}_fraction",
+                f"{slug}_mean_probability",
+            ]
+        if self.predictor.knows_expected_dice:
+            names += ["expected_dice", "warning"]
+        return names
+
+    def __call__(self, source: Source) -> Outcome:
+        """Writes the files of an image.
+
+        Raises:
+          Exception: what the next image would meet too, such as a full disk.
+        """
+        try:
+            return self._predict(source)
+        except Exception as error:
+            if not failures.concerns_one_file(error):
+                raise
+            reason = failures.describe(error) or str(error)
+            if not isinstance(error, UserError):
+                reason = f"{source.path}: {reason}"
+            return Outcome(reason=reason)
+
+    def _predict(self, source: Source) -> Outcome:
+        image = images.read_image(source.path)
+        with self._predicting:
+            prediction = self.predictor(image)
+            in_styles = [
+                self.predictor.label_map(image, style=style)
+                for style in self.styles
+            ]
+        stem = os.path.join(self.job.output_dir, source.id)
+        labels = self.predictor.labels
+        if self.job.overlays != prediction_files.NONE:
+            prediction_files.write_overlays(
+                stem,
+                image,
+                prediction.label_map,
+                labels=labels,
+                in_styles=in_styles,
+                file_format=self.job.overlays,
+            )
+        for style, label_map in zip(self.styles, in_styles, strict=True):
+            prediction_files.write_label_map(
+                f"{stem}_{style}", label_map, labels=labels
+            )
+        # The last file: where it is, the others are.
+        prediction_files.write_label_map(
+            stem, prediction.label_map, labels=labels
+        )
+        row = {prediction_tables.ID: source.id, **_measure(prediction, labels)}
+        warning = ""
+        if self.predictor.knows_expected_dice:
+            warning = _warning(prediction)
+            row["expected_dice"] = f"{prediction.expected_dice:.4f}"
+            row["warning"] = warning
+        return Outcome(row, warning=warning)
+
+
+def _measure(
+    prediction: Prediction, labels: labels_lib.Labels
+) -> dict[str, Any]:
+    """Returns the size of an image, and how much of it the labels take."""
+    height, width, _ = prediction.label_map.shape
+    row: dict[str, Any] = {"width": width, "height": height}
+    for label, slug in enumerate(labels.slugs):
+        is_inside = prediction.label_map[..., label].view(bool)
+        probability = prediction.probability_map[..., label]
+        area = np.count_nonzero(is_inside)
+        row[f"{slug}_area_px"] = area
+        row[f"{slug}_fraction"] = f"{area / is_inside.size:.6f}"
+        row[f"{slug}_mean_probability"] = (
+            f"{_mean_inside(probability, is_inside):.6f}" if area else ""
+        )
+    return row
+
+
+def _mean_inside(probability: np.ndarray, is_inside: np.ndarray) -> float:
+    # Row by row, which takes no memory and adds few numbers in float32.
+    sums = [
+        np.dot(row, inside)
+        for row, inside in zip(probability, is_inside, strict=True)
+    ]
+    return float(np.sum(sums, dtype=np.float64) / np.count_nonzero(is_inside))
+
+
+def _warning(prediction: Prediction) -> str:
+    expected = prediction.expected_dice
+    if not prediction.label_map.any():
+        return "nothing was found"
+    if expected is not None and expected < expected_dice.LOW:
+        return (
+            "the outline is doubtful, or this is no image like those that the "
+            "model was trained on"
+        )
+    return ""
