@@ -136,10 +136,10 @@ def times_of_rows(folder):
     table = folder / "predictions.csv"
     if not table.exists():
         return {}
+    names = [name.removeprefix("'") for name in read_ids(table)]
     return {
         name: (folder / f"{name}_label_map.png").stat().st_mtime_ns
-        for name in read_ids(table)
-        if not name.startswith("'")  # the cell of a name like a formula
+        for name in names
     }
 
 
