@@ -13,6 +13,7 @@ try:
     import flags
     from segan_tf import config_checks, console, failures, startup
     from segan_tf.config import MODES, Config, UserError
+    from segan_tf.inference import memory
 except ModuleNotFoundError as error:
     if not errors.missing_package(error):
         raise
@@ -65,6 +66,7 @@ def evaluate(config: Config) -> int:
 
 def predict(config: Config) -> int:
     """Writes label maps and overlays of images."""
+    memory.keep_freed()
     done = segan_tf.predict(config)
     console.say(done.summary())
     return 1 if done.skipped and not config.skip_bad_images else 0

@@ -28,6 +28,7 @@ from segan_tf.imaging import images, numpy_preprocessing
 from segan_tf.inference import (
     backends,
     image_job,
+    memory,
     prediction_files,
     tflite_model,
     workers,
@@ -222,6 +223,7 @@ def _row(
 def main(argv: list[str]) -> None:
     """Prints a table of stages and one of rates."""
     del argv
+    memory.keep_freed()  # as main.py
     runtime = backends.choose_runtime("pretrained", "auto", needs_styles=False)
     about = environment.describe(sys.argv)
     print(f"{about['hardware']}, commit {about['commit']}, {runtime} TFLite")

@@ -509,7 +509,7 @@ class PredictionConfig:
     )
     overlays: str = setting(
         "jpeg",
-        "Images with the label map drawn over them: jpeg, of 2048 pixels a "
+        "Images with the label map drawn over them: jpeg, of 1024 pixels a "
         "side at most; png, of the image's own size, which takes seconds for "
         "large ones; none.",
         modes=("predict",),

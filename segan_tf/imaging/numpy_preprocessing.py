@@ -12,8 +12,8 @@ import numpy as np
 
 from segan_tf.decision import THRESHOLD, score_factors
 
-# Rows that are resized together: few enough for the processor's caches.
-_ROWS = 32
+# Values that are resized together: few enough for the processor's caches.
+_BLOCK = 1 << 17
 # Spans up to which it is faster to add a row of each span at a time.
 _SHORT_SPAN = 8
 
@@ -29,33 +29,53 @@ def resize_image(image: np.ndarray, height: int, width: int) -> np.ndarray:
     Returns:
       float32 [height, width, channels], in the range of the image, not rounded.
     """
-    rows = _shrink(image, height)
-    columns = _shrink(np.ascontiguousarray(rows.swapaxes(0, 1)), width)
-    return np.ascontiguousarray(columns.swapaxes(0, 1))
+    return _resize_columns(_resize_rows(image, height), width)
 
 
-def _shrink(image: np.ndarray, count: int) -> np.ndarray:
-    """Resizes the first axis of [rows, ...] to a number of rows.
+def _resize_rows(image: np.ndarray, count: int) -> np.ndarray:
+    """Resizes the first axis of [rows, columns, channels].
 
     Each sum goes from the first row of its span to the last.
     """
     starts, weights = _triangles(len(image), count)
-    weights = weights.reshape(*weights.shape, *(1,) * (image.ndim - 1))
-    out = np.zeros((count, *image.shape[1:]), np.float32)
+    lines = image.reshape(len(image), -1)
+    out = np.zeros((count, lines.shape[1]), np.float32)
     longest = weights.shape[1]
     if longest <= _SHORT_SPAN:
         last = len(image) - 1
+        term = np.empty_like(out)
         for step in range(longest):
-            out += image[np.minimum(starts + step, last)] * weights[:, step]
-        return out
-    terms = np.empty((longest, *image.shape[1:]), np.float32)
-    for row, (start, weight) in enumerate(zip(starts, weights, strict=True)):
-        pixels = image[start : start + longest]
-        used = terms[: len(pixels)]
-        np.multiply(pixels, weight[: len(pixels)], out=used)
-        # Over the first axis NumPy adds one row after the other.
-        np.add.reduce(used, axis=0, out=out[row])
-    return out
+            pixels = lines[np.minimum(starts + step, last)]
+            out += np.multiply(pixels, weights[:, step, None], out=term)
+    else:
+        terms = np.empty((longest, lines.shape[1]), np.float32)
+        for row, (start, weight) in enumerate(
+            zip(starts, weights, strict=True)
+        ):
+            pixels = lines[start : start + longest]
+            used = terms[: len(pixels)]
+            np.multiply(pixels, weight[: len(pixels), None], out=used)
+            # Over the first axis NumPy adds one row after the other.
+            np.add.reduce(used, axis=0, out=out[row])
+    return out.reshape(count, *image.shape[1:])
+
+
+def _resize_columns(image: np.ndarray, count: int) -> np.ndarray:
+    """Resizes the second axis of float32 [rows, columns, channels]."""
+    rows, columns, channels = image.shape
+    starts, weights = _triangles(columns, count)
+    if weights.shape[1] > _SHORT_SPAN:
+        turned = np.ascontiguousarray(image.swapaxes(0, 1))
+        return np.ascontiguousarray(_resize_rows(turned, count).swapaxes(0, 1))
+    lines = image.reshape(rows, -1)
+    out = np.zeros((rows, count * channels), np.float32)
+    for step, weight in enumerate(weights.T):
+        places = np.minimum(starts + step, columns - 1) * channels
+        values = (places[:, None] + np.arange(channels)).ravel()
+        pixels = np.take(lines, values, axis=1)
+        pixels *= np.repeat(weight, channels)
+        out += pixels
+    return out.reshape(rows, count, channels)
 
 
 @functools.lru_cache(maxsize=64)
@@ -110,8 +130,9 @@ def resize_probability_map(
     top, bottom, share = _neighbors(len(probability_map), height)
     share = share[:, None, None]
     out = np.empty((height, *wide.shape[1:]), np.float32)
-    for start in range(0, height, _ROWS):
-        rows = slice(start, start + _ROWS)
+    size = max(1, _BLOCK // wide[0].size)
+    for start in range(0, height, size):
+        rows = slice(start, start + size)
         upper = wide[top[rows]]
         np.subtract(wide[bottom[rows]], upper, out=out[rows])
         out[rows] *= share[rows]

@@ -21,6 +21,8 @@ from segan_tf.inference import prediction_files, prediction_tables
 from segan_tf.inference.prediction_inputs import Source
 from segan_tf.inference.predictor import Prediction, Predictor
 
+_BLOCK = 1 << 17  # pixels that are added together
+
 
 @dataclasses.dataclass(frozen=True)
 class Job:
@@ -183,12 +185,15 @@ def _measure(
 
 
 def _mean_inside(probability: np.ndarray, is_inside: np.ndarray) -> float:
-    # Row by row, which takes no memory and adds few numbers in float32.
-    sums = [
-        np.dot(row, inside)
-        for row, inside in zip(probability, is_inside, strict=True)
-    ]
-    return float(np.sum(sums, dtype=np.float64) / np.count_nonzero(is_inside))
+    # Some rows at a time, which takes little memory; each in float32.
+    size = max(1, _BLOCK // is_inside.shape[1])
+    total = 0.0
+    for start in range(0, len(is_inside), size):
+        rows = slice(start, start + size)
+        if is_inside[rows].any():
+            sums = np.sum(probability[rows] * is_inside[rows], axis=1)
+            total += float(np.sum(sums, dtype=np.float64))
+    return total / np.count_nonzero(is_inside)
 
 
 def _warning(prediction: Prediction) -> str:

@@ -16,8 +16,8 @@ from segan_tf.imaging import contact_sheet, images, mask_png, overlays
 from segan_tf.inference.prediction_inputs import Source
 
 NONE, JPEG, PNG = OVERLAYS
-# Pixels; more than most screens show. A 12-megapixel image is halved.
-JPEG_SIDE = 2048
+# Pixels, enough to see an outline; a 12-megapixel image is shown at a quarter.
+JPEG_SIDE = 1024
 _JPEG_QUALITY = 85
 OVERLAY = "overlay"
 _STYLE_OVERLAY = "styles_overlay"

@@ -20,6 +20,7 @@ from multiprocessing import connection, process
 from typing import Any, Generic, TypeVar
 
 from segan_tf.errors import UserError
+from segan_tf.inference import memory
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -203,6 +204,7 @@ def _serve(
     """Answers items until the pipe is closed; runs in a worker."""
     # Ctrl+C reaches all processes of a terminal; the main one decides.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    memory.keep_freed()
     sending, receiving = threading.Lock(), threading.Lock()
 
     def send(number: int | None, result: Any, error: Any = None) -> None:
