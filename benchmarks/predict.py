@@ -9,27 +9,27 @@ Usage: python benchmarks/predict.py [--rounds=5] [--small=1000] [--large=24]
 """
 
 import os
-import resource
 import shutil
 import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import numpy as np
 from absl import app, flags
 from PIL import Image
 
-import segan_tf
-from segan_tf import console, environment
+from segan_tf import environment
 from segan_tf.imaging import images, numpy_preprocessing
 from segan_tf.inference import (
     backends,
     image_job,
     memory,
     prediction_files,
+    prediction_inputs,
+    prediction_tables,
     tflite_model,
     workers,
 )
@@ -47,6 +47,8 @@ SIZES = {"256x256": (256, 256), "4000x3000": (3000, 4000)}  # (height, width)
 DIFFERENT = 8  # images that are drawn; the others are copies
 QUALITY = 90  # of their JPEG files, as cameras write them
 RUNS_AN_ITEM = 10  # of the model alone
+ALONE = 1000  # times that the model alone runs at least
+SKIPPED = 16  # first results, while processes start
 
 
 class ModelAlone:
@@ -134,90 +136,76 @@ def stage_times(
     return times
 
 
-def measure(run: Callable[[], int]) -> tuple[float, float]:
-    """Returns the images/s, by the clock and by the CPU time of all cores."""
-    start, cpu = time.perf_counter(), _cpu_seconds()
-    count = run()
-    seconds = time.perf_counter() - start
-    return count / seconds, count / (_cpu_seconds() - cpu)
+def measure(results: Iterator[Any], skipped: int) -> float:
+    """Returns the results a second, after the first ones.
+
+    Until then processes start, which takes as long as 100 small images.
+    """
+    for _ in range(skipped):
+        next(results)
+    start = time.perf_counter()
+    count = sum(1 for _ in results)
+    return count / (time.perf_counter() - start)
 
 
-def _cpu_seconds() -> float:
-    return sum(
-        usage.ru_utime + usage.ru_stime
-        for usage in map(
-            resource.getrusage,
-            (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN),
-        )
-    )
-
-
-def run_alone(path: str, num_workers: int, count: int) -> int:
-    """Runs the model alone about so many times; returns how many."""
-    items = range(-(-count // RUNS_AN_ITEM))
+def run_alone(path: str, num_workers: int, count: int) -> float:
+    """Runs the model alone so many times; returns how many a second."""
     with workers.Pool(
         ModelAlone(path), num_workers, on_lost=lambda _: None
     ) as pool:
-        return RUNS_AN_ITEM * sum(1 for _ in pool.map(items))
+        items = range(count // RUNS_AN_ITEM + SKIPPED)
+        return RUNS_AN_ITEM * measure(pool.map(items), SKIPPED)
 
 
-def run_predict(folder: str, output_dir: str, **given: Any) -> int:
-    """Predicts a folder; returns the number of images."""
-    config = segan_tf.Config(
-        input=folder, output_dir=output_dir, resume=False, **given
-    )
-    with console.capture_output():
-        return segan_tf.predict(config).predicted
+def run_predict(folder: str, job: image_job.Job, num_workers: int) -> float:
+    """Predicts a folder as `prediction.predict` does; returns the images/s."""
+    sources = prediction_inputs.find([folder]).images
+    columns = job.open().columns
+    table_path = os.path.join(job.output_dir, "predictions.csv")
+    with (
+        prediction_tables.GrowingTable(table_path, columns) as table,
+        workers.Pool(
+            job.open, num_workers, on_lost=lambda _: image_job.Outcome()
+        ) as pool,
+    ):
+        table.start()
+        outcomes = _added(table, pool.map(sources))
+        return measure(outcomes, min(SKIPPED, len(sources) // 4))
+
+
+def _added(
+    table: prediction_tables.GrowingTable,
+    results: Iterable[tuple[Source, image_job.Outcome]],
+) -> Iterator[image_job.Outcome]:
+    """Yields outcomes after adding their rows to a table."""
+    for _, outcome in results:
+        table.add(outcome.row or {})
+        yield outcome
 
 
 def report_rates(folder: str, count: int, overlays: str, runtime: str) -> None:
     """Prints a row for each number of workers."""
     tflite = pretrained.find().tflite_path(runtime)
     for num_workers in map(int, FLAGS.workers):
-        rates: dict[str, list[tuple[float, float]]] = {
-            "alone": [],
-            "predict": [],
-        }
+        alone, predicted = [], []
         for _ in range(FLAGS.rounds):
-            rates["alone"].append(
-                measure(lambda n=num_workers: run_alone(tflite, n, count * 2))
-            )
+            alone.append(run_alone(tflite, num_workers, max(count, ALONE)))
             with tempfile.TemporaryDirectory() as output_dir:
-                rates["predict"].append(
-                    measure(
-                        lambda out=output_dir, n=num_workers: run_predict(
-                            folder,
-                            out,
-                            workers=n,
-                            overlays=overlays,
-                            runtime=runtime,
-                        )
-                    )
+                job = image_job.Job(
+                    "pretrained", output_dir, runtime, overlays=overlays
                 )
-        print(_row(os.path.basename(folder), overlays, num_workers, rates))
+                predicted.append(run_predict(folder, job, num_workers))
+        shares = [p / a for p, a in zip(predicted, alone, strict=True)]
+        size = os.path.basename(folder)
+        print(
+            f"| {size} | {overlays} | {num_workers} | {_spread(predicted)} | "
+            f"{statistics.median(alone):.1f} | {_spread(shares, digits=2)} |"
+        )
 
 
-def _row(
-    size: str,
-    overlays: str,
-    num_workers: int,
-    rates: dict[str, list[tuple[float, float]]],
-) -> str:
-    clock, cpu = (
-        {name: [both[i] for both in found] for name, found in rates.items()}
-        for i in (0, 1)
-    )
-    shares = [
-        statistics.median(by["predict"]) / statistics.median(by["alone"])
-        for by in (clock, cpu)
-    ]
-    predict = clock["predict"]
-    return (
-        f"| {size} | {overlays} | {num_workers} | {min(predict):.1f} | "
-        f"{statistics.median(predict):.1f} | {max(predict):.1f} | "
-        f"{statistics.median(cpu['predict']):.1f} | {shares[0]:.0%} | "
-        f"{shares[1]:.0%} |"
-    )
+def _spread(values: list[float], *, digits: int = 1) -> str:
+    found = min(values), statistics.median(values), max(values)
+    return " | ".join(f"{value:.{digits}f}" for value in found)
 
 
 def main(argv: list[str]) -> None:
@@ -245,9 +233,9 @@ def main(argv: list[str]) -> None:
                 )
         print(
             "\n| size | overlays | workers | images/s min | median | max | "
-            "images per CPU second | share of the model alone | by CPU time |"
+            "model alone | share of it min | median | max |"
         )
-        print("|---|---|---|---|---|---|---|---|---|")
+        print("|---|---|---|---|---|---|---|---|---|---|")
         for name in SIZES:
             for overlays in ("none", "jpeg"):
                 report_rates(

@@ -63,7 +63,8 @@ def import_tensorflow() -> None:
             import tensorflow  # noqa: F401
     except ModuleNotFoundError as error:
         raise UserError(
-            f"TensorFlow cannot be imported ({error}); install it with "
+            f"TensorFlow cannot be imported ({error}); install it with pip "
+            'install "segan-tf[cpu]" or, in a checkout, with '
             "python -m pip install -r requirements.txt"
         ) from error
     _set_up_keras()

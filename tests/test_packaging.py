@@ -229,6 +229,16 @@ def test_requirements_are_pinned_within_their_ranges(
         assert pinned[name] in wanted.specifier, wanted
 
 
+def test_lite_needs_only_what_runs_a_tflite_model(setup_arguments):
+    required = [
+        *setup_arguments["install_requires"],
+        *setup_arguments["extras_require"]["lite"],
+    ]
+    names = {wanted.name for wanted in map(requirements.Requirement, required)}
+    # Besides the model and images: flags, and the bar, which LiteRT needs too.
+    assert names == {"ai-edge-litert", "numpy", "pillow", "absl-py", "tqdm"}
+
+
 def test_addons_extra_takes_keras_2(setup_arguments):
     extra = setup_arguments["extras_require"]["addons"]
     wanted = {w.name: w for w in map(requirements.Requirement, extra)}

@@ -148,7 +148,8 @@ def as_rgb(
 def blend_over(image: Image.Image, background: str) -> Image.Image:
     """Converts to RGB, with transparent pixels blended over a background."""
     if not has_alpha(image):
-        return image.convert("RGB")
+        # A conversion to the same mode would copy it.
+        return image if image.mode == "RGB" else image.convert("RGB")
     image = image.convert("RGBA")
     canvas = Image.new("RGBA", image.size, background)
     return Image.alpha_composite(canvas, image).convert("RGB")

@@ -63,19 +63,30 @@ def _resize_rows(image: np.ndarray, count: int) -> np.ndarray:
 def _resize_columns(image: np.ndarray, count: int) -> np.ndarray:
     """Resizes the second axis of float32 [rows, columns, channels]."""
     rows, columns, channels = image.shape
-    starts, weights = _triangles(columns, count)
-    if weights.shape[1] > _SHORT_SPAN:
+    if _triangles(columns, count)[1].shape[1] > _SHORT_SPAN:
         turned = np.ascontiguousarray(image.swapaxes(0, 1))
         return np.ascontiguousarray(_resize_rows(turned, count).swapaxes(0, 1))
     lines = image.reshape(rows, -1)
     out = np.zeros((rows, count * channels), np.float32)
+    for values, weight in _column_steps(columns, count, channels):
+        pixels = np.take(lines, values, axis=1)
+        pixels *= weight
+        out += pixels
+    return out.reshape(rows, count, channels)
+
+
+@functools.lru_cache(maxsize=64)
+def _column_steps(
+    columns: int, count: int, channels: int
+) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Returns, for each step in a span, which values it takes and weights."""
+    starts, weights = _triangles(columns, count)
+    steps = []
     for step, weight in enumerate(weights.T):
         places = np.minimum(starts + step, columns - 1) * channels
         values = (places[:, None] + np.arange(channels)).ravel()
-        pixels = np.take(lines, values, axis=1)
-        pixels *= np.repeat(weight, channels)
-        out += pixels
-    return out.reshape(rows, count, channels)
+        steps.append((values, np.repeat(weight, channels)))
+    return steps
 
 
 @functools.lru_cache(maxsize=64)

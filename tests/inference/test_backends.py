@@ -1,10 +1,13 @@
 """Tests of the choice of what a released model runs in."""
 
+import resource
 import subprocess
 import sys
 
 import numpy as np
 import pytest
+import running
+from PIL import Image
 
 from segan_tf.config import UserError
 from segan_tf.inference import backends, processor
@@ -74,6 +77,58 @@ def test_tflite_model_of_the_release_decides_as_the_release():
     assert found.expected_dice == pytest.approx(
         expected.expected_dice, abs=0.01
     )
+
+
+@pytest.fixture
+def without_others(tmp_path):
+    """Returns a folder of packages that count as not installed."""
+    folder = tmp_path / "packages"
+    folder.mkdir()
+    for name in ("tensorflow", "keras", "scipy", "tensorboard", "flatbuffers"):
+        (folder / f"{name}.py").write_text(
+            f"raise ModuleNotFoundError('no {name}', name='{name}')"
+        )
+    return str(folder)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_command_predicts_without_tensorflow(tmp_path, without_others, workers):
+    (tmp_path / "in").mkdir()
+    for name in ("a.png", "b.png", "c.png"):
+        Image.new("RGB", (40, 30), "tan").save(tmp_path / "in" / name)
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    result = running.run_program(
+        "--mode=predict",
+        f"--workers={workers}",
+        f"--input={tmp_path / 'in'}",
+        f"--output_dir={tmp_path / 'out'}",
+        python_path=without_others,
+    )
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    assert result.status == 0, result.err
+    assert "3 of 3 images have a label map" in result.out
+    assert (tmp_path / "out" / "c_overlay.jpg").exists()
+    # From the start of Python to the last image. By the clock it is the same
+    # on an idle machine.
+    seconds = sum(
+        getattr(after, name) - getattr(before, name)
+        for name in ("ru_utime", "ru_stime")
+    )
+    assert seconds < workers
+
+
+def test_missing_tensorflow_is_one_line(tmp_path, without_others):
+    Image.new("RGB", (40, 30), "tan").save(tmp_path / "a.png")
+    result = running.run_program(
+        "--mode=predict",
+        "--runtime=keras",
+        f"--input={tmp_path / 'a.png'}",
+        f"--output_dir={tmp_path / 'out'}",
+        python_path=without_others,
+    )
+    assert result.status == 1
+    (line,) = result.err.splitlines()
+    assert "TensorFlow cannot be imported (no tensorflow); install it" in line
 
 
 def test_tflite_model_runs_without_tensorflow():
