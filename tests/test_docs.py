@@ -29,8 +29,8 @@ OTHERS |= {
     "batching_parameters_file",
     "protocol",
 }
-# Flags of scripts/test, of mkdocs and of Python's own server.
-OTHERS |= {"addons", "all", "strict", "directory"}
+# Flags of scripts/test, of mkdocs, of Python's own server and of Slurm.
+OTHERS |= {"addons", "all", "strict", "directory", "array"}
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
