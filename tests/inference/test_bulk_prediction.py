@@ -170,8 +170,14 @@ def kill_at(archive, folder, rows):
         time.sleep(0.1)  # while it starts
     program.kill()
     program.wait()
-    while any_of_session(program.pid):
-        assert time.monotonic() < deadline, "its workers are left"
+    wait_for_end(program.pid)
+
+
+def wait_for_end(session):
+    """Waits until all processes of a session have ended by themselves."""
+    deadline = time.monotonic() + 60
+    while any_of_session(session):
+        assert time.monotonic() < deadline, "workers are left"
         time.sleep(0.01)
 
 
@@ -384,3 +390,65 @@ print("grown", peaks[-1] - peaks[50])
     )
     grown_kib = int(done.stdout.rpartition("grown ")[2])
     assert grown_kib < 3000
+
+
+@pytest.mark.parametrize("is_shard", [False, True])
+def test_temporary_files_of_a_killed_prediction_are_removed(tmp_path, is_shard):
+    draw(tmp_path / "in" / "sub" / "a.png", 0)
+    left = tmp_path / "out" / "sub" / f".{'0' * 32}.tmp"
+    left.parent.mkdir(parents=True)
+    left.write_bytes(b"half a label map")
+    for number in (0, 1) if is_shard else ():
+        shard = f"--shard={number}"
+        predict(tmp_path / "in", tmp_path / "out", "--num_shards=2", shard)
+    if not is_shard:
+        predict(tmp_path / "in", tmp_path / "out")
+    # It may be the file of another shard, which is being written.
+    assert left.exists() is is_shard
+
+
+def test_interrupted_prediction_ends_with_its_workers(archive, tmp_path):
+    with subprocess.Popen(
+        [
+            sys.executable,
+            str(running.ROOT / "main.py"),
+            *command(archive, tmp_path, "--workers=2"),
+        ],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    ) as program:
+        table = tmp_path / "predictions.csv"
+        while not table.exists() or table.read_bytes().count(b"\n") < 20:
+            assert program.poll() is None
+            time.sleep(0.001)
+        os.killpg(program.pid, signal.SIGINT)  # as Ctrl+C in a terminal
+        out, err = program.communicate()
+    assert program.returncode == 128 + signal.SIGINT
+    assert f"of {COUNT} images are done; the same command goes on" in out
+    assert "Traceback" not in err
+    wait_for_end(program.pid)
+
+
+def test_images_of_a_list_are_predicted(tmp_path):
+    for name in ("x/a b.png", "y/ä.png", "y/c.png"):
+        draw(tmp_path / name, 0)
+    (tmp_path / "list.txt").write_text(
+        f"{tmp_path}/x/a b.png\n{tmp_path}/y/ä.png\n{tmp_path}/gone.png\n",
+        encoding="utf-8",
+    )
+    out = tmp_path / "out"
+    result = running.run(
+        "--mode=predict",
+        "--runtime=int8",
+        f"--input_list={tmp_path / 'list.txt'}",
+        f"--output_dir={out}",
+    )
+    assert result.status == 1
+    assert read_ids(out / "predictions.csv") == ["x/a b", "y/ä"]
+    with open(out / "failed.csv", encoding="utf-8") as file:
+        (row,) = csv.DictReader(file)
+    assert (
+        row["reason"] == f"{tmp_path}/gone.png does not exist; check the path"
+    )

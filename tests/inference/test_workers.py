@@ -54,3 +54,18 @@ def test_worker_that_cannot_start_is_an_error():
 
 def test_no_items_are_no_results():
     assert run([]) == []
+
+
+def test_items_are_drawn_as_they_are_needed():
+    drawn = []
+
+    def items():
+        for item in ["wait", *range(5000)]:
+            drawn.append(item)
+            yield item
+
+    with workers.Pool(worker_functions.start, 2, on_lost=str) as pool:
+        next(pool.map(items()))
+    # While the first one is waited for, the results of 64 for each worker are
+    # kept, and a few items are in the pipes.
+    assert len(drawn) <= 2 * (64 + 2 * 4)
