@@ -91,7 +91,7 @@ setuptools.setup(
     package_data={
         "segan_tf": ["py.typed"],
         "segan_tf.exporting.web": ["page/*"],
-        "segan_tf.models.pretrained": ["*.npz", "*.tflite", "*.json"],
+        "segan_tf.models.pretrained": ["[0-9]/*"],
     },
     cmdclass={"build_py": BuildWithProgram},
     entry_points={"console_scripts": ["segan-tf = segan_tf.command:run"]},

@@ -13,9 +13,11 @@ from segan_tf import styles as styles_lib
 from segan_tf.config import (
     MIN_CALIBRATION_IMAGES,
     PRETRAINED,
+    RELEASES,
     RESPLIT_FIELDS,
     Config,
     UserError,
+    is_released,
 )
 from segan_tf.quantizations import QUANTIZATIONS
 
@@ -70,14 +72,15 @@ def export(config: Config) -> ParityReport:
     Raises:
       UserError: there is no model, or export_dir or the data cannot be used.
     """
-    released = config.model == PRETRAINED
+    released = is_released(config.model)
     if config.model and not released:
         raise UserError(
-            f"--model ({config.model}) can only be {PRETRAINED} in "
+            f"--model ({config.model}) can only be {PRETRAINED}, or "
+            f"{' or '.join(RELEASES)}, in "
             "--mode=export; give a run with --model_dir."
         )
     if released:
-        run_dir.check_no_model_settings(config, PRETRAINED)
+        run_dir.check_no_model_settings(config, config.model)
     else:
         config = run_dir.merge(run_dir.read_flags(config.model_dir), config)
     if config.web:
@@ -96,7 +99,7 @@ def export(config: Config) -> ParityReport:
     if released and not run_dir.gives(config, _DATA_SETTINGS):
         # The released files hold the released decision.
         if decision == decision_lib.DEFAULT:
-            shipped = _find_released(config.quantizations)
+            shipped = _find_released(config)
         dataset = parity_dataset.draw_parity_dataset()
     else:
         dataset = parity_dataset.load_parity_dataset(config)
@@ -126,8 +129,8 @@ def export(config: Config) -> ParityReport:
 def _read_labels(config: Config) -> labels_lib.Labels:
     from segan_tf.models import pretrained
 
-    if config.model == PRETRAINED:
-        return pretrained.read_labels()
+    if is_released(config.model):
+        return pretrained.find(config.model).labels
     return run_dir.read_labels(config)
 
 
@@ -137,8 +140,10 @@ def _read_decision(
     """Reads the decision that is exported with the model, and says so."""
     from segan_tf.models import pretrained
 
-    styles, own = styles_lib.PLAIN, pretrained.read_decision()
-    if config.model != PRETRAINED:
+    if is_released(config.model):
+        release = pretrained.find(config.model)
+        styles, own = release.styles, release.decision
+    else:
         styles = styles_lib.read(config.model_dir).styles
         own = decision_lib.read(config.model_dir)
     decision = decision_lib.read_given(config.decision) or own
@@ -166,12 +171,14 @@ def _load(
     """
     from segan_tf.models import pretrained, restore
 
-    if config.model != PRETRAINED:
+    if is_released(config.model):
+        release = pretrained.find(config.model)
+        config = config.with_given(config.given, **release.model_settings)
+        restored = release.load()
+    else:
         restored = restore.load(config)
-        segmentor = restore.fix_style(config, restored, decision.style)
-        return segmentor, _with_styles(config, restored), restored.step, config
-    completed = config.with_given(config.given, **pretrained.read_model())
-    return pretrained.load(), None, pretrained.read_step(), completed
+    segmentor = restore.fix_style(config, restored, decision.style)
+    return segmentor, _with_styles(config, restored), restored.step, config
 
 
 def _with_styles(config: Config, restored: "restore.Restored") -> Any:
@@ -193,18 +200,19 @@ def _with_styles(config: Config, restored: "restore.Restored") -> Any:
     )
 
 
-def _find_released(quantizations: Sequence[str]) -> dict[str, str]:
-    """Finds the TFLite files of the released model, and says what they are."""
+def _find_released(config: Config) -> dict[str, str]:
+    """Finds the TFLite files of a released model, and says what they are."""
     from segan_tf.models import pretrained
 
+    release = pretrained.find(config.model)
     paths = {
-        name: pretrained.tflite_path(name)
-        for name in pretrained.QUANTIZATIONS
-        if name in quantizations
+        name: release.tflite_path(name)
+        for name in release.quantizations
+        if name in config.quantizations
     }
-    console.say(f"exporting the released model: {pretrained.describe()}")
+    console.say(f"exporting the released model: {release.describe()}")
     if paths:
-        parity = pretrained.read_parity()
+        parity = release.parity
         dice = ", ".join(f"{name} {parity['dice'][name]:.4f}" for name in paths)
         console.say(
             f"{' and '.join(paths)} are the released files, verified on "

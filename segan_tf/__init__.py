@@ -76,7 +76,7 @@ def load_pretrained() -> Any:
     startup.import_tensorflow()
     from segan_tf.models import pretrained
 
-    return pretrained.load()
+    return pretrained.find().load_segmentor()
 
 
 def export(config: "Config") -> Any:

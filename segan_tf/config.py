@@ -24,7 +24,8 @@ LABEL_KINDS = ("multiclass", "multilabel")
 CRITIC_FORMS = ("stacked", "shared", "per_label")
 PRECISIONS = ("float32", "mixed_bfloat16")
 FLIPS = ("auto", "none", "horizontal", "both")
-PRETRAINED = "pretrained"  # --model, --start_from: the released model
+PRETRAINED = "pretrained"  # --model, --start_from: the newest released model
+RELEASES = ("pretrained-1",)  # all released models, the newest last
 MAX_SEED = 2**32 - 1  # of NumPy and Keras
 # Number of different images; int8 ranges of fewer are too narrow.
 MIN_CALIBRATION_IMAGES = 100
@@ -452,9 +453,10 @@ class PredictionConfig:
 
     model: str = setting(
         "",
-        "A model_dir, SavedModel or TFLite file, or pretrained, the released "
-        "model. Default: --model_dir, and the released model to predict or "
-        "calibrate without a run. export takes only pretrained. A SavedModel "
+        "A model_dir, SavedModel or TFLite file, or pretrained, the newest "
+        f"released model ({', '.join(RELEASES)} by name). Default: "
+        "--model_dir, and the released model to predict or calibrate without "
+        "a run. export takes only released models. A SavedModel "
         "is a program: one with other operators than this program exports is "
         "not loaded, and only trusted ones should be given.",
         modes=_DECIDING_MODES,
@@ -669,3 +671,8 @@ def renamed(settings: Mapping[str, Any]) -> dict[str, Any]:
             value = RENAMED_VALUES.get(name, {}).get(value, value)
         now[name] = value
     return now
+
+
+def is_released(model: str) -> bool:
+    """Returns whether ``model`` or ``start_from`` names a released model."""
+    return model in (PRETRAINED, *RELEASES)

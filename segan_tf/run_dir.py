@@ -27,6 +27,7 @@ from segan_tf.config import (
     VALUES_BEFORE,
     Config,
     UserError,
+    is_released,
     renamed,
 )
 
@@ -302,7 +303,7 @@ def check_start_from(config: Config) -> None:
       UserError: it is no run, it is the run in model_dir, or a flag differs,
         which is named.
     """
-    if config.start_from in ("", PRETRAINED):
+    if not config.start_from or is_released(config.start_from):
         return
     for part in ("", checkpoint_files.FOLDER):
         folders = (config.start_from, config.model_dir)

@@ -21,6 +21,7 @@ ALL = "all"
 NONE = "none"
 UNKNOWN = "unknown"  # in reports, of pairs without a style
 JOIN = "+"
+_STYLES = "styles"  # in the record of a released model
 _RESERVED = (MEAN, ALL, NONE, UNKNOWN)
 # They become parts of names of files and signatures.
 _NAME = re.compile(r"\w[\w .-]{0,39}")
@@ -129,6 +130,22 @@ def is_recorded(folder: str) -> bool:
     return os.path.lexists(os.path.join(folder, FILE_NAME))
 
 
+def description(styles: Styles) -> dict[str, Any]:
+    """Returns the part of a released model's record; empty without styles."""
+    if not styles.count:
+        return {}
+    return {_STYLES: {"names": list(styles.names), "mean": list(styles.mean)}}
+
+
+def described(content: Mapping[str, Any]) -> Styles:
+    """Returns the styles of a `description`.
+
+    Raises:
+      KeyError, TypeError, ValueError: they are something else.
+    """
+    return _styles_of(content[_STYLES]) if _STYLES in content else PLAIN
+
+
 def write(assigned: AssignedStyles, folder: str) -> None:
     """Writes styles.json to the folder of a run.
 
@@ -158,11 +175,15 @@ def read(folder: str) -> AssignedStyles:
 
 
 def _from_json(content: Mapping[str, Any]) -> AssignedStyles:
+    return AssignedStyles(
+        _styles_of(content),
+        {str(name): str(style) for name, style in content["of"].items()},
+    )
+
+
+def _styles_of(content: Mapping[str, Any]) -> Styles:
     names = tuple(str(name) for name in content["names"])
     mean = tuple(float(weight) for weight in content["mean"])
     if len(names) != len(mean):
         raise ValueError("names and mean differ in number")
-    return AssignedStyles(
-        Styles(names, mean),
-        {str(name): str(style) for name, style in content["of"].items()},
-    )
+    return Styles(names, mean)

@@ -228,7 +228,9 @@ def test_resumed_run_logs_the_recorded_losses(resumed):
 
 @pytest.mark.parametrize("kind", ["keras", "int8"])
 def test_released_model_finds_the_recorded_maps(kind):
-    path = PRETRAINED if kind == "keras" else pretrained.tflite_path(kind)
+    path = (
+        PRETRAINED if kind == "keras" else pretrained.find().tflite_path(kind)
+    )
     predictor = Predictor(path)
     for index, expected in enumerate(read_recorded("released.json")[kind]):
         image = lesions.draw_lesion(index, 0).image

@@ -445,7 +445,7 @@ def test_predict_needs_no_training(drawn_image, tmp_path, monkeypatch):
         "--mode=predict", f"--input={path}", "--output_dir=out", "--tta"
     )
     assert result.status == 0, result.err
-    assert f"predicting with {pretrained.describe()}" in result.out
+    assert f"predicting with {pretrained.find().describe()}" in result.out
     with Image.open("out/photo_label_map.png") as written:
         predicted = np.array(written) > 0
     assert per_image.dice(per_image.confusion(predicted, true)) > 0.8
@@ -472,7 +472,7 @@ def test_released_model_is_evaluated_on_other_data(tmp_path):
     assert result.status == 0, result.err
     (folder,) = (tmp_path / "scores").glob("evaluation_all_*")
     results = read_json(folder, "results.json")
-    assert results["run"]["model"] == pretrained.describe()
+    assert results["run"]["model"] == pretrained.find().describe()
     assert results["image_count"] == 4
 
 
@@ -488,14 +488,16 @@ def test_released_model_is_exported_with_its_released_files(
     )
     assert result.status == 0, result.err
     first, second, third, *_ = result.out.splitlines()
-    assert first == f"exporting the released model: {pretrained.describe()}"
+    assert (
+        first == f"exporting the released model: {pretrained.find().describe()}"
+    )
     assert second.startswith(
         "float16 and int8 are the released files, verified on 150 images "
     )
     assert third == "compared on 4 images: 4 drawings"
     assert sorted(os.listdir(folder / "saved_model")) == ["1"]
     for name in ("float16", "int8"):
-        with open(pretrained.tflite_path(name), "rb") as file:
+        with open(pretrained.find().tflite_path(name), "rb") as file:
             content = file.read()
         assert (folder / f"segan_{name}.tflite").read_bytes() == content
         contract = read_json(folder, f"segan_{name}.json")

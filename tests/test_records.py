@@ -20,7 +20,7 @@ READERS = {
     "pairs.json": content.read_record,
     "labels.json": lambda folder: run_dir.read_labels(Config(model_dir=folder)),
     "training.json": run_dir.read_training,
-    "release.json": pretrained.read_config,
+    "release.json": lambda folder: pretrained.Release(folder).config,
 }
 WRITERS = {
     "flags.json": lambda folder: run_dir.write_flags(
@@ -140,6 +140,6 @@ def test_unknown_setting_is_ignored_with_one_note(tmp_path, capsys):
 
 
 def test_released_model_names_the_present_format():
-    folder = pathlib.Path(pretrained.__file__).parent
+    folder = pathlib.Path(pretrained.find().folder)
     stored = json.loads((folder / "release.json").read_text("utf-8"))
     assert stored.get("format", 1) <= records.FORMATS["release.json"]

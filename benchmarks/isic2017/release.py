@@ -1,16 +1,19 @@
 """Packs a trained and exported run as the released model.
 
-Usage: python benchmarks/isic2017/release.py MODEL_DIR EXPORT_DIR
-Writes segan_tf/models/pretrained/: weights, TFLite models and release.json.
+Usage: python benchmarks/isic2017/release.py NUMBER MODEL_DIR EXPORT_DIR
+Writes segan_tf/models/pretrained/NUMBER/: weights, TFLite models, decision.json
+if the run was calibrated, and release.json.
 """
 
 import os
+import shutil
 import sys
 
-from segan_tf import config, records, run_dir
+from segan_tf import config, decision, records, run_dir
 from segan_tf.models import pretrained, restore
 
 NAME = "EfficientNet-Lite0 SegAN, ISIC 2017 Part 1 training images"
+TFLITE = ("int8",)  # the others can be converted without images
 # What run.sh exports the released run on.
 PARITY_SOURCE = "the official validation split of ISIC 2017"
 
@@ -20,7 +23,7 @@ def read_history(model_dir: str) -> list[dict]:
     record = records.read(os.path.join(model_dir, "flags.json"))
     start = record.pop("flags")["start_from"]
     before = []
-    if start not in ("", config.PRETRAINED):
+    if start and not config.is_released(start):
         before = read_history(start)
     return [*before, {**record, **run_dir.read_training(model_dir)}]
 
@@ -29,33 +32,37 @@ def read_parity(export_dir: str) -> dict:
     """Reads how the exported models compare with Keras."""
     record = records.read(os.path.join(export_dir, "parity.json"))
     rows = {"keras": record["keras"], **record["artifacts"]}
-    names = ("keras", *pretrained.QUANTIZATIONS)
     return {
         "images": record["images"],
         "source": PARITY_SOURCE,
-        "dice": {name: rows[name]["dice"] for name in names},
+        "dice": {name: rows[name]["dice"] for name in ("keras", *TFLITE)},
     }
 
 
-def main(model_dir: str, export_dir: str) -> None:
+def main(number: str, model_dir: str, export_dir: str) -> None:
     """Writes the release."""
     run = run_dir.read_flags(model_dir)
-    segmentor, step = restore.load_segmentor(run)
+    restored = restore.load(run)
     tflite = {}
-    for quantization in pretrained.QUANTIZATIONS:
+    for quantization in TFLITE:
         path = os.path.join(export_dir, f"segan_{quantization}.tflite")
         with open(path, "rb") as file:
             tflite[quantization] = file.read()
+    release = pretrained.Release(os.path.join(pretrained.FOLDER, number))
     pretrained.write(
-        segmentor,
+        restored,
         config=run,
         labels=run_dir.read_labels(run),
         name=NAME,
         tflite=tflite,
         parity=read_parity(export_dir),
-        made_by={"step": step, "runs": read_history(model_dir)},
+        made_by={"step": restored.step, "runs": read_history(model_dir)},
+        folder=release.folder,
     )
-    print(pretrained.describe())
+    decision_path = decision.path_in(model_dir)
+    if os.path.exists(decision_path):
+        shutil.copy(decision_path, release.folder)
+    print(release.describe())
 
 
 if __name__ == "__main__":

@@ -79,7 +79,7 @@ for name in "$@"; do
     python main.py --mode=export --model_dir="runs/$name" --split=validation \
       --export_dir="runs/$name/exported" $official
     cp "runs/$name/exported/parity.json" "$here/$name/"
-    python "$here/release.py" "runs/$name" "runs/$name/exported"
+    python "$here/release.py" 2 "runs/$name" "runs/$name/exported"
     ;;
   *) keep "$name" test "$name" ;;
   esac

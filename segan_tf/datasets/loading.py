@@ -6,13 +6,13 @@ from collections.abc import Callable, Iterable, Sequence, Set
 from segan_tf import console
 from segan_tf import labels as labels_lib
 from segan_tf.config import (
-    PRETRAINED,
     RESPLIT_FIELDS,
     SOURCE_FIELDS,
     SPLIT_FIELDS,
     SPLITS,
     Config,
     UserError,
+    is_released,
 )
 from segan_tf.datasets import (
     check_report,
@@ -313,7 +313,7 @@ def _may_be_known(config: Config, pair: pairs.Pair) -> bool:
     The released model has seen images of ISIC 2017, where ids are unique, but
     none of its official validation and test splits.
     """
-    if config.model != PRETRAINED:
+    if not is_released(config.model):
         return True
     return pair.id.startswith(_ISIC_IDS) and pair.split not in SPLITS[1:3]
 

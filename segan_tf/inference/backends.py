@@ -13,7 +13,7 @@ from segan_tf import decision as decision_lib
 from segan_tf import files, run_dir
 from segan_tf import labels as labels_lib
 from segan_tf import styles as styles_lib
-from segan_tf.config import PRETRAINED, UserError
+from segan_tf.config import UserError, is_released
 from segan_tf.imaging import preprocessing
 from segan_tf.inference import (
     saved_model_check,
@@ -76,11 +76,16 @@ def open_backend(
     if isinstance(model, keras.Model):
         return _open_keras(model, labels or labels_lib.LESION, model.name)
     path = os.fspath(model)
-    if path == PRETRAINED:
+    if is_released(path):
+        release = pretrained.find(path)
+        restored = release.load()
         backend = _open_keras(
-            pretrained.load(), pretrained.read_labels(), pretrained.describe()
+            restored.segmentor,
+            release.labels,
+            restored.path,
+            styles=restored.styles,
         )
-        return dataclasses.replace(backend, decision=pretrained.read_decision())
+        return dataclasses.replace(backend, decision=release.decision)
     if os.path.isdir(path) and run_dir.has_flags(path):
         config = run_dir.read_flags(path)
         restored = restore.load(config)

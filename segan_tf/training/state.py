@@ -6,7 +6,7 @@ import keras
 
 from segan_tf import losses, run_dir
 from segan_tf import styles as styles_lib
-from segan_tf.config import PRETRAINED, Config, UserError
+from segan_tf.config import Config, UserError, is_released
 from segan_tf.models import critic as critic_lib
 from segan_tf.models import pretrained, restore, weights
 from segan_tf.models.segmentors import SEGMENTORS
@@ -120,30 +120,34 @@ def load_start_weights(state: TrainState) -> None:
       UserError: they do not fit, or the run cannot be loaded.
     """
     config = state.config
-    if config.start_from == PRETRAINED:
-        run_dir.check_same_segmentor(config, pretrained.read_config())
-        start = pretrained.load()
+    if is_released(config.start_from):
+        release = pretrained.find(config.start_from)
+        source = release.config
+        run_dir.check_same_segmentor(config, source)
+        restored = release.load()
     else:
         run_dir.check_start_from(config)
-        start = _load_start(state, run_dir.read_flags(config.start_from))
+        source = run_dir.read_flags(config.start_from)
+        restored = restore.load(source)
+    start = restored.segmentor
+    if not state.styles.count:
+        start = restore.fix_style(source, restored)
+    elif restored.styles.count:
+        _check_same_styles(state, restored.styles)
     for model in filter(None, (state.segmentor, state.ema_model)):
         weights.copy_weights(start, model)
 
 
-def _load_start(state: TrainState, start: Config) -> keras.Model:
-    """Loads the segmentor of a run, with or without styles as S has them.
+def _check_same_styles(state: TrainState, styles: styles_lib.Styles) -> None:
+    """Checks that a run knows the styles of the one that it starts from.
 
     Raises:
-      UserError: both have styles, and other ones.
+      UserError: it has other ones.
     """
-    styles = styles_lib.read(start.model_dir).styles
-    if not state.styles.count or not styles.count:
-        return restore.load_segmentor(start)[0]
     if styles.names != state.styles.names:
         raise UserError(
             f"--styles: the training pairs have the styles "
             f"{', '.join(state.styles.names)}, and --start_from "
-            f"({start.model_dir}) was trained with {', '.join(styles.names)}; "
-            "give the same, or --styles=none."
+            f"({state.config.start_from}) was trained with "
+            f"{', '.join(styles.names)}; give the same, or --styles=none."
         )
-    return restore.load(start).segmentor

@@ -16,7 +16,7 @@ from segan_tf import (
 from segan_tf import decision as decision_lib
 from segan_tf import labels as labels_lib
 from segan_tf import styles as styles_lib
-from segan_tf.config import PRETRAINED, Config, UserError
+from segan_tf.config import Config, UserError, is_released
 from segan_tf.datasets import (
     content,
     findings,
@@ -228,7 +228,7 @@ def _find_earlier_images(
         before = content.read_record(config.model_dir)
         if before:
             return before.earlier
-    if config.start_from in ("", PRETRAINED):
+    if not config.start_from or is_released(config.start_from):
         return frozenset()
     return None if resumes else content.read_trained_images(config.start_from)
 

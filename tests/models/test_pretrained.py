@@ -4,10 +4,11 @@ import os
 
 import numpy as np
 import pytest
+import small_models
 
 import segan_tf
-from segan_tf import labels
-from segan_tf.config import Config, UserError
+from segan_tf import labels, styles
+from segan_tf.config import RELEASES, Config, UserError
 from segan_tf.metrics import per_image
 from segan_tf.models import pretrained, restore
 from segan_tf.synthetic import lesions
@@ -21,65 +22,86 @@ PARITY = {
 TFLITE = {"float16": b"a model", "int8": b"a smaller one"}
 
 
+STYLES = styles.Styles(("loose", "tight"), (0.75, 0.25))
+
+
 @pytest.fixture
-def release(tmp_path):
-    """Writes a release of random weights; returns it and its folder."""
-    segmentor = restore.build_segmentor(RUN)
-    folder = str(tmp_path / "release")
+def written(tmp_path):
+    """Writes a release of random weights; returns its segmentor, too."""
+    return write(tmp_path / "release", styles.PLAIN)
+
+
+def write(folder, known):
+    segmentor = restore.build_segmentor(RUN, num_styles=known.count)
+    small_models.draw_weights(segmentor)
     pretrained.write(
-        segmentor,
+        restore.Restored(segmentor, 7, "", known),
         config=RUN,
         labels=labels.LESION,
         name="a small one",
         tflite=TFLITE,
         parity=PARITY,
         made_by={"step": 7},
-        folder=folder,
+        folder=str(folder),
     )
-    return segmentor, folder
+    return segmentor, pretrained.Release(str(folder))
 
 
-def test_loaded_weights_are_rounded_to_float16(release):
-    segmentor, folder = release
-    loaded = pretrained.load(folder)
-    for written, read in zip(
+def test_loaded_weights_are_rounded_to_float16(written):
+    segmentor, release = written
+    loaded = release.load_segmentor()
+    for saved, read in zip(
         segmentor.get_weights(), loaded.get_weights(), strict=True
     ):
-        if written.ndim > 1:  # a kernel
-            written = written.astype(np.float16)
-        np.testing.assert_array_equal(read, written)
-    assert pretrained.read_labels(folder) == labels.LESION
-    config = pretrained.read_config(folder)
-    assert (config.width, config.image_size) == (2, 32)
-    assert pretrained.describe(folder).startswith("a small one (SHA-256 ")
+        if saved.ndim > 1:  # a kernel
+            saved = saved.astype(np.float16)
+        np.testing.assert_array_equal(read, saved)
+    assert release.labels == labels.LESION
+    assert (release.config.width, release.config.image_size) == (2, 32)
+    assert release.describe().startswith("a small one (SHA-256 ")
+    assert release.styles == styles.PLAIN
 
 
-def test_release_includes_the_tflite_models(release):
-    _, folder = release
-    assert pretrained.read_step(folder) == 7
-    assert pretrained.read_parity(folder) == PARITY
+def test_release_with_styles_draws_in_each(tmp_path):
+    segmentor, release = write(tmp_path / "release", STYLES)
+    assert release.styles == STYLES
+    restored = release.load()
+    assert (restored.styles, restored.step) == (STYLES, 7)
+    image = np.zeros((1, 32, 32, 3), np.float32)
+    mean = np.array([STYLES.mean], np.float32)
+    np.testing.assert_allclose(
+        release.load_segmentor()(image), segmentor([image, mean]), atol=1e-2
+    )
+    maps = [
+        restored.segmentor([image, np.array([one], np.float32)]).numpy()
+        for one in ((1.0, 0.0), (0.0, 1.0))
+    ]
+    assert np.abs(maps[0] - maps[1]).max() > 1e-3
+
+
+def test_release_includes_the_tflite_models(written):
+    _, release = written
+    assert release.step == 7
+    assert release.parity == PARITY
+    assert release.quantizations == ("float16", "int8")
     for quantization, content in TFLITE.items():
-        path = pretrained.tflite_path(quantization, folder)
-        with open(path, "rb") as file:
+        with open(release.tflite_path(quantization), "rb") as file:
             assert file.read() == content
 
 
 @pytest.mark.parametrize(
     ("name", "read"),
     [
-        (pretrained.WEIGHTS, pretrained.load),
-        (
-            "segan_int8.tflite",
-            lambda folder: pretrained.tflite_path("int8", folder),
-        ),
+        (pretrained.WEIGHTS, pretrained.Release.load),
+        ("segan_int8.tflite", lambda release: release.tflite_path("int8")),
     ],
     ids=["weights", "int8"],
 )
 @pytest.mark.parametrize("damage", ["changed", "missing", "other"])
 def test_changed_or_missing_file_is_an_error(
-    release, name, read, damage, tmp_path
+    written, name, read, damage, tmp_path
 ):
-    _, folder = release
+    _, release = written
     path = tmp_path / "release" / name
     data = bytearray(path.read_bytes())
     if damage == "missing":
@@ -88,21 +110,22 @@ def test_changed_or_missing_file_is_an_error(
         data[len(data) // 2] ^= 1
         path.write_bytes(data if damage == "changed" else b"something else")
     with pytest.raises(UserError, match=f"{name} .* install segan_tf"):
-        read(folder)
+        read(release)
 
 
-def test_damaged_release_json_is_an_error(release, tmp_path):
+def test_damaged_release_json_is_an_error(written, tmp_path):
+    _, release = written
     (tmp_path / "release" / "release.json").write_text("{")
     with pytest.raises(UserError, match="release.json is missing or"):
-        pretrained.load(str(tmp_path / "release"))
+        release.load()
 
 
-def test_pickled_arrays_are_never_loaded(release, tmp_path):
-    _, folder = release
+def test_pickled_arrays_are_never_loaded(written, tmp_path):
+    _, release = written
     path = tmp_path / "release" / pretrained.WEIGHTS
     np.savez(path, weights=np.array([{"a": 1}], dtype=object))
     with pytest.raises(UserError):  # by its SHA-256
-        pretrained.load(folder)
+        release.load()
     release_json = tmp_path / "release" / "release.json"
     record = json.loads(release_json.read_text())
     record["sha256"][pretrained.WEIGHTS] = hashlib.sha256(
@@ -110,21 +133,23 @@ def test_pickled_arrays_are_never_loaded(release, tmp_path):
     ).hexdigest()
     release_json.write_text(json.dumps(record))
     with pytest.raises((ValueError, KeyError)):
-        pretrained.load(folder)
+        pretrained.Release(release.folder).load()
 
 
-def test_released_model_is_complete_and_small():
-    segmentor = segan_tf.load_pretrained()
-    config = pretrained.read_config()
-    assert config.segmentor == "efficientnet_lite0"
-    size = config.image_size
-    assert segmentor.output_shape == (None, size, size, 1)
-    weights = os.path.join(os.path.dirname(pretrained.__file__), "weights.npz")
-    total = 0
-    for quantization in pretrained.QUANTIZATIONS:
-        with open(pretrained.tflite_path(quantization), "rb") as file:
-            total += len(file.read())
-    assert total + os.path.getsize(weights) < 15e6
+@pytest.mark.parametrize("name", RELEASES)
+def test_every_release_opens_by_its_name(name):
+    release = pretrained.find(name)
+    size = release.config.image_size
+    assert release.config.segmentor.startswith("efficientnet_lite")
+    assert release.load_segmentor().output_shape == (None, size, size, 1)
+    assert f"{release.describe()}" == segan_tf.Predictor(name).description
+    for quantization in release.quantizations:
+        assert os.path.exists(release.tflite_path(quantization))
+
+
+def test_newest_release_is_the_default():
+    assert pretrained.find() == pretrained.find(RELEASES[-1])
+    assert pretrained.find("pretrained-1").folder.endswith("1")
 
 
 def test_released_model_finds_drawn_lesions():

@@ -75,7 +75,7 @@ def run(folder: str) -> dict[str, np.ndarray]:
     for quantization in config.QUANTIZATIONS:
         model = tflite_model.TFLiteModel(_tflite_path(folder, quantization))
         answers[f"tflite_{quantization}"] = model.segment(image[None])
-    released = pretrained.load()
+    released = pretrained.find().load_segmentor()
     size = released.input_shape[1]
     normalized = preprocessing.normalize(
         preprocessing.resize_image(image, size, size)

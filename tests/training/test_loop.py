@@ -678,7 +678,7 @@ def test_resumed_run_keeps_its_weights_despite_start_from(tmp_path):
 def test_run_can_start_from_the_released_model(tmp_path):
     with pytest.raises(UserError, match="--segmentor .*pretrained"):
         make_trainer(tmp_path / "segan", start_from="pretrained")
-    released = pretrained.read_config()
+    released = pretrained.find().config
     trainer = make_trainer(
         tmp_path / "lite0",
         start_from="pretrained",
@@ -687,7 +687,7 @@ def test_run_can_start_from_the_released_model(tmp_path):
         critic_width=2,
     )
     for a, b in zip(
-        pretrained.load().get_weights(),
+        pretrained.find().load_segmentor().get_weights(),
         trainer.state.segmentor.get_weights(),
         strict=True,
     ):

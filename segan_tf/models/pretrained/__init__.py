@@ -1,121 +1,188 @@
-"""The released model: a trained segmentor for skin lesions.
+"""The released models: trained segmentors for skin lesions.
 
-Its files are in this folder: weights for Keras (float16), TFLite models for
-phones, decision.json with its expected Dice, and release.json, which records
-how the segmentor is built, the names of its labels, how it was trained, and the
-SHA-256 of each file.
-docs/model_card.md describes what it can and cannot do.
+Each has a folder here, named by its number, with weights for Keras (float16),
+TFLite models, decision.json with its expected Dice, and release.json, which
+records how the segmentor is built, its labels and annotation styles, how it was
+trained, and the SHA-256 of each file. Older releases keep only what Keras
+needs. docs/model_card.md says what the models can and cannot do.
 """
 
+import dataclasses
+import functools
 import hashlib
 import io
 import os
+from collections.abc import Mapping
 from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from segan_tf import decision, files, records
+from segan_tf import decision as decision_lib
+from segan_tf import files, records
 from segan_tf import labels as labels_lib
-from segan_tf.config import MODEL_FIELDS, Config, UserError, renamed
+from segan_tf import styles as styles_lib
+from segan_tf.config import (
+    MODEL_FIELDS,
+    PRETRAINED,
+    RELEASES,
+    Config,
+    UserError,
+    renamed,
+)
 from segan_tf.models import restore, weights
 
 WEIGHTS = "weights.npz"
-QUANTIZATIONS = ("float16", "int8")  # of the TFLite models
 
-_FOLDER = os.path.dirname(os.path.abspath(__file__))
+FOLDER = os.path.dirname(os.path.abspath(__file__))
 _RELEASE = "release.json"
+_TFLITE = "segan_{}.tflite"
 
 
-def load(folder: str = _FOLDER) -> keras.Model:
-    """Builds the released segmentor with its trained weights.
+def find(name: str = PRETRAINED) -> "Release":
+    """Returns a released model by its name; the newest by default."""
+    number = (RELEASES[-1] if name == PRETRAINED else name).rpartition("-")[2]
+    return Release(os.path.join(FOLDER, number))
 
-    Args:
-      folder: folder of the release; by default the package's own.
 
-    Returns:
-      A functional model ``segmentor``: image float32 [batch, image_size,
-      image_size, 3], normalized by `preprocessing.normalize` -> float32
-      [batch, image_size, image_size, labels] in [0, 1].
+@dataclasses.dataclass(frozen=True)
+class Release:
+    """A released model.
 
-    Raises:
-      UserError: a file is missing or has changed since the release.
+    Every property and method raises UserError if a file that it reads is
+    missing or has changed since the release.
+
+    Attributes:
+      folder: that holds its files.
     """
-    segmentor = restore.build_segmentor(read_config(folder))
-    arrays = np.load(io.BytesIO(_read(folder, WEIGHTS)), allow_pickle=False)
-    for name, weight in weights.named_weights(segmentor).items():
-        weight.assign(arrays[name])
-    return segmentor
 
+    folder: str
 
-def tflite_path(quantization: str, folder: str = _FOLDER) -> str:
-    """Finds a TFLite model of the release and checks its SHA-256.
+    def load(self) -> restore.Restored:
+        """Builds the segmentor with its trained weights."""
+        segmentor = restore.build_segmentor(
+            self.config, num_styles=self.styles.count
+        )
+        content = io.BytesIO(self._read(WEIGHTS))
+        arrays = np.load(content, allow_pickle=False)
+        for name, weight in weights.named_weights(segmentor).items():
+            weight.assign(arrays[name])
+        return restore.Restored(
+            segmentor, self.step, self.describe(), self.styles
+        )
 
-    Args:
-      quantization: one of QUANTIZATIONS.
-      folder: folder of the release.
+    def load_segmentor(self) -> keras.Model:
+        """Builds the segmentor of the image alone, in the mean style.
 
-    Raises:
-      UserError: the file is missing or has changed since the release.
-    """
-    name = f"segan_{quantization}.tflite"
-    _read(folder, name)
-    return os.path.join(folder, name)
+        Returns:
+          A functional model ``segmentor``: image float32 [batch, image_size,
+          image_size, 3], normalized by `preprocessing.normalize` -> float32
+          [batch, image_size, image_size, labels] in [0, 1].
+        """
+        return restore.fix_style(self.config, self.load())
 
+    @property
+    def config(self) -> Config:
+        """The configuration that builds the segmentor."""
+        return Config(**self.model_settings)
 
-def read_config(folder: str = _FOLDER) -> Config:
-    """Reads the configuration of the released segmentor."""
-    return Config(**read_model(folder))
+    @property
+    def model_settings(self) -> dict[str, Any]:
+        """The segmentor's values of MODEL_FIELDS."""
+        return renamed(self._record["model"])
 
+    @property
+    def labels(self) -> labels_lib.Labels:
+        """The labels of the segmentor's channels."""
+        return labels_lib.described(self._record)
 
-def read_model(folder: str = _FOLDER) -> dict:
-    """Reads the released segmentor's values of MODEL_FIELDS."""
-    return renamed(_read_release(folder)["model"])
+    @property
+    def styles(self) -> styles_lib.Styles:
+        """The annotation styles that it can draw in, if any."""
+        return styles_lib.described(self._record)
 
+    @property
+    def step(self) -> int:
+        """The step that the weights are from."""
+        return self._record["made_by"]["step"]
 
-def read_labels(folder: str = _FOLDER) -> labels_lib.Labels:
-    """Reads the labels of the released segmentor."""
-    return labels_lib.described(_read_release(folder))
+    @property
+    def parity(self) -> dict[str, Any]:
+        """How the TFLite models compare with Keras.
 
+        "images" and "source" of the comparison, and "dice" by "keras" and by
+        quantization.
+        """
+        return self._record["parity"]
 
-def read_step(folder: str = _FOLDER) -> int:
-    """Reads the step that the released weights are from."""
-    return _read_release(folder)["made_by"]["step"]
+    @property
+    def decision(self) -> decision_lib.Decision:
+        """The decision, with the expected Dice."""
+        return decision_lib.read(self.folder)
 
+    @property
+    def quantizations(self) -> tuple[str, ...]:
+        """The TFLite models that it comes with."""
+        known = self._record["parity"]["dice"]
+        return tuple(q for q in known if _TFLITE.format(q) in self._hashes)
 
-def read_parity(folder: str = _FOLDER) -> dict[str, Any]:
-    """Reads how the released TFLite models compare with Keras.
+    def tflite_path(self, quantization: str) -> str:
+        """Returns the path of a TFLite model after checking its SHA-256.
 
-    Returns:
-      "images" and "source" of the comparison, and "dice" by "keras" and by
-      quantization.
-    """
-    return _read_release(folder)["parity"]
+        Args:
+          quantization: one of `quantizations`.
+        """
+        name = _TFLITE.format(quantization)
+        self._read(name)
+        return os.path.join(self.folder, name)
 
+    def describe(self) -> str:
+        """Returns the release's name and the SHA-256 of its weights."""
+        return f"{self._record['name']} (SHA-256 {self._hashes[WEIGHTS][:12]})"
 
-def read_decision(folder: str = _FOLDER) -> decision.Decision:
-    """Reads the decision of the released segmentor, with its expected Dice."""
-    return decision.read(folder)
+    @functools.cached_property
+    def _record(self) -> dict[str, Any]:
+        try:
+            return records.read(os.path.join(self.folder, _RELEASE))
+        except records.NewerFormatError:
+            raise
+        except (OSError, ValueError) as error:
+            raise self._damaged(_RELEASE) from error
 
+    @property
+    def _hashes(self) -> dict[str, str]:
+        return self._record["sha256"]
 
-def describe(folder: str = _FOLDER) -> str:
-    """Returns the release's name and the SHA-256 of its weights."""
-    release = _read_release(folder)
-    digest = release["sha256"][WEIGHTS]
-    return f"{release['name']} (SHA-256 {digest[:12]})"
+    def _read(self, name: str) -> bytes:
+        """Reads a file and checks its SHA-256."""
+        try:
+            with open(os.path.join(self.folder, name), "rb") as file:
+                data = file.read()
+        except OSError as error:
+            raise self._damaged(name) from error
+        if hashlib.sha256(data).hexdigest() != self._hashes.get(name):
+            raise self._damaged(name)
+        return data
+
+    def _damaged(self, name: str) -> UserError:
+        return UserError(
+            f"the released model: {os.path.join(self.folder, name)} is "
+            "missing or is not the file that was released; install segan_tf "
+            "again."
+        )
 
 
 def write(
-    segmentor: keras.Model,
+    restored: restore.Restored,
     *,
     config: Config,
     labels: labels_lib.Labels,
     name: str,
-    tflite: dict[str, bytes],
-    parity: dict,
-    made_by: dict,
-    folder: str = _FOLDER,
+    tflite: Mapping[str, bytes],
+    parity: Mapping[str, Any],
+    made_by: Mapping[str, Any],
+    folder: str,
 ) -> None:
     """Writes a release.
 
@@ -123,24 +190,25 @@ def write(
     normalization, whose range is wider, stay in float32.
 
     Args:
-      segmentor: the trained model.
+      restored: the trained segmentor.
       config: the configuration it was trained with.
       labels: labels of its channels.
       name: name of the release.
       tflite: quantization -> content of the TFLite file.
-      parity: see `read_parity`.
-      made_by: record of the runs' commands, versions, commits and dates.
-      folder: folder of the release.
+      parity: see `Release.parity`.
+      made_by: record of the runs' commands, versions, commits and dates, and
+        "step", that of the weights.
+      folder: of the release; made if missing.
     """
     arrays = io.BytesIO()
     named: dict[str, Any] = {
         name: _small(weight)
-        for name, weight in weights.named_weights(segmentor).items()
+        for name, weight in weights.named_weights(restored.segmentor).items()
     }
     np.savez_compressed(arrays, **named)
     content = {WEIGHTS: arrays.getvalue()}
-    for quantization in QUANTIZATIONS:
-        content[f"segan_{quantization}.tflite"] = tflite[quantization]
+    for quantization, data in tflite.items():
+        content[_TFLITE.format(quantization)] = data
     os.makedirs(folder, exist_ok=True)
     for file_name, data in content.items():
         files.write_bytes(os.path.join(folder, file_name), data)
@@ -148,12 +216,13 @@ def write(
         "name": name,
         "model": {field: getattr(config, field) for field in MODEL_FIELDS},
         **labels_lib.description(labels),
+        **styles_lib.description(restored.styles),
         "sha256": {
             file_name: hashlib.sha256(data).hexdigest()
             for file_name, data in content.items()
         },
-        "parity": parity,
-        "made_by": made_by,
+        "parity": dict(parity),
+        "made_by": dict(made_by),
     }
     records.write(os.path.join(folder, _RELEASE), release)
 
@@ -161,32 +230,3 @@ def write(
 def _small(weight: tf.Variable) -> np.ndarray:
     value = weight.numpy()
     return value.astype(np.float16) if value.ndim > 1 else value
-
-
-def _read_release(folder: str) -> dict:
-    try:
-        return records.read(os.path.join(folder, _RELEASE))
-    except records.NewerFormatError:
-        raise
-    except (OSError, ValueError) as error:
-        raise _damaged(folder, _RELEASE) from error
-
-
-def _read(folder: str, name: str) -> bytes:
-    """Reads a file of the release and checks its SHA-256."""
-    try:
-        with open(os.path.join(folder, name), "rb") as file:
-            data = file.read()
-    except OSError as error:
-        raise _damaged(folder, name) from error
-    expected = _read_release(folder)["sha256"].get(name)
-    if hashlib.sha256(data).hexdigest() != expected:
-        raise _damaged(folder, name)
-    return data
-
-
-def _damaged(folder: str, name: str) -> UserError:
-    return UserError(
-        f"the released model: {os.path.join(folder, name)} is missing or is "
-        "not the file that was released; install segan_tf again."
-    )
