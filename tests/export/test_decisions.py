@@ -3,7 +3,6 @@
 import io
 import json
 
-import keras
 import numpy as np
 import page_decision
 import pytest
@@ -28,21 +27,11 @@ CASES = {
 PIXELS = (45, 37)
 
 
-def build_segmentor(wanted):
-    """Builds a small segmentor, with the background of multiclass labels."""
-    if wanted.count == 1 or not wanted.multiclass:
-        return small_models.build_segmentor(num_labels=wanted.count)
-    plain = small_models.build_segmentor(num_labels=wanted.count + 1)
-    logits = plain.get_layer("logits").output
-    softmax = keras.layers.Softmax(name="softmax")(logits)
-    return keras.Model(plain.input, softmax[..., 1:], name="segmentor")
-
-
 @pytest.fixture(scope="module", params=CASES)
 def case(request, tmp_path_factory):
     """Returns labels, decision, segmentor, its exports' folder, an image."""
     wanted, thresholds = CASES[request.param]
-    segmentor = build_segmentor(wanted)
+    segmentor = small_models.build_for_labels(wanted)
     folder = tmp_path_factory.mktemp("export")
     given = {"version": 7, "labels": wanted, "decision": Decision(thresholds)}
     saved_model.export_saved_model(segmentor, str(folder), **given)

@@ -27,6 +27,27 @@ def build_segmentor(seed: int = 1, *, num_labels: int = 1) -> keras.Model:
     return segmentor
 
 
+def build_for_labels(wanted: labels.Labels) -> keras.Model:
+    """Builds a small segmentor, with the background of multiclass labels."""
+    if wanted.count == 1 or not wanted.multiclass:
+        return build_segmentor(num_labels=wanted.count)
+    plain = build_segmentor(num_labels=wanted.count + 1)
+    logits = plain.get_layer("logits").output
+    softmax = keras.layers.Softmax(name="softmax")(logits)
+    return keras.Model(plain.input, softmax[..., 1:], name="segmentor")
+
+
+def build_color_reader(num_labels: int, *, size: int) -> keras.Model:
+    """Builds a segmentor whose probabilities are red, green, blue of 255."""
+    image = keras.Input((size, size, 3), name="image")
+    undo = keras.layers.Conv2D(num_labels, 1, name="undo_normalizing")
+    segmentor = keras.Model(image, undo(image))
+    undo.set_weights(
+        [np.diag(STD)[None, None, :, :num_labels], MEAN[:num_labels]]
+    )
+    return segmentor
+
+
 def draw_weights(
     model: keras.Model, *, scale: float = 0.2, seed: int = 1
 ) -> None:
