@@ -35,7 +35,7 @@ def thin_out(array: _Array) -> _Array:
     pixels = tf.cast(size[0], tf.int64) * tf.cast(size[1], tf.int64)
     step = tf.reduce_sum(tf.cast(pixels > _PIXELS_AT_STEP, tf.int32))
     small = array[step // 2 :: step, step // 2 :: step]
-    if tf.is_tensor(small):
+    if isinstance(small, tf.Tensor):
         # Which a graph does not see by itself.
         small.set_shape((None, None, array.shape[-1]))
     return small
