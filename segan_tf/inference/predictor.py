@@ -233,11 +233,6 @@ class Predictor:
         return curve(self.agreements(image, views)[self._kind])
 
     @property
-    def knows_expected_dice(self) -> bool:
-        """Whether predictions have an expected Dice."""
-        return self._curve is not None
-
-    @property
     def _kind(self) -> str:
         return expected_dice.VIEWS if self._tta else expected_dice.THRESHOLDS
 
