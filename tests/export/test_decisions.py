@@ -17,20 +17,13 @@ from segan_tf.imaging import preprocessing
 from segan_tf.inference.predictor import Predictor
 
 ONE = labels.Labels()
-MULTICLASS = labels.Labels(("core", "rim", "halo"))
-MULTILABEL = labels.Labels(("spot", "shade"), multiclass=False)
-CASES = {
-    "one label": (ONE, (0.9,)),
-    "multiclass": (MULTICLASS, (0.3, 0.5, 0.8)),
-    "multilabel": (MULTILABEL, (0.1, 0.9)),
-}
 PIXELS = (45, 37)
 
 
-@pytest.fixture(scope="module", params=CASES)
+@pytest.fixture(scope="module", params=small_models.DECISIONS)
 def case(request, tmp_path_factory):
     """Returns labels, decision, segmentor, its exports' folder, an image."""
-    wanted, thresholds = CASES[request.param]
+    wanted, thresholds = small_models.DECISIONS[request.param]
     segmentor = small_models.build_for_labels(wanted)
     folder = tmp_path_factory.mktemp("export")
     given = {"version": 7, "labels": wanted, "decision": Decision(thresholds)}

@@ -6,6 +6,14 @@ import numpy as np
 from segan_tf import labels
 
 SIZE = 32
+MULTICLASS = labels.Labels(("core", "rim", "halo"))
+MULTILABEL = labels.Labels(("spot", "shade"), multiclass=False)
+# Labels for `build_for_labels`, with thresholds.
+DECISIONS = {
+    "one label": (labels.LESION, (0.7,)),
+    "multiclass": (MULTICLASS, (0.3, 0.5, 0.8)),
+    "multilabel": (MULTILABEL, (0.1, 0.9)),
+}
 TWO_LABELS = labels.Labels(("lesion", "hair"), multiclass=False)
 MEAN = np.float32([0.485, 0.456, 0.406])
 STD = np.float32([0.229, 0.224, 0.225])

@@ -89,7 +89,7 @@ export function showResult(result) {
     labels.colors,
   );
   const found = describe(result.shares);
-  const expected = describeExpected(result.expectedDice);
+  const expected = describeExpected(result);
   const warning = warn(result);
   const took = describeTime(result.milliseconds);
   byId("shown-image").setAttribute("aria-label", `${name}. ${found}`);
@@ -138,9 +138,10 @@ function isNothing(labelShares) {
   return labelShares.every((share) => share === 0);
 }
 
-/** Returns the expected Dice as text; "" if the model does not know it. */
-function describeExpected(expectedDice) {
-  return expectedDice === null ? "" : expectedDice.toFixed(2);
+/** Returns the expected Dice as text; "" if it is unknown, or of no outline. */
+function describeExpected({ shares: labelShares, expectedDice }) {
+  const isShown = expectedDice !== null && !isNothing(labelShares);
+  return isShown ? expectedDice.toFixed(2) : "";
 }
 
 /** Says why a result is to be checked; "" for no reason. */

@@ -15,13 +15,6 @@ from segan_tf.inference.predictor import Predictor
 from segan_tf.models import segan
 
 ONE = labels.Labels()
-MULTICLASS = labels.Labels(("core", "rim", "halo"))
-MULTILABEL = labels.Labels(("spot", "shade"), multiclass=False)
-CASES = {
-    "one label": (ONE, (0.4,)),
-    "multiclass": (MULTICLASS, (0.3, 0.5, 0.8)),
-    "multilabel": (MULTILABEL, (0.1, 0.9)),
-}
 CURVE = Curve((0.05, 0.3, 0.95), (0.1, 0.5, 0.9))
 
 
@@ -61,10 +54,10 @@ def test_expected_dice_is_that_counted_by_hand(tmp_path):
     saved_model_check.check_operators(path)
 
 
-@pytest.fixture(scope="module", params=CASES)
+@pytest.fixture(scope="module", params=small_models.DECISIONS)
 def case(request, tmp_path_factory):
     """Returns labels, decision, segmentor and the path of its SavedModel."""
-    wanted, thresholds = CASES[request.param]
+    wanted, thresholds = small_models.DECISIONS[request.param]
     segmentor = small_models.build_for_labels(wanted)
     decision = decide_with(*thresholds)
     path = saved_model.export_saved_model(

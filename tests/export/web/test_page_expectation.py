@@ -14,22 +14,14 @@ from segan_tf.expected_dice import Curve
 from segan_tf.imaging import preprocessing
 from segan_tf.inference.predictor import Predictor
 
-CASES = {
-    "one label": (labels.LESION, (0.4,)),
-    "multiclass": (labels.Labels(("core", "rim", "halo")), (0.3, 0.5, 0.8)),
-    "multilabel": (
-        labels.Labels(("spot", "shade"), multiclass=False),
-        (0.1, 0.9),
-    ),
-}
 CURVE = Curve((0.05, 0.3, 0.95), (0.1, 0.5, 0.9))
 
 
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("name", small_models.DECISIONS)
 # The last two are compared at every second and every third pixel.
 @pytest.mark.parametrize("size", [(45, 37), (300, 431), (66, 5001)])
 def test_page_expects_what_the_predictor_does(tmp_path, name, size):
-    wanted, thresholds = CASES[name]
+    wanted, thresholds = small_models.DECISIONS[name]
     segmentor = small_models.build_for_labels(wanted)
     decision = Decision(thresholds, expected_dice={"thresholds": CURVE})
     predictor = Predictor(segmentor, labels=wanted, decision=decision)
