@@ -269,7 +269,10 @@ def _make_tflite(quantization: str) -> Artifact:
         path = os.path.join(folder, f"segan_{quantization}.tflite")
         if quantization in model.released:
             return convert.copy_released(
-                model.released[quantization], path, version=model.version
+                model.released[quantization],
+                path,
+                version=model.version,
+                decision=model.decision,
             )
         return convert.export_tflite(
             model.segmentor,

@@ -72,12 +72,14 @@ def export_saved_model(
         default = graph.FixedStyle(segmentor, decision.style or styles.mean)
     endpoints = _make_endpoints(default, labels, decision=decision)
     for style in styles.names:
+        mixture = styles.mixture(style)
+        # Thresholds and curve are for the style of the decision.
+        is_own = mixture == (decision.style or styles.mean)
         endpoints |= _make_endpoints(
-            graph.FixedStyle(segmentor, styles.mixture(style)),
+            graph.FixedStyle(segmentor, mixture),
             labels,
             style=style,
-            # The thresholds are for the style of the decision.
-            decision=decision_lib.DEFAULT,
+            decision=decision if is_own else decision_lib.DEFAULT,
         )
     with staging.hidden_folder(os.path.dirname(path)) as folder:
         unfinished = os.path.join(folder, "model")

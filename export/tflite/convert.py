@@ -10,6 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from segan_tf import config, console, files, labels
+from segan_tf import decision as decision_lib
 from segan_tf.decision import DEFAULT, Decision
 from segan_tf.inference import signatures, tflite_model
 from segan_tf.quantizations import QUANTIZATIONS
@@ -111,21 +112,32 @@ def count_different(images: Sequence[np.ndarray]) -> int:
     return len({image.tobytes() for image in images})
 
 
-def copy_released(source: str, path: str, *, version: int) -> str:
+def copy_released(
+    source: str,
+    path: str,
+    *,
+    version: int,
+    decision: Decision = DEFAULT,
+) -> str:
     """Copies a TFLite model that was exported before, and its contract.
 
     Args:
       source: of a file that `export_tflite` wrote.
       path: of the copy; its folder is made if missing.
       version: of the export that the copy belongs to.
+      decision: of the release, for the JSON file; the copy is not changed.
 
     Returns:
       The path.
     """
     os.makedirs(os.path.dirname(path), exist_ok=True)
     shutil.copyfile(source, path)
-    described = tflite_model.TFLiteModel(path).contract
-    contract.write_contract({**described, "version": version}, path)
+    model = tflite_model.TFLiteModel(path)
+    changes = {
+        "version": version,
+        **decision_lib.description(decision, num_labels=model.labels.count),
+    }
+    contract.write_contract({**model.contract, **changes}, path)
     return path
 
 

@@ -1,10 +1,13 @@
-"""Measures how much several outlines of one image agree."""
+"""Measures how much several outlines of one image agree.
 
-import itertools
-import math
+The predictor and the exported graphs call the same functions.
+"""
+
 from collections.abc import Sequence
+from typing import TypeVar
 
 import numpy as np
+import tensorflow as tf
 
 from segan_tf.imaging import preprocessing
 
@@ -12,26 +15,38 @@ MAX_PIXELS = 1 << 16  # of an image that are compared
 
 # Factor of the odds of the thresholds around the decision's own: of 0.5 they
 # are 0.1 and 0.9. Of the factors tried (2.3, 4, 9) it ranks images best.
-_ODDS = 9.0
+ODDS = 9.0
+
+# The pixels of the largest image at each step; far more than can be read.
+_PIXELS_AT_STEP = MAX_PIXELS * np.arange(256, dtype=np.int64) ** 2
+
+_Array = TypeVar("_Array", np.ndarray, tf.Tensor)
 
 
-def thin_out(array: np.ndarray) -> np.ndarray:
+def thin_out(array: _Array) -> _Array:
     """Takes every n-th row and column, so that MAX_PIXELS are left at most.
 
+    The step n is the root of the pixels / MAX_PIXELS, rounded up.
+
     Args:
-      array: [height, width, channels].
+      array: [height, width, channels]; an array is not copied.
     """
-    height, width, _ = array.shape
-    step = math.ceil(math.sqrt(height * width / MAX_PIXELS))
-    return np.ascontiguousarray(array[step // 2 :: step, step // 2 :: step])
+    size = tf.shape(array) if tf.is_tensor(array) else np.shape(array)
+    pixels = tf.cast(size[0], tf.int64) * tf.cast(size[1], tf.int64)
+    step = tf.reduce_sum(tf.cast(pixels > _PIXELS_AT_STEP, tf.int32))
+    small = array[step // 2 :: step, step // 2 :: step]
+    if isinstance(small, tf.Tensor):
+        # Which a graph does not see by itself.
+        small.set_shape((None, None, array.shape[-1]))
+    return small
 
 
 def outlines(
-    probability_map: np.ndarray,
+    probability_map: np.ndarray | tf.Tensor,
     *,
     multiclass: bool,
     thresholds: Sequence[float],
-) -> list[np.ndarray]:
+) -> list[tf.Tensor]:
     """Decides at the thresholds, and at lower and higher ones.
 
     Args:
@@ -40,7 +55,7 @@ def outlines(
       thresholds: one for each label.
 
     Returns:
-      Three label maps, bool [height, width, labels].
+      Three label maps, float32 [height, width, labels] in {0, 1}, thinned out.
     """
     small = thin_out(probability_map)
     return [
@@ -48,13 +63,14 @@ def outlines(
             small,
             multiclass=multiclass,
             thresholds=[t * odds / (t * odds + 1 - t) for t in thresholds],
-        ).numpy()
-        > 0
-        for odds in (1 / _ODDS, 1.0, _ODDS)
+        )
+        for odds in (1 / ODDS, 1.0, ODDS)
     ]
 
 
-def mean_pairwise_dice(label_maps: Sequence[np.ndarray]) -> float:
+def mean_pairwise_dice(
+    label_maps: Sequence[np.ndarray | tf.Tensor],
+) -> tf.Tensor:
     """Computes the mean Dice of all pairs of label maps.
 
     Of several labels it is the mean over those that any map has. Where no map
@@ -63,15 +79,25 @@ def mean_pairwise_dice(label_maps: Sequence[np.ndarray]) -> float:
     2 / 5 and 4 / 6.
 
     Args:
-      label_maps: at least two, bool [height, width, labels].
+      label_maps: at least two, [height, width, labels] in {0, 1} or bool, of
+        MAX_PIXELS at most.
+
+    Returns:
+      float32 [] in [0, 1].
     """
-    areas = np.array([np.sum(one, (0, 1)) for one in label_maps])
-    used = areas.any(axis=0)
-    if not used.any():
-        return 0.0
-    values = []
-    for i, j in itertools.combinations(range(len(label_maps)), 2):
-        both = np.sum(label_maps[i] & label_maps[j], (0, 1))[used]
-        each = (areas[i] + areas[j])[used]
-        values.append(np.where(each > 0, 2 * both / np.maximum(each, 1), 1.0))
-    return float(np.mean(values))
+    maps = tf.cast(tf.stack(label_maps), tf.float32)
+    count, *_, labels = maps.shape
+    flat = tf.reshape(tf.transpose(maps, (3, 0, 1, 2)), (labels, count, -1))
+    # One by one, since servers are to run no more kinds of operators.
+    both = tf.stack(
+        [tf.matmul(one, one, transpose_b=True) for one in tf.unstack(flat)]
+    )
+    areas = tf.reduce_sum(flat, axis=-1)
+    each = areas[:, :, None] + areas[:, None, :]
+    dice = tf.where(each > 0, 2 * both / tf.maximum(each, 1.0), 1.0)
+    is_used = tf.cast(tf.reduce_any(areas > 0, axis=-1), tf.float32)
+    is_pair = np.triu(np.ones((count, count), np.float32), k=1)
+    return tf.math.divide_no_nan(
+        tf.reduce_sum(dice * is_pair * is_used[:, None, None]),
+        tf.reduce_sum(is_used) * is_pair.sum(),
+    )

@@ -23,7 +23,7 @@ from segan_tf.imaging import images
 from segan_tf.inference import prediction_files
 
 if TYPE_CHECKING:
-    from segan_tf.inference.predictor import Prediction, Predictor
+    from segan_tf.inference.predictor import Predictor
 
 _LEGEND = "legend.png"
 _STYLE_LEGEND = "styles_legend.png"
@@ -267,21 +267,18 @@ def _write_prediction(
         row[f"{slug}_mean_probability"] = (
             f"{inside.mean():.6f}" if inside.size else ""
         )
-    if predictor.knows_expected_dice:
-        row |= _doubt_cells(prediction, name)
+    if prediction.expected_dice is not None:
+        row |= _doubt_cells(
+            name, prediction.expected_dice, is_empty=not label_map.any()
+        )
     return row
 
 
-def _doubt_cells(prediction: "Prediction", name: str) -> dict[str, str]:
+def _doubt_cells(
+    name: str, expected: float, *, is_empty: bool
+) -> dict[str, str]:
     """Returns the expected Dice and a warning, which is also printed."""
-    expected, warning = prediction.expected_dice, ""
-    if not prediction.label_map.any():
-        warning = "nothing was found"
-    elif expected is not None and expected < expected_dice.LOW:
-        warning = (
-            "the outline is doubtful, or this is no image like those that the "
-            "model was trained on"
-        )
+    warning = expected_dice.warning(expected, is_empty=is_empty)
     if warning:
         console.say(
             console.printable(

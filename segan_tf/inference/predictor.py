@@ -7,7 +7,7 @@ size, normalizes, runs the model, resizes back and decides.
 import dataclasses
 import os
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from PIL import Image
@@ -204,7 +204,7 @@ class Predictor:
           which costs a run of the model each.
         """
         own = self._outlines(views[0])
-        found = {expected_dice.THRESHOLDS: agreement.mean_pairwise_dice(own)}
+        found = {expected_dice.THRESHOLDS: _agreement(own)}
         if len(views) > 1:
             maps = [*views]
             if self._backend.styled_map is not None:
@@ -213,10 +213,10 @@ class Predictor:
                     for name in self.styles.names
                 ]
             outlines = [one for each in maps for one in self._outlines(each)]
-            found[expected_dice.VIEWS] = agreement.mean_pairwise_dice(outlines)
+            found[expected_dice.VIEWS] = _agreement(outlines)
         return found
 
-    def _outlines(self, probability_map: np.ndarray) -> list[np.ndarray]:
+    def _outlines(self, probability_map: np.ndarray) -> list[Any]:
         return agreement.outlines(
             probability_map,
             multiclass=self.labels.multiclass,
@@ -231,11 +231,6 @@ class Predictor:
         if curve is None:
             return None
         return curve(self.agreements(image, views)[self._kind])
-
-    @property
-    def knows_expected_dice(self) -> bool:
-        """Whether predictions have an expected Dice."""
-        return self._curve is not None
 
     @property
     def _kind(self) -> str:
@@ -304,6 +299,10 @@ def flipped_views(
         view = np.ascontiguousarray(np.flip(image, axes))
         views.append(np.flip(probability_map(view), axes))
     return views
+
+
+def _agreement(outlines: Sequence[Any]) -> float:
+    return float(agreement.mean_pairwise_dice(outlines))
 
 
 def _mean(views: Sequence[np.ndarray]) -> np.ndarray:

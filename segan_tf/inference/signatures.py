@@ -19,6 +19,7 @@ LABEL_FRACTIONS = "label_fractions"
 MEAN_PROBABILITY = "mean_probability"
 LABEL_NAMES = "label_names"
 LESION_FRACTION = "lesion_fraction"
+EXPECTED_DICE = "expected_dice"
 
 
 def in_style(signature: str, style: str) -> str:

@@ -1,9 +1,11 @@
 """Tests of the agreement of outlines and the expected Dice of a prediction."""
 
 import csv
+import math
 
 import numpy as np
 import pytest
+import tensorflow as tf
 from PIL import Image
 
 from segan_tf import labels
@@ -37,7 +39,7 @@ def rows(*counts, labels=1):
     ],
 )
 def test_mean_pairwise_dice_is_that_counted_by_hand(label_maps, expected):
-    found = agreement.mean_pairwise_dice(label_maps)
+    found = float(agreement.mean_pairwise_dice(label_maps))
     assert found == pytest.approx(expected)
 
 
@@ -45,7 +47,7 @@ def test_labels_that_no_map_has_do_not_count():
     one, other = rows(2, 4, labels=3)
     one[..., 2] = other[..., 2] = False
     other[..., 1] = False
-    found = agreement.mean_pairwise_dice([one, other])
+    found = float(agreement.mean_pairwise_dice([one, other]))
     assert found == pytest.approx((4 / 6 + 0) / 2)
 
 
@@ -58,16 +60,28 @@ def test_outlines_are_drawn_at_a_ninth_of_the_odds_and_nine_times():
     low, own, high = agreement.outlines(
         found, multiclass=True, thresholds=[0.25]
     )
-    assert low.ravel().tolist() == [False, True, True, True, True, True]
-    assert own.ravel().tolist() == [False, False, True, False, True, True]
-    assert high.ravel().tolist() == [False, False, False, False, False, True]
+    assert np.ravel(low).tolist() == [0, 1, 1, 1, 1, 1]
+    assert np.ravel(own).tolist() == [0, 0, 1, 0, 1, 1]
+    assert np.ravel(high).tolist() == [0, 0, 0, 0, 0, 1]
 
 
 @pytest.mark.parametrize(
-    ("size", "expected"), [((256, 256), (256, 256)), ((600, 1000), (150, 250))]
+    ("size", "expected"),
+    [
+        ((256, 256), (256, 256)),
+        ((257, 256), (128, 128)),
+        ((600, 1000), (150, 250)),
+        ((1, 1), (1, 1)),
+    ],
 )
 def test_large_images_are_thinned_out(size, expected):
-    assert agreement.thin_out(np.zeros((*size, 1))).shape == (*expected, 1)
+    array = np.arange(size[0] * size[1]).reshape(*size, 1)
+    small = agreement.thin_out(array)
+    assert small.shape == (*expected, 1)
+    step = math.ceil(math.sqrt(array.size / 2**16))
+    rows, columns = np.ix_(*(range(step // 2, one, step) for one in size))
+    np.testing.assert_array_equal(small[..., 0], array[rows, columns, 0])
+    np.testing.assert_array_equal(agreement.thin_out(tf.constant(array)), small)
 
 
 @pytest.fixture
