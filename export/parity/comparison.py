@@ -15,6 +15,7 @@ from segan_tf.decision import DEFAULT, Decision
 from segan_tf.imaging import preprocessing
 from segan_tf.inference import signatures
 from segan_tf.metrics import per_image
+from segan_tf.models import blocks
 
 from ..serving import check, session
 from .differences import Differences
@@ -35,10 +36,30 @@ class OpenedArtifact:
       segment: uint8 [h, w, 3] image and float32 [1, size, size, 3], the same
         resized -> float32 [1, h, w, labels] or [1, size, size, labels].
       own_size: it answers at the image's own size.
+      in_style: from the weight of each style to the artifact in it; None if it
+        takes the image alone.
     """
 
     segment: Callable[[np.ndarray, np.ndarray], np.ndarray]
     own_size: bool
+    in_style: "Callable[[tuple[float, ...]], OpenedArtifact] | None" = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Reference:
+    """What some artifacts should compute.
+
+    Attributes:
+      segmentor: of the image, or of [image, style].
+      artifacts: by name.
+      decision: the threshold of each label.
+      style: the weight of each style, if the segmentor takes it.
+    """
+
+    segmentor: keras.Model
+    artifacts: Mapping[str, OpenedArtifact]
+    decision: Decision = DEFAULT
+    style: tuple[float, ...] = ()
 
 
 class ParityStats:
@@ -124,55 +145,92 @@ class ParityStats:
 
 
 def compare(
-    segmentor: keras.Model,
-    artifacts: Mapping[str, OpenedArtifact],
+    references: Sequence[Reference],
     dataset: ParityDataset,
     *,
     labels: labels_lib.Labels,
-    decision: Decision = DEFAULT,
-) -> tuple[dict[str, Any], dict[str, dict[str, Any]], int]:
+) -> tuple[list[tuple[dict[str, Any], dict[str, dict[str, Any]]]], int]:
     """Runs Keras and every artifact on every pair.
 
     Probabilities are compared as the artifact gives them, label maps at the
     images' own size.
 
     Args:
-      segmentor: what the artifacts should compute.
-      artifacts: the artifacts by name.
+      references: what is compared; all of one image size.
       dataset: holds the pairs.
-      labels: of the segmentor's channels.
-      decision: the threshold of each label.
+      labels: of the segmentors' channels.
 
     Returns:
-      The summary of Keras, those of the artifacts by name, and the number of
-      images.
+      For each reference the summary of Keras and those of its artifacts by
+      name; and the number of images.
 
     Raises:
       ParityError: shapes or dtypes differ.
     """
-    keras_stats = ParityStats(labels.names)
-    stats = {name: ParityStats(labels.names) for name in artifacts}
+    stats = [
+        (
+            ParityStats(labels.names),
+            {name: ParityStats(labels.names) for name in reference.artifacts},
+        )
+        for reference in references
+    ]
     count = 0
     for image, true in dataset.pairs:
         count += 1
-        resized = resize(segmentor, image)
-        small = segment(segmentor, resized)
-        full = _resize_back(small, image)
-        decided = _decide(full, labels.multiclass, decision)
-        if true is not None:
-            keras_stats.add_scores(decided, true)
-        for name, artifact in artifacts.items():
-            given = artifact.segment(image, resized)
-            expected = full if artifact.own_size else small
-            far = differences(name, expected, given)
-            if not artifact.own_size:
-                given = _resize_back(given, image)
-            label_map = _decide(given, labels.multiclass, decision)
-            stats[name].add_parity(far, label_map, decided)
+        resized = resize(references[0].segmentor, image)
+        for reference, (of_keras, of_artifacts) in zip(
+            references, stats, strict=True
+        ):
+            small = segment(reference.segmentor, resized, reference.style)
+            full = _resize_back(small, image)
+            decided = _decide(full, labels.multiclass, reference.decision)
             if true is not None:
-                stats[name].add_scores(label_map, true)
-    summaries = {name: stat.summary() for name, stat in stats.items()}
-    return keras_stats.summary(), summaries, count
+                of_keras.add_scores(decided, true)
+            for name, artifact in reference.artifacts.items():
+                given = artifact.segment(image, resized)
+                expected = full if artifact.own_size else small
+                far = differences(name, expected, given)
+                if not artifact.own_size:
+                    given = _resize_back(given, image)
+                label_map = _decide(
+                    given, labels.multiclass, reference.decision
+                )
+                of_artifacts[name].add_parity(far, label_map, decided)
+                if true is not None:
+                    of_artifacts[name].add_scores(label_map, true)
+    summaries = [
+        (
+            of_keras.summary(),
+            {name: stat.summary() for name, stat in of_artifacts.items()},
+        )
+        for of_keras, of_artifacts in stats
+    ]
+    return summaries, count
+
+
+def join_styles(summaries: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
+    """Joins the summaries of an artifact, or of Keras, in each style.
+
+    Returns:
+      Like ParityStats.summary: the largest differences, and means of the
+      scores; and `styles`, the summaries by style.
+    """
+    return {**_join(list(summaries.values())), "styles": dict(summaries)}
+
+
+def _join(parts: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    joined: dict[str, Any] = {}
+    for key in parts[0]:
+        values = [part[key] for part in parts]
+        if isinstance(values[0], dict):
+            joined[key] = _join(values)
+        elif None in values:
+            joined[key] = None
+        elif "difference" in key:
+            joined[key] = largest(values)
+        else:
+            joined[key] = float(np.mean(values))
+    return joined
 
 
 def compare_batches(
@@ -253,16 +311,21 @@ def compare_label_maps(
 
 def resize(segmentor: keras.Model, image: np.ndarray) -> np.ndarray:
     """Resizes an image as training does, to float32 [1, size, size, 3]."""
-    _, height, width, _ = segmentor.input_shape
+    _, height, width, _ = segmentor.inputs[0].shape
     with tf.device("CPU"):
         return preprocessing.resize_image(image, height, width).numpy()[None]
 
 
-def segment(segmentor: keras.Model, images: np.ndarray) -> np.ndarray:
-    """Runs Keras on the CPU, in full precision."""
+def segment(
+    segmentor: keras.Model, images: np.ndarray, style: tuple[float, ...] = ()
+) -> np.ndarray:
+    """Runs Keras on the CPU, in full precision, in a style if it takes one."""
     with tf.device("CPU"):
-        normalized = preprocessing.normalize(images)
-        return segmentor(normalized, training=False).numpy()
+        inputs = blocks.with_style(
+            preprocessing.normalize(images),
+            tf.constant([style] * len(images), tf.float32) if style else None,
+        )
+        return segmentor(inputs, training=False).numpy()
 
 
 def differences(

@@ -36,12 +36,12 @@ def served(segmentor, tmp_path_factory):
 
 def compare(segmentor, artifacts, pairs):
     """Compares on pairs."""
-    return comparison.compare(
-        segmentor,
-        artifacts,
+    ((reference, rows),), count = comparison.compare(
+        [comparison.Reference(segmentor, artifacts)],
         parity_dataset.ParityDataset([], pairs, "a test"),
         labels=labels.LESION,
     )
+    return reference, rows, count
 
 
 def half_map(height, width, value):

@@ -16,7 +16,6 @@ from segan_tf.decision import Decision
 from segan_tf.imaging import preprocessing
 from segan_tf.inference import tflite_model
 from segan_tf.inference.predictor import Predictor
-from segan_tf.models import layers, segan
 
 SIZE = 32
 TWO = styles.Styles(("T1", "clinic B"), (0.75, 0.25))
@@ -29,14 +28,7 @@ CALIBRATED = Decision((0.3,), (0.0, 1.0))
 
 @pytest.fixture(scope="module")
 def segmentor():
-    built = segan.build_segan(image_size=SIZE, width=4, num_styles=TWO.count)
-    small_models.draw_weights(built)
-    rng = np.random.default_rng(3)
-    for layer in built.layers:
-        if isinstance(layer, layers.StyleModulation):
-            shapes = [weight.shape for weight in layer.get_weights()]
-            layer.set_weights([rng.uniform(-0.8, 0.8, s) for s in shapes])
-    return built
+    return small_models.build_styled_segmentor()
 
 
 def export(segmentor, path, **changes):
