@@ -22,7 +22,7 @@ from segan_tf.decision import DEFAULT, Decision, name_mixture
 from .. import artifact, staging, versions
 from ..artifact import Artifact, StyledSegmentor, TrainedModel
 from ..tflite import contract
-from . import benchmark, comparison
+from . import benchmark, comparison, parity_stats
 from .parity_dataset import ParityDataset
 from .tolerance import Tolerance
 
@@ -113,7 +113,7 @@ def check_tolerance(
     """Adds to a row by what it is judged, the limits, and the verdict.
 
     Args:
-      row: an artifact's summary, see comparison.ParityStats.
+      row: an artifact's summary, see parity_stats.ParityStats.
       tolerance: of the artifact.
       keras_row: the summary of Keras.
     """
@@ -157,7 +157,7 @@ def _compare(
         row, path = rows[kind.name], paths[kind.name]
         served = more[kind.name]
         row["served_difference"] = (
-            comparison.largest(served) if served else None
+            parity_stats.largest(served) if served else None
         )
         check_tolerance(row, kind.tolerance, keras_row=keras_row)
         row.update(_measure(kind, path, model.segmentor.input_shape[1]))
@@ -221,7 +221,7 @@ def _compare_opened(
             style: keras_part for style, (keras_part, _) in by_style.items()
         }
     for name in taking_style:
-        rows[name] = comparison.join_styles(
+        rows[name] = parity_stats.join_styles(
             {style: parts[name] for style, (_, parts) in by_style.items()}
         )
     # In the order of the export.

@@ -63,7 +63,7 @@ class Tolerance:
         One that takes the style is judged in each.
 
         Args:
-          row: its summary, see comparison.ParityStats; `styles` may hold
+          row: its summary, see parity_stats.ParityStats; `styles` may hold
             others by style.
           keras_row: that of Keras.
         """
