@@ -146,7 +146,7 @@ def _read_styles(config: Config) -> styles_lib.Styles:
     for name in ("style", "style_input"):
         if getattr(config, name) and not styles.count:
             raise UserError(
-                f"--{name} ({getattr(config, name)}) has no effect on "
+                f"--{name} has no effect on "
                 f"{config.model or config.model_dir}, which was trained "
                 "without styles; leave it out."
             )
