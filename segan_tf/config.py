@@ -492,9 +492,10 @@ class PredictionConfig:
     style: str = setting(
         "",
         "Annotation style to draw in, of a model that knows several: a name, "
-        "several joined by +, mean, or all, which also writes the label map in "
-        "each and an overlay of all outlines. Default: that of the decision.",
-        modes=("predict",),
+        "several joined by +, mean, or, to predict, all, which also writes the "
+        "label map in each and an overlay of all outlines. Default: that of "
+        "the decision.",
+        modes=("predict", "export"),
     )
     tta: bool = setting(
         False,
@@ -526,6 +527,12 @@ class ExportConfig:
         QUANTIZATIONS,
         "The TFLite models to write, separated by commas; int8 is calibrated "
         "on images of the training split.",
+        modes=("export",),
+    )
+    style_input: bool = setting(
+        False,
+        "Also write each TFLite model of a run with styles as one that takes "
+        "the style as a second input, for a slider: segan_int8_styles.tflite.",
         modes=("export",),
     )
     calibration_images: int = setting(

@@ -311,6 +311,7 @@ def test_settings_that_change_no_weight_may_differ_when_resuming():
         "export_dir",
         "export_version",
         "quantizations",
+        "style_input",
         "calibration_images",
         "allow_parity_loss",
         "web",

@@ -24,8 +24,12 @@ LABELS_PATH = os.path.join(_ASSETS, labels_lib.FILE_NAME)
 
 _GRAY = 128
 
-# A function of one tensor, with the spec and name of that tensor.
-Endpoint = tuple[Callable[[tf.Tensor], dict[str, tf.Tensor]], tf.TensorSpec]
+# A function of one or two tensors, with the spec and name of each.
+_Function = Callable[..., dict[str, tf.Tensor]]
+Endpoint = (
+    tuple[_Function, tf.TensorSpec]
+    | tuple[_Function, tf.TensorSpec, tf.TensorSpec]
+)
 
 
 def export_saved_model(
@@ -140,14 +144,14 @@ def write_archive(
     Args:
       segmentor: whose weights the functions use.
       path: the folder to make.
-      endpoints: by the signature's name, the function and its input, named as
-        clients name it. The function's dict gives the outputs their names; a
+      endpoints: by the signature's name, the function and its inputs, named as
+        clients name them. The function's dict gives the outputs their names; a
         bare tensor would be called output_0.
     """
     archive = keras.export.ExportArchive()
     archive.track(segmentor)
-    for name, (function, input_spec) in endpoints.items():
-        archive.add_endpoint(name, function, input_signature=[input_spec])
+    for name, (function, *specs) in endpoints.items():
+        archive.add_endpoint(name, function, input_signature=specs)
     with console.capture_output():
         archive.write_out(files.literal(path))
 

@@ -222,14 +222,23 @@ def _open_tflite(path: str) -> Backend:
             f"({error}); export it again."
         ) from error
 
-    def predict(image: np.ndarray) -> np.ndarray:
+    def predict(
+        image: np.ndarray, mixture: tuple[float, ...] = ()
+    ) -> np.ndarray:
         batch = preprocessing.resize_image(image[None], *model.size)
-        probability = model.segment(batch.numpy())
+        probability = model.segment(batch.numpy(), mixture)
         height, width = image.shape[:2]
         maps = preprocessing.resize_probability_map(probability, height, width)
         return maps[0].numpy()
 
-    return Backend(model.labels, path, predict, decision=model.decision)
+    return Backend(
+        model.labels,
+        path,
+        predict,
+        decision=model.decision,
+        styles=model.styles,
+        styled_map=predict if model.styles.count else None,
+    )
 
 
 def _read_exported_labels(path: str, count: int) -> labels_lib.Labels:

@@ -11,6 +11,7 @@ DEFAULT = "serving_default"
 PROBABILITIES = "probabilities"
 
 IMAGE = "image"  # of TFLite models
+STYLE = "style"  # of TFLite models that take the style
 IMAGES = "images"
 IMAGE_BYTES = "image_bytes"
 PROBABILITY_MAP = "probability_map"

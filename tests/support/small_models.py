@@ -4,6 +4,8 @@ import keras
 import numpy as np
 
 from segan_tf import labels
+from segan_tf.models import layers as own_layers
+from segan_tf.models import segan
 
 SIZE = 32
 MULTICLASS = labels.Labels(("core", "rim", "halo"))
@@ -75,6 +77,22 @@ def draw_weights(
             for weights in model.get_weights()
         ]
     )
+
+
+def build_styled_segmentor(
+    num_styles: int = 2, *, num_labels: int = 1
+) -> keras.Model:
+    """Builds a small segmentor whose maps differ much from style to style."""
+    segmentor = segan.build_segan(
+        image_size=SIZE, width=4, num_labels=num_labels, num_styles=num_styles
+    )
+    draw_weights(segmentor)
+    rng = np.random.default_rng(3)
+    for layer in segmentor.layers:
+        if isinstance(layer, own_layers.StyleModulation):
+            shapes = [weights.shape for weights in layer.get_weights()]
+            layer.set_weights([rng.uniform(-0.8, 0.8, s) for s in shapes])
+    return segmentor
 
 
 def draw_images(*shapes: tuple[int, int], seed: int = 0) -> list[np.ndarray]:
