@@ -213,6 +213,13 @@ class DataConfig:
         choices=FLIPS,
         fixes="weights",
     )
+    photo_rate: float = setting(
+        0.0,
+        "Share of the training images that are changed to look more like "
+        "photographs taken without a dermoscope, such as 0.2: a smaller "
+        "lesion, gamma, warm or cold light, a light gradient.",
+        fixes="weights",
+    )
     style_dropout: float = setting(
         0.2,
         "Share of the training images that are shown with the mean style "
@@ -234,7 +241,8 @@ class ModelConfig:
     segmentor: str = setting(
         "segan",
         "segan: the paper's; efficientnet_lite0: an encoder for phones with a "
-        "decoder, more accurate after far less training.",
+        "decoder, more accurate after far less training; efficientnet_lite1 "
+        "and efficientnet_lite2: larger encoders.",
         modes=_MODEL_MODES,
         choices=SEGMENTORS,
         fixes="model",
@@ -248,8 +256,8 @@ class ModelConfig:
     )
     width: int = setting(
         64,  # the paper, Networks
-        "Channels of the first level of the segmentor; in efficientnet_lite0, "
-        "of its decoder.",
+        "Channels of the first level of the segmentor; with an "
+        "EfficientNet encoder, of its decoder.",
         modes=_MODEL_MODES,
         minimum=1,
         fixes="model",
@@ -271,7 +279,7 @@ class ModelConfig:
     )
     encoder_weights: str = setting(
         "imagenet",
-        "What the encoder of efficientnet_lite0 starts from.",
+        "What an EfficientNet encoder starts from.",
         choices=("imagenet", "none"),
         fixes="weights",
     )

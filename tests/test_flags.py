@@ -18,7 +18,12 @@ FIELDS = {field.name: field for field in dataclasses.fields(config.Config)}
 OURS = {flag.name: flag for flag in flags.FLAGS.flags_by_module_dict()["flags"]}
 FLAG_TYPES = {bool: "bool", int: "int", float: "float", str: "string"}
 CHOICES = {
-    "segmentor": ("segan", "efficientnet_lite0"),
+    "segmentor": (
+        "segan",
+        "efficientnet_lite0",
+        "efficientnet_lite1",
+        "efficientnet_lite2",
+    ),
     "encoder_weights": ("imagenet", "none"),
     "optimizer": ("adam", "lamb"),
     "schedule": ("staircase", "cosine"),
