@@ -76,8 +76,8 @@ def export(config: Config) -> ParityReport:
     if config.model and not released:
         raise UserError(
             f"--model ({config.model}) can only be {PRETRAINED}, or "
-            f"{' or '.join(RELEASES)}, in "
-            "--mode=export; give a run with --model_dir."
+            f"{' or '.join(RELEASES)}, in --mode=export; give a run with "
+            "--model_dir."
         )
     if released:
         run_dir.check_no_model_settings(config, config.model)
