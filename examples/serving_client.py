@@ -34,7 +34,15 @@ ENDINGS = (".jpg", ".jpeg", ".png", ".bmp")
 # Files that are expected among images; any other may be one.
 NOT_IMAGES = (".csv", ".txt", ".json", ".xml", ".md", ".pdf", ".ini", ".db")
 TABLE = "label_maps.csv"
-COLUMNS = ("image", "label", "fraction", "mean_probability")
+COLUMNS = (
+    "image",
+    "label",
+    "fraction",
+    "mean_probability",
+    "expected_dice",  # of the image, in the row of each label
+    "warning",
+)
+LOW = 0.7  # Below it a label map is to be checked, as --mode=predict says.
 FIRST_SECONDS = 0.5  # the longest wait before the second attempt, ...
 MAX_SECONDS = 10.0  # ... and before any
 OUTAGE = 3  # images in a row without an answer; the others are not sent
@@ -59,10 +67,27 @@ class Answer:
     Attributes:
       label_map: a PNG file of the image's size.
       labels: (name, fraction of the pixels, mean probability there) of each.
+      expected_dice: of the label map with the true one; None if the model does
+        not know it.
     """
 
     label_map: bytes
     labels: list[tuple[str, float, float]]
+    expected_dice: float | None = None
+
+    @property
+    def warning(self) -> str:
+        """Why the label map is to be checked; "" for no reason."""
+        if self.expected_dice is None:
+            return ""
+        if not any(fraction for _, fraction, _ in self.labels):
+            return "nothing was found"
+        if self.expected_dice < LOW:
+            return (
+                "the outline is doubtful, or this is no image like those that "
+                "the model was trained on"
+            )
+        return ""
 
 
 class ServerError(Exception):
@@ -148,6 +173,7 @@ def _parse(content: bytes) -> Answer:
         outputs["label_names"],
         outputs["label_fractions"],
         outputs["mean_probability"],
+        outputs.get("expected_dice"),
     )
 
 
@@ -181,7 +207,10 @@ def make_grpc_client(server: str, model: str, *, timeout: float) -> Segment:
         )
         (label_map,) = maps
         names = [name.decode() for name in names[0]]
-        return _make_answer(label_map, names, fractions[0], means[0])
+        expected = None
+        if "expected_dice" in reply:
+            (expected,) = tf.make_ndarray(reply["expected_dice"]).tolist()
+        return _make_answer(label_map, names, fractions[0], means[0], expected)
 
     def segment(image: bytes) -> Answer:
         request = predict_pb2.PredictRequest()
@@ -227,18 +256,20 @@ def _make_answer(
     names: list[str],
     fractions: list[float],
     means: list[float] | float,
+    expected: float | None,
 ) -> Answer:
     # The mean of a single label is no list.
     means = means if isinstance(means, list) else [means]
     if not (label_map.startswith(_PNG) and label_map.endswith(_PNG_END)):
         raise ValueError("label_map_bytes is not a PNG file")
-    if not all(math.isfinite(number) for number in (*fractions, *means)):
-        raise ValueError("a fraction or probability is not finite")
+    numbers = [*fractions, *means, *([] if expected is None else [expected])]
+    if not all(map(math.isfinite, numbers)):
+        raise ValueError("a fraction, probability or Dice is not finite")
     labels = [
         (str(name), float(fraction), float(mean))
         for name, fraction, mean in zip(names, fractions, means, strict=True)
     ]
-    return Answer(label_map, labels)
+    return Answer(label_map, labels, expected)
 
 
 def _reason(error: urllib.error.HTTPError) -> str:
@@ -352,9 +383,12 @@ def add_rows(table: pathlib.Path, image: str, answer: Answer) -> None:
         writer = csv.writer(file)
         if not file.tell():
             writer.writerow(COLUMNS)
+        dice = answer.expected_dice
+        of_image = ("" if dice is None else f"{dice:.4f}", answer.warning)
         for name, fraction, mean in answer.labels:
             cells = (_as_text(image), _as_text(name))
-            writer.writerow((*cells, f"{fraction:.6f}", f"{mean:.6f}"))
+            numbers = (f"{fraction:.6f}", f"{mean:.6f}")
+            writer.writerow((*cells, *numbers, *of_image))
 
 
 def keep_earlier(table: pathlib.Path) -> None:
@@ -537,6 +571,9 @@ def run(options: argparse.Namespace) -> int:
                 keep_earlier(table)
             add_rows(table, text_of(path.name), result)
             num_written += 1
+            if result.warning:
+                dice = f"expected Dice {result.expected_dice:.2f}"
+                say(f"warning: {text_of(path.name)}: {result.warning} ({dice})")
     finally:
         more = f"; {len(unsent)} files not sent" if unsent else ""
         print(f"{num_written} of {len(paths)} label maps written{more}")

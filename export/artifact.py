@@ -27,6 +27,7 @@ from segan_tf.quantizations import (
 
 from . import versions
 from .parity import comparison
+from .parity.tolerance import Tolerance
 from .serving import saved_model, session
 from .tflite import convert, operators, runner
 
@@ -73,94 +74,30 @@ class TrainedModel:
     styled: StyledSegmentor | None = None
     released: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
-
-@dataclasses.dataclass(frozen=True)
-class Check:
-    """What an artifact is judged by.
-
-    Attributes:
-      measure: its name, a key of table.JUDGED.
-      value: what was measured; NaN is beyond any limit.
-      limit: the largest allowed value.
-      label: what it is of; "" for all together.
-    """
-
-    measure: str
-    value: float
-    limit: float
-    label: str = ""
+    @property
+    def styles(self) -> styles_lib.Styles:
+        """The styles that it can draw in."""
+        return self.styled.styles if self.styled else styles_lib.PLAIN
 
     @property
-    def within_limit(self) -> bool:
-        """Whether the value is allowed."""
-        return bool(self.value <= self.limit)
+    def default_mixture(self) -> tuple[float, ...]:
+        """The weights of the style that `segmentor` draws in."""
+        return self.decision.style or self.styles.mean
 
     @property
-    def used(self) -> float:
-        """The share of the limit that the value uses."""
-        if np.isnan(self.value) or self.limit == 0:
-            return 0 if self.within_limit else np.inf
-        return self.value / self.limit
+    def mixtures(self) -> dict[str, tuple[float, ...]]:
+        """The weights of each style, of their mean and of the default."""
+        names = (*self.styles.names, styles_lib.MEAN)
+        default = decision_lib.name_mixture(self.default_mixture, self.styles)
+        return {
+            **{name: self.styles.mixture(name) for name in names},
+            default: self.default_mixture,
+        }
 
-
-@dataclasses.dataclass(frozen=True)
-class Tolerance:
-    """How far an artifact may differ from Keras.
-
-    Attributes:
-      difference: see quantizations.Quantization.difference_limit.
-      dice_loss: see dice_loss_limit there.
-      disagreement: see disagreement_limit there.
-      served_difference: the largest difference allowed on the few drawings of
-        Artifact.compare.
-    """
-
-    difference: float | None = None
-    dice_loss: float | None = 0.005
-    disagreement: float = 0.02
-    served_difference: float = 1e-3
-
-    def judge(
-        self, row: Mapping[str, Any], keras_row: Mapping[str, Any]
-    ) -> list[Check]:
-        """Lists what an artifact is judged by, for all labels and for each.
-
-        Args:
-          row: its summary, see comparison.ParityStats.
-          keras_row: that of Keras.
-        """
-        checks = self._judge_part(row, keras_row, "")
-        if len(row["labels"]) > 1:
-            for label, part in row["labels"].items():
-                keras_part = keras_row["labels"][label]
-                checks += self._judge_part(part, keras_part, label)
-        if row["served_difference"] is not None:
-            checks.append(
-                Check(
-                    "served_difference",
-                    row["served_difference"],
-                    self.served_difference,
-                )
-            )
-        return checks
-
-    def _judge_part(
-        self, part: Mapping[str, Any], keras_part: Mapping[str, Any], label: str
-    ) -> list[Check]:
-        checks = []
-        if self.difference is not None:
-            checks.append(
-                Check("difference", part["difference"], self.difference, label)
-            )
-        if keras_part["dice"] is not None and self.dice_loss is not None:
-            loss = keras_part["dice"] - part["dice"]
-            checks.append(Check("dice_loss", loss, self.dice_loss, label))
-        elif part["dice_to_keras"] is not None:
-            apart = 1 - part["dice_to_keras"]
-            checks.append(
-                Check("disagreement", apart, self.disagreement, label)
-            )
-        return checks
+    def decision_in(self, mixture: tuple[float, ...]) -> decision_lib.Decision:
+        """Returns the decision in a style: its thresholds are for its own."""
+        is_own = mixture == self.default_mixture
+        return self.decision if is_own else decision_lib.DEFAULT
 
 
 def _check_nothing(model: TrainedModel, export_dir: str) -> None:
@@ -210,21 +147,35 @@ class Artifact:
     describe: Callable[[str], dict[str, Any]] = _describe_nothing
 
 
-def choose(quantizations: Sequence[str]) -> list[Artifact]:
-    """Lists what is exported: what is no quantization, and the chosen ones."""
-    always = [name for name in ARTIFACTS if name not in QUANTIZATIONS]
-    return [ARTIFACTS[name] for name in (*always, *quantizations)]
+def choose(
+    quantizations: Sequence[str], *, style_input: bool = False
+) -> list[Artifact]:
+    """Lists what is exported: what is no quantization, and the chosen ones.
+
+    Args:
+      quantizations: of the TFLite models.
+      style_input: whether there is also one of each that takes the style.
+    """
+    of_tflite = {*QUANTIZATIONS, *map(_with_styles, QUANTIZATIONS)}
+    names = [name for name in ARTIFACTS if name not in of_tflite]
+    names += quantizations
+    if style_input:
+        names += map(_with_styles, quantizations)
+    return [ARTIFACTS[name] for name in names]
+
+
+def _with_styles(quantization: str) -> str:
+    return f"{quantization}_styles"
 
 
 def _write_saved_model(model: TrainedModel, folder: str) -> str:
-    styled = model.styled
     return saved_model.export_saved_model(
-        styled.segmentor if styled else model.segmentor,
+        model.styled.segmentor if model.styled else model.segmentor,
         folder,
         version=model.version,
         labels=model.labels,
         decision=model.decision,
-        styles=styled.styles if styled else styles_lib.PLAIN,
+        styles=model.styles,
     )
 
 
@@ -269,7 +220,10 @@ def _make_tflite(quantization: str) -> Artifact:
         path = os.path.join(folder, f"segan_{quantization}.tflite")
         if quantization in model.released:
             return convert.copy_released(
-                model.released[quantization], path, version=model.version
+                model.released[quantization],
+                path,
+                version=model.version,
+                decision=model.decision,
             )
         return convert.export_tflite(
             model.segmentor,
@@ -278,6 +232,7 @@ def _make_tflite(quantization: str) -> Artifact:
             labels=model.labels,
             version=model.version,
             decision=model.decision,
+            styles=model.styles,
             calibration_images=model.calibration_images,
         )
 
@@ -287,20 +242,62 @@ def _make_tflite(quantization: str) -> Artifact:
                 quantization, model.calibration_images
             )
 
-    limits = QUANTIZATIONS[quantization]
     return Artifact(
         quantization,
-        tolerance=Tolerance(
-            limits.difference_limit,
-            limits.dice_loss_limit,
-            limits.disagreement_limit,
-        ),
+        tolerance=_tolerance_of(quantization),
         write=write,
         open=_open_tflite,
         runner=runner,
         check=check,
         describe=_describe_tflite,
     )
+
+
+def _tolerance_of(quantization: str) -> Tolerance:
+    limits = QUANTIZATIONS[quantization]
+    return Tolerance(
+        limits.difference_limit,
+        limits.dice_loss_limit,
+        limits.disagreement_limit,
+    )
+
+
+def _make_tflite_with_styles(quantization: str) -> Artifact:
+    """Makes the target that takes the style as a second input."""
+    name = _with_styles(quantization)
+    plain = _make_tflite(quantization)
+
+    def write(model: TrainedModel, folder: str) -> str:
+        if model.styled is None:
+            raise ValueError(f"{name} needs a segmentor with styles")
+        return convert.export_tflite(
+            model.styled.segmentor,
+            os.path.join(folder, f"segan_{name}.tflite"),
+            quantization=quantization,
+            labels=model.labels,
+            version=model.version,
+            decision=model.decision,
+            styles=model.styles,
+            calibration_images=model.calibration_images,
+        )
+
+    return dataclasses.replace(
+        plain, name=name, write=write, open=_open_tflite_with_styles
+    )
+
+
+@contextlib.contextmanager
+def _open_tflite_with_styles(
+    path: str,
+) -> Iterator[comparison.OpenedArtifact]:
+    model = tflite_model.TFLiteModel(path)
+
+    def in_style(mixture: tuple[float, ...]) -> comparison.OpenedArtifact:
+        return comparison.OpenedArtifact(
+            lambda _, resized: model.segment(resized, mixture), own_size=False
+        )
+
+    yield dataclasses.replace(in_style(model.styles.mean), in_style=in_style)
 
 
 @contextlib.contextmanager
@@ -341,5 +338,6 @@ ARTIFACTS = {
             compare=_compare_served,
         ),
         *map(_make_tflite, QUANTIZATIONS),
+        *map(_make_tflite_with_styles, QUANTIZATIONS),
     )
 }

@@ -76,13 +76,14 @@ def export(config: Config) -> ParityReport:
     if config.model and not released:
         raise UserError(
             f"--model ({config.model}) can only be {PRETRAINED}, or "
-            f"{' or '.join(RELEASES)}, in "
-            "--mode=export; give a run with --model_dir."
+            f"{' or '.join(RELEASES)}, in --mode=export; give a run with "
+            "--model_dir."
         )
     if released:
         run_dir.check_no_model_settings(config, config.model)
     else:
         config = run_dir.merge(run_dir.read_flags(config.model_dir), config)
+    styles = _read_styles(config)
     if config.web:
         from .web import runtime
 
@@ -93,7 +94,7 @@ def export(config: Config) -> ParityReport:
     from .parity import gate, parity_dataset, table
 
     labels = _read_labels(config)
-    decision = _read_decision(config, labels)
+    decision = _read_decision(config, labels, styles)
     segmentor, styled, step, config = _load(config, decision)
     shipped: dict[str, str] = {}
     if released and not run_dir.gives(config, _DATA_SETTINGS):
@@ -116,6 +117,7 @@ def export(config: Config) -> ParityReport:
         decision=decision,
         styled=styled,
         released=shipped,
+        style_input=config.style_input,
         allow_parity_loss=config.allow_parity_loss,
     )
     page = ""
@@ -134,17 +136,39 @@ def _read_labels(config: Config) -> labels_lib.Labels:
     return run_dir.read_labels(config)
 
 
+def _read_styles(config: Config) -> styles_lib.Styles:
+    """Reads the styles of the model, and checks the settings that need them."""
+    if config.style == styles_lib.ALL:
+        raise UserError(
+            f"--style ({config.style}) is for --mode=predict; give one style "
+            "to export, or --style_input for models that take the style."
+        )
+    if is_released(config.model):
+        startup.import_tensorflow()
+        from segan_tf.models import pretrained
+
+        styles = pretrained.find(config.model).styles
+    else:
+        styles = styles_lib.read(config.model_dir).styles
+    for name in ("style", "style_input"):
+        if getattr(config, name) and not styles.count:
+            raise UserError(
+                f"--{name} has no effect on "
+                f"{config.model or config.model_dir}, which was trained "
+                "without styles; leave it out."
+            )
+    return styles
+
+
 def _read_decision(
-    config: Config, labels: labels_lib.Labels
+    config: Config, labels: labels_lib.Labels, styles: styles_lib.Styles
 ) -> decision_lib.Decision:
     """Reads the decision that is exported with the model, and says so."""
     from segan_tf.models import pretrained
 
     if is_released(config.model):
-        release = pretrained.find(config.model)
-        styles, own = release.styles, release.decision
+        own = pretrained.find(config.model).decision
     else:
-        styles = styles_lib.read(config.model_dir).styles
         own = decision_lib.read(config.model_dir)
     decision = decision_lib.read_given(config.decision) or own
     decision_lib.check_fits(
@@ -153,10 +177,23 @@ def _read_decision(
         styles=styles,
         model=config.model or config.model_dir,
     )
+    if config.style:
+        decision = _in_style(decision, styles.mixture(config.style), styles)
     text = decision_lib.describe(decision, labels.names, styles)
     if text:
         console.say(f"exporting with {text}")
     return decision
+
+
+def _in_style(
+    decision: decision_lib.Decision,
+    mixture: tuple[float, ...],
+    styles: styles_lib.Styles,
+) -> decision_lib.Decision:
+    """Replaces a decision's style; its thresholds are for its own only."""
+    if mixture == (decision.style or styles.mean):
+        return decision
+    return decision_lib.Decision(style=mixture)
 
 
 def _load(

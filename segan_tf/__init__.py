@@ -22,6 +22,8 @@ _PUBLIC = {
     "Predictor": "segan_tf.inference.predictor",
     "build_critic": "segan_tf.models.critic",
     "build_efficientnet_lite0": "segan_tf.models.efficientnet",
+    "build_efficientnet_lite1": "segan_tf.models.efficientnet",
+    "build_efficientnet_lite2": "segan_tf.models.efficientnet",
     "build_segan": "segan_tf.models.segan",
     "calibrate": "segan_tf.evaluation.calibrate",
     "check": "segan_tf.datasets.loading",
@@ -36,6 +38,8 @@ _PUBLIC = {
 _KERAS = (
     "build_critic",
     "build_efficientnet_lite0",
+    "build_efficientnet_lite1",
+    "build_efficientnet_lite2",
     "build_segan",
     "losses",
     "metrics",
@@ -55,6 +59,12 @@ if TYPE_CHECKING:
     from segan_tf.models.critic import build_critic as build_critic
     from segan_tf.models.efficientnet import (
         build_efficientnet_lite0 as build_efficientnet_lite0,
+    )
+    from segan_tf.models.efficientnet import (
+        build_efficientnet_lite1 as build_efficientnet_lite1,
+    )
+    from segan_tf.models.efficientnet import (
+        build_efficientnet_lite2 as build_efficientnet_lite2,
     )
     from segan_tf.models.segan import build_segan as build_segan
     from segan_tf.training.train import train as train

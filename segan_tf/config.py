@@ -219,6 +219,13 @@ class DataConfig:
         choices=FLIPS,
         fixes="weights",
     )
+    photo_rate: float = setting(
+        0.0,
+        "Share of the training images that are changed to look more like "
+        "photographs taken without a dermoscope, such as 0.2: a smaller "
+        "lesion, gamma, warm or cold light, a light gradient.",
+        fixes="weights",
+    )
     style_dropout: float = setting(
         0.2,
         "Share of the training images that are shown with the mean style "
@@ -240,7 +247,8 @@ class ModelConfig:
     segmentor: str = setting(
         "segan",
         "segan: the paper's; efficientnet_lite0: an encoder for phones with a "
-        "decoder, more accurate after far less training.",
+        "decoder, more accurate after far less training; efficientnet_lite1 "
+        "and efficientnet_lite2: larger encoders.",
         modes=_MODEL_MODES,
         choices=SEGMENTORS,
         fixes="model",
@@ -254,8 +262,8 @@ class ModelConfig:
     )
     width: int = setting(
         64,  # the paper, Networks
-        "Channels of the first level of the segmentor; in efficientnet_lite0, "
-        "of its decoder.",
+        "Channels of the first level of the segmentor; with an "
+        "EfficientNet encoder, of its decoder.",
         modes=_MODEL_MODES,
         minimum=1,
         fixes="model",
@@ -277,7 +285,7 @@ class ModelConfig:
     )
     encoder_weights: str = setting(
         "imagenet",
-        "What the encoder of efficientnet_lite0 starts from.",
+        "What an EfficientNet encoder starts from.",
         choices=("imagenet", "none"),
         fixes="weights",
     )
@@ -554,9 +562,10 @@ class PredictionConfig:
     style: str = setting(
         "",
         "Annotation style to draw in, of a model that knows several: a name, "
-        "several joined by +, mean, or all, which also writes the label map in "
-        "each and an overlay of all outlines. Default: that of the decision.",
-        modes=("predict",),
+        "several joined by +, mean, or, to predict, all, which also writes the "
+        "label map in each and an overlay of all outlines. Default: that of "
+        "the decision.",
+        modes=("predict", "export"),
     )
     tta: bool = setting(
         False,
@@ -588,6 +597,12 @@ class ExportConfig:
         QUANTIZATIONS,
         "The TFLite models to write, separated by commas; int8 is calibrated "
         "on images of the training split.",
+        modes=("export",),
+    )
+    style_input: bool = setting(
+        False,
+        "Also write each TFLite model of a run with styles as one that takes "
+        "the style as a second input, for a slider: segan_int8_styles.tflite.",
         modes=("export",),
     )
     calibration_images: int = setting(

@@ -21,6 +21,7 @@ THRESHOLD = 0.5  # where no other is known; the paper, Metrics
 
 _THRESHOLDS, _STYLE, _FITTED = "thresholds", "style", "fitted"
 _EXPECTED = "expected_dice"
+_LOW = "low"  # the expected Dice below which clients warn
 _OLD_THRESHOLD = "threshold"  # of all labels, in contracts of earlier exports
 
 
@@ -58,7 +59,10 @@ def description(decision: Decision, *, num_labels: int) -> dict[str, Any]:
         _THRESHOLDS: list(decision.thresholds_of(num_labels))
     }
     if decision.expected_dice:
-        found[_EXPECTED] = expected_dice_lib.to_json(decision.expected_dice)
+        found[_EXPECTED] = {
+            **expected_dice_lib.to_json(decision.expected_dice),
+            _LOW: expected_dice_lib.LOW,
+        }
     return found
 
 

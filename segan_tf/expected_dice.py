@@ -39,6 +39,23 @@ class Curve:
         return float(np.interp(agreement, self.agreement, self.dice))
 
 
+def warning(expected: float, *, is_empty: bool) -> str:
+    """Says why a label map is to be checked; "" for no reason.
+
+    Args:
+      expected: its expected Dice.
+      is_empty: it has no label anywhere.
+    """
+    if is_empty:
+        return "nothing was found"
+    if expected < LOW:
+        return (
+            "the outline is doubtful, or this is no image like those that the "
+            "model was trained on"
+        )
+    return ""
+
+
 def fit(agreement: np.ndarray, dice: np.ndarray) -> Curve:
     """Fits a rising curve by isotonic regression.
 

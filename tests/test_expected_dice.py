@@ -34,6 +34,14 @@ def test_curves_are_read_as_they_were_written():
     assert expected_dice.from_json(expected_dice.to_json(curves)) == curves
 
 
+def test_warning_is_given_below_the_limit_or_where_nothing_was_found():
+    assert expected_dice.warning(0.699, is_empty=False).startswith(
+        "the outline is doubtful, or this is no image like "
+    )
+    assert expected_dice.warning(0.9, is_empty=True) == "nothing was found"
+    assert expected_dice.warning(0.7, is_empty=False) == ""
+
+
 @pytest.mark.parametrize(
     "curve",
     [

@@ -84,7 +84,7 @@ def test_new_segmentor_is_checked(tiny):
 
 
 def test_error_for_an_unknown_segmentor_lists_the_table(tiny):
-    with pytest.raises(config.UserError, match="efficientnet_lite0, tiny"):
+    with pytest.raises(config.UserError, match="efficientnet_lite2, tiny"):
         config.Config(segmentor="small")
 
 

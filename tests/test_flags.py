@@ -18,7 +18,12 @@ FIELDS = {field.name: field for field in dataclasses.fields(config.Config)}
 OURS = {flag.name: flag for flag in flags.FLAGS.flags_by_module_dict()["flags"]}
 FLAG_TYPES = {bool: "bool", int: "int", float: "float", str: "string"}
 CHOICES = {
-    "segmentor": ("segan", "efficientnet_lite0"),
+    "segmentor": (
+        "segan",
+        "efficientnet_lite0",
+        "efficientnet_lite1",
+        "efficientnet_lite2",
+    ),
     "encoder_weights": ("imagenet", "none"),
     "optimizer": ("adam", "lamb"),
     "schedule": ("staircase", "cosine"),
@@ -342,8 +347,8 @@ def test_flag_without_effect_is_rejected_by_name(seen, given, message):
 def test_export_takes_no_model_but_the_released_one():
     error = running.error_of("--mode=export", "--model=nonsense.tflite")
     assert error == (
-        "error: --model (nonsense.tflite) can only be pretrained in "
-        "--mode=export; give a run with --model_dir."
+        "error: --model (nonsense.tflite) can only be pretrained, or "
+        "pretrained-1, in --mode=export; give a run with --model_dir."
     )
 
 

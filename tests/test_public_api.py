@@ -11,6 +11,8 @@ import segan_tf
 FUNCTIONS = (
     "build_critic",
     "build_efficientnet_lite0",
+    "build_efficientnet_lite1",
+    "build_efficientnet_lite2",
     "build_segan",
     "calibrate",
     "check",

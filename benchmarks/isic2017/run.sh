@@ -60,6 +60,13 @@ keep() {
   sed -i "s#$data#DATA#g" "$here/$3/results.json" "$here/$3/flags.json"
 }
 
+# Exports a run and keeps how its models compare with Keras.
+export_and_keep() {
+  python main.py --mode=export --model_dir="runs/$1" \
+    --export_dir="runs/$1/exported"
+  cp "runs/$1/exported/parity.json" "$here/$1/"
+}
+
 for name in "$@"; do
   # shellcheck disable=SC2086 # several flags in one variable
   python main.py --mode=train --model_dir="runs/$name" ${flags[$name]}
@@ -68,9 +75,21 @@ for name in "$@"; do
   lite0_*)
     keep "$name" test "${name}_flips" --tta
     keep "$name" test "$name"
-    python main.py --mode=export --model_dir="runs/$name" \
-      --export_dir="runs/$name/exported"
-    cp "runs/$name/exported/parity.json" "$here/$name/"
+    ;;
+  styles_192)
+    # The expected Dice is fitted to images that are not among the 500.
+    python main.py --mode=calibrate --model="runs/$name" \
+      --image_dir="$data/ISIC-2017_Validation_Data" \
+      --label_map_dir="$data/ISIC-2017_Validation_Part1_GroundTruth" \
+      --decision=runs/decision_150.json
+    keep "$name" test "$name" --decision=runs/decision_150.json
+    export_and_keep "$name"
+    ;;
+  styles_128_seed0)
+    keep "$name" test "$name"
+    export_and_keep "$name"
+    python benchmarks/tflite.py "runs/$name/exported/segan_none.tflite" \
+      "runs/$name/exported/segan_int8.tflite"
     ;;
   released)
     official="--data_dir=$data --num_test=0"

@@ -6,7 +6,6 @@ from typing import Any
 
 import keras
 import numpy as np
-import numpy.typing as npt
 import tensorflow as tf
 
 from segan_tf import console
@@ -14,13 +13,11 @@ from segan_tf import labels as labels_lib
 from segan_tf.decision import DEFAULT, Decision
 from segan_tf.imaging import preprocessing
 from segan_tf.inference import signatures
-from segan_tf.metrics import per_image
+from segan_tf.models import blocks
 
 from ..serving import check, session
-from .differences import Differences
+from . import parity_stats
 from .parity_dataset import ParityDataset
-
-PERCENTILE = 99.9  # of the differences that are judged
 
 
 class ParityError(RuntimeError):
@@ -35,144 +32,111 @@ class OpenedArtifact:
       segment: uint8 [h, w, 3] image and float32 [1, size, size, 3], the same
         resized -> float32 [1, h, w, labels] or [1, size, size, labels].
       own_size: it answers at the image's own size.
+      in_style: from the weight of each style to the artifact in it; None if it
+        takes the image alone.
     """
 
     segment: Callable[[np.ndarray, np.ndarray], np.ndarray]
     own_size: bool
+    in_style: "Callable[[tuple[float, ...]], OpenedArtifact] | None" = None
 
 
-class ParityStats:
-    """Collects the scores of one model, an artifact or Keras, by image.
+@dataclasses.dataclass(frozen=True)
+class Reference:
+    """What some artifacts should compute.
 
-    Means of all labels count an absent label that is not predicted as 1, as
-    ISIC does, so that a label in the wrong images is seen. Those of one label
-    of several are over the images that have it, as in results.json.
-
-    Args:
-      names: of the labels.
+    Attributes:
+      segmentor: of the image, or of [image, style].
+      artifacts: by name.
+      decision: the threshold of each label.
+      style: the weight of each style, if the segmentor takes it.
     """
 
-    def __init__(self, names: Sequence[str]) -> None:
-        self._names = names
-        self._differences = Differences(len(names))
-        self._largest: list[float] = []
-        self._agreements: list[np.ndarray] = []
-        self._dice: list[np.ndarray] = []
-        self._iou: list[np.ndarray] = []
-
-    def add_scores(self, predicted: np.ndarray, true: np.ndarray) -> None:
-        """Adds Dice and IoU of uint8 [height, width, labels] in {0, 1}."""
-        counts = _confusions(predicted, true)
-        has = np.any(true, axis=(0, 1))
-        for scores, score in (
-            (self._dice, per_image.dice),
-            (self._iou, per_image.iou),
-        ):
-            scores.append(_with_presence(list(map(score, counts)), has))
-
-    def add_parity(
-        self, differences: np.ndarray, predicted: np.ndarray, keras: np.ndarray
-    ) -> None:
-        """Adds what differs from Keras.
-
-        Args:
-          differences: float32 [1, height, width, labels], absolute.
-          predicted: uint8 [height, width, labels] in {0, 1}.
-          keras: the same of Keras.
-        """
-        self._differences.add(differences)
-        self._largest.append(largest(differences))
-        counts = _confusions(predicted, keras)
-        has = np.any(predicted | keras, axis=(0, 1))
-        self._agreements.append(
-            _with_presence(list(map(per_image.dice, counts)), has)
-        )
-
-    def summary(self) -> dict[str, Any]:
-        """Returns differences and means, of all labels and of each.
-
-        Returns:
-          dice, iou, dice_to_keras: means; None is unknown.
-          difference: what PERCENTILE of the differences are at most, in the
-            label where that is largest.
-          largest_difference: of all.
-          labels: all but the last for each label, by its name.
-        """
-        means = {
-            "dice": self._dice,
-            "iou": self._iou,
-            "dice_to_keras": self._agreements,
-        }
-        labels = {
-            name: {key: _label_mean(rows, i) for key, rows in means.items()}
-            for i, name in enumerate(self._names)
-        }
-        difference = None
-        if self._largest:
-            by_label = self._differences.percentile(PERCENTILE)
-            difference = largest(by_label)
-            for row, value in zip(labels.values(), by_label, strict=True):
-                row["difference"] = value
-        return {
-            "difference": difference,
-            "largest_difference": (
-                largest(self._largest) if self._largest else None
-            ),
-            **{key: _mean(rows) for key, rows in means.items()},
-            "labels": labels,
-        }
+    segmentor: keras.Model
+    artifacts: Mapping[str, OpenedArtifact]
+    decision: Decision = DEFAULT
+    style: tuple[float, ...] = ()
 
 
 def compare(
-    segmentor: keras.Model,
-    artifacts: Mapping[str, OpenedArtifact],
+    references: Sequence[Reference],
     dataset: ParityDataset,
     *,
     labels: labels_lib.Labels,
-    decision: Decision = DEFAULT,
-) -> tuple[dict[str, Any], dict[str, dict[str, Any]], int]:
+) -> tuple[list[tuple[dict[str, Any], dict[str, dict[str, Any]]]], int]:
     """Runs Keras and every artifact on every pair.
 
     Probabilities are compared as the artifact gives them, label maps at the
     images' own size.
 
     Args:
-      segmentor: what the artifacts should compute.
-      artifacts: the artifacts by name.
+      references: what is compared; all of one image size.
       dataset: holds the pairs.
-      labels: of the segmentor's channels.
-      decision: the threshold of each label.
+      labels: of the segmentors' channels.
 
     Returns:
-      The summary of Keras, those of the artifacts by name, and the number of
-      images.
+      For each reference the summary of Keras and those of its artifacts by
+      name; and the number of images.
 
     Raises:
       ParityError: shapes or dtypes differ.
     """
-    keras_stats = ParityStats(labels.names)
-    stats = {name: ParityStats(labels.names) for name in artifacts}
+    comparisons = [_Comparison(reference, labels) for reference in references]
     count = 0
     for image, true in dataset.pairs:
         count += 1
-        resized = resize(segmentor, image)
-        small = segment(segmentor, resized)
+        resized = resize(references[0].segmentor, image)
+        for comparison in comparisons:
+            comparison.add(image, resized, true)
+    return [comparison.summaries() for comparison in comparisons], count
+
+
+class _Comparison:
+    """Compares artifacts with a reference, pair by pair."""
+
+    def __init__(self, reference: Reference, labels: labels_lib.Labels) -> None:
+        self._reference = reference
+        self._labels = labels
+        self._of_keras = parity_stats.ParityStats(labels.names)
+        self._of_artifacts = {
+            name: parity_stats.ParityStats(labels.names)
+            for name in reference.artifacts
+        }
+
+    def add(
+        self, image: np.ndarray, resized: np.ndarray, true: np.ndarray | None
+    ) -> None:
+        """Runs Keras and every artifact on an image and its resized copy."""
+        used = self._reference
+        small = segment(used.segmentor, resized, used.style)
         full = _resize_back(small, image)
-        decided = _decide(full, labels.multiclass, decision)
+        decided = self._decide(full)
         if true is not None:
-            keras_stats.add_scores(decided, true)
-        for name, artifact in artifacts.items():
+            self._of_keras.add_scores(decided, true)
+        for name, artifact in used.artifacts.items():
             given = artifact.segment(image, resized)
             expected = full if artifact.own_size else small
             far = differences(name, expected, given)
             if not artifact.own_size:
                 given = _resize_back(given, image)
-            label_map = _decide(given, labels.multiclass, decision)
-            stats[name].add_parity(far, label_map, decided)
+            label_map = self._decide(given)
+            self._of_artifacts[name].add_parity(far, label_map, decided)
             if true is not None:
-                stats[name].add_scores(label_map, true)
-    summaries = {name: stat.summary() for name, stat in stats.items()}
-    return keras_stats.summary(), summaries, count
+                self._of_artifacts[name].add_scores(label_map, true)
+
+    def summaries(self) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
+        """Returns the summary of Keras and those of the artifacts by name."""
+        return self._of_keras.summary(), {
+            name: stats.summary() for name, stats in self._of_artifacts.items()
+        }
+
+    def _decide(self, probability_map: np.ndarray) -> np.ndarray:
+        decided = preprocessing.decide_label_map(
+            probability_map[0],
+            multiclass=self._labels.multiclass,
+            thresholds=self._reference.decision.thresholds,
+        )
+        return decided.numpy().astype(np.uint8)
 
 
 def compare_batches(
@@ -215,8 +179,10 @@ def compare_batches(
                 segment(segmentor, resized), *batch.shape[1:3]
             ).numpy()
             given = answer[signatures.PROBABILITY_MAP]
-            found.append(largest(differences(path, expected, given)))
-    return largest(found)
+            found.append(
+                parity_stats.largest(differences(path, expected, given))
+            )
+    return parity_stats.largest(found)
 
 
 def compare_label_maps(
@@ -253,16 +219,21 @@ def compare_label_maps(
 
 def resize(segmentor: keras.Model, image: np.ndarray) -> np.ndarray:
     """Resizes an image as training does, to float32 [1, size, size, 3]."""
-    _, height, width, _ = segmentor.input_shape
+    _, height, width, _ = segmentor.inputs[0].shape
     with tf.device("CPU"):
         return preprocessing.resize_image(image, height, width).numpy()[None]
 
 
-def segment(segmentor: keras.Model, images: np.ndarray) -> np.ndarray:
-    """Runs Keras on the CPU, in full precision."""
+def segment(
+    segmentor: keras.Model, images: np.ndarray, style: tuple[float, ...] = ()
+) -> np.ndarray:
+    """Runs Keras on the CPU, in full precision, in a style if it takes one."""
     with tf.device("CPU"):
-        normalized = preprocessing.normalize(images)
-        return segmentor(normalized, training=False).numpy()
+        inputs = blocks.with_style(
+            preprocessing.normalize(images),
+            tf.constant([style] * len(images), tf.float32) if style else None,
+        )
+        return segmentor(inputs, training=False).numpy()
 
 
 def differences(
@@ -279,12 +250,6 @@ def differences(
             f" {expected.dtype} {expected.shape}"
         )
     return np.abs(given - expected)
-
-
-def largest(numbers: Sequence[float] | np.ndarray) -> float:
-    """Returns the maximum, NaN if one is NaN."""
-    # NumPy's maximum keeps NaN, which Python's can lose.
-    return float(np.max(numbers))
 
 
 def _batches_of_two_sizes(images: Sequence[np.ndarray]) -> list[np.ndarray]:
@@ -304,37 +269,3 @@ def _resize_back(probability_map: np.ndarray, image: np.ndarray) -> np.ndarray:
     return preprocessing.resize_probability_map(
         probability_map, height, width
     ).numpy()
-
-
-def _decide(
-    probability_map: np.ndarray, multiclass: bool, decision: Decision
-) -> np.ndarray:
-    decided = preprocessing.decide_label_map(
-        probability_map[0],
-        multiclass=multiclass,
-        thresholds=decision.thresholds,
-    )
-    return decided.numpy().astype(np.uint8)
-
-
-def _confusions(
-    predicted: np.ndarray, true: np.ndarray
-) -> list[per_image.Confusion]:
-    return [
-        per_image.confusion(predicted[..., i], true[..., i])
-        for i in range(true.shape[-1])
-    ]
-
-
-def _with_presence(scores: list[float], has: npt.ArrayLike) -> np.ndarray:
-    """Stacks each label's score with whether the image counts for it."""
-    return np.stack([scores, np.asarray(has) | (len(scores) == 1)])
-
-
-def _mean(rows: list[np.ndarray]) -> float | None:
-    return float(np.mean([scores for scores, _ in rows])) if rows else None
-
-
-def _label_mean(rows: list[np.ndarray], label: int) -> float | None:
-    counted = [scores[label] for scores, has in rows if has[label]]
-    return float(np.mean(counted)) if counted else None

@@ -17,13 +17,14 @@ import numpy as np
 import tensorflow as tf
 
 from segan_tf import config, console, labels, records
-from segan_tf.decision import DEFAULT, Decision
+from segan_tf.decision import DEFAULT, Decision, name_mixture
 
 from .. import artifact, staging, versions
-from ..artifact import Artifact, StyledSegmentor, Tolerance, TrainedModel
+from ..artifact import Artifact, StyledSegmentor, TrainedModel
 from ..tflite import contract
-from . import benchmark, comparison
+from . import benchmark, comparison, parity_stats
 from .parity_dataset import ParityDataset
+from .tolerance import Tolerance
 
 RECORD_NAME = "parity.json"
 
@@ -40,6 +41,7 @@ def export_all(
     decision: Decision = DEFAULT,
     styled: StyledSegmentor | None = None,
     released: Mapping[str, str] | None = None,
+    style_input: bool = False,
     allow_parity_loss: bool = False,
 ) -> dict[str, Any]:
     """Exports every artifact that agrees with the Keras model.
@@ -62,6 +64,8 @@ def export_all(
       decision: the threshold of each label.
       styled: the segmentor with styles that `segmentor` was made of, if any.
       released: see artifact.TrainedModel.
+      style_input: also export `segan_<quantization>_styles.tflite`, which take
+        the style, if there are any.
       allow_parity_loss: also export what is beyond its limit.
 
     Returns:
@@ -84,7 +88,7 @@ def export_all(
         styled,
         released or {},
     )
-    artifacts = artifact.choose(quantizations)
+    artifacts = artifact.choose(quantizations, style_input=style_input)
     for kind in artifacts:
         kind.check(model, export_dir)
     with staging.hidden_folder(export_dir) as folder:
@@ -109,7 +113,7 @@ def check_tolerance(
     """Adds to a row by what it is judged, the limits, and the verdict.
 
     Args:
-      row: an artifact's summary, see comparison.ParityStats.
+      row: an artifact's summary, see parity_stats.ParityStats.
       tolerance: of the artifact.
       keras_row: the summary of Keras.
     """
@@ -120,6 +124,7 @@ def check_tolerance(
     row.update(
         judged_by=closest.measure,
         label=closest.label,
+        style=closest.style,
         value=closest.value,
         limit=closest.limit,
         checks=[
@@ -147,18 +152,12 @@ def _compare(
                 kind.name: stack.enter_context(kind.open(paths[kind.name]))
                 for kind in artifacts
             }
-        keras_row, rows, count = comparison.compare(
-            model.segmentor,
-            opened,
-            dataset,
-            labels=model.labels,
-            decision=model.decision,
-        )
+        keras_row, rows, count = _compare_opened(model, opened, dataset)
     for kind in artifacts:
         row, path = rows[kind.name], paths[kind.name]
         served = more[kind.name]
         row["served_difference"] = (
-            comparison.largest(served) if served else None
+            parity_stats.largest(served) if served else None
         )
         check_tolerance(row, kind.tolerance, keras_row=keras_row)
         row.update(_measure(kind, path, model.segmentor.input_shape[1]))
@@ -167,13 +166,12 @@ def _compare(
         "step": model.step,
         "images": count,
         "source": dataset.source,
-        "keras": {
-            **_scores(keras_row),
-            "labels": {
-                label: _scores(part)
-                for label, part in keras_row["labels"].items()
-            },
-        },
+        "style": (
+            name_mixture(model.default_mixture, model.styles)
+            if model.styled
+            else None
+        ),
+        "keras": _scores(keras_row),
         "all_threads": benchmark.num_cores(),
         "artifacts": rows,
         "versions": {
@@ -184,8 +182,61 @@ def _compare(
     }
 
 
-def _scores(row: Mapping[str, Any]) -> dict[str, float | None]:
-    return {key: row[key] for key in ("dice", "iou")}
+def _compare_opened(
+    model: TrainedModel,
+    opened: Mapping[str, comparison.OpenedArtifact],
+    dataset: ParityDataset,
+) -> tuple[dict[str, Any], dict[str, dict[str, Any]], int]:
+    """Compares what takes the image alone, and what takes the style in each.
+
+    Returns:
+      The summary of Keras, those of the artifacts by name, both with `styles`
+      where these are compared, and the number of images.
+    """
+    references = {
+        "": comparison.Reference(
+            model.segmentor,
+            {name: x for name, x in opened.items() if x.in_style is None},
+            model.decision,
+        )
+    }
+    taking_style = {
+        name: x.in_style for name, x in opened.items() if x.in_style is not None
+    }
+    if model.styled and taking_style:
+        for style, mixture in model.mixtures.items():
+            references[style] = comparison.Reference(
+                model.styled.segmentor,
+                {name: open_(mixture) for name, open_ in taking_style.items()},
+                model.decision_in(mixture),
+                mixture,
+            )
+    summaries, count = comparison.compare(
+        list(references.values()), dataset, labels=model.labels
+    )
+    by_style = dict(zip(references, summaries, strict=True))
+    keras_row, rows = by_style.pop("")
+    if by_style:
+        keras_row["styles"] = {
+            style: keras_part for style, (keras_part, _) in by_style.items()
+        }
+    for name in taking_style:
+        rows[name] = parity_stats.join_styles(
+            {style: parts[name] for style, (_, parts) in by_style.items()}
+        )
+    # In the order of the export.
+    return keras_row, {name: rows[name] for name in opened}, count
+
+
+def _scores(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns Dice and IoU, of all labels, of each, and in each style."""
+    scores = {key: row[key] for key in ("dice", "iou")}
+    for key in ("labels", "styles"):
+        if key in row:
+            scores[key] = {
+                name: _scores(part) for name, part in row[key].items()
+            }
+    return scores
 
 
 def _measure(kind: Artifact, path: str, size: int) -> dict[str, Any]:

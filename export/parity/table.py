@@ -32,7 +32,8 @@ JUDGED = {
 def format_table(record: Mapping[str, Any]) -> str:
     """Formats the content of parity.json: a row for each artifact.
 
-    With several labels, a row for each of them follows.
+    With several labels, a row for each of them follows. Where artifacts take
+    the style, a row follows for each style too.
 
     Args:
       record: see gate.export_all.
@@ -42,10 +43,10 @@ def format_table(record: Mapping[str, Any]) -> str:
     rows = [
         header,
         ["Keras", "", "", *map(_number, (scores["dice"], scores["iou"]))],
-        *_label_rows(scores),
+        *_part_rows(scores),
     ]
     for row in record["artifacts"].values():
-        rows += [_cells(row), *_label_rows(row)]
+        rows += [_cells(row), *_part_rows(row)]
     rows = [row + [""] * (len(header) - len(row)) for row in rows]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = [
@@ -92,26 +93,42 @@ def _reasons(row: Mapping[str, Any]) -> str:
     reasons = [
         JUDGED[check["measure"]].format(check["value"])
         + (f" for {check['label']}" if check["label"] else "")
+        + (f" in the style {check['style']}" if check["style"] else "")
         + f", more than {check['limit']:g}"
         for check in beyond
     ]
     return ", and ".join(reasons) or "gives numbers that are not finite"
 
 
-def _label_rows(row: Mapping[str, Any]) -> list[list[str]]:
-    labels = row["labels"]
-    if len(labels) == 1:
-        return []
+def _part_rows(row: Mapping[str, Any]) -> list[list[str]]:
+    """Makes a row for each of several labels, and for each style.
+
+    The labels of an artifact that takes the style are below each style.
+    """
+    rows = []
+    styles = row.get("styles", {})
+    if not (styles and "difference" in row) and len(row["labels"]) > 1:
+        for label, part in row["labels"].items():
+            rows.append(_part_cells(f"  {label}", part))
+    for style, part in styles.items():
+        rows.append(_part_cells(f"  in style {style}", part))
+        if len(part["labels"]) > 1:
+            for label, of_label in part["labels"].items():
+                rows.append(_part_cells(f"    {label}", of_label))
+    return rows
+
+
+def _part_cells(name: str, part: Mapping[str, Any]) -> list[str]:
+    is_keras = "difference" not in part
+    # Of a label only the percentile is known.
+    farthest = part.get("largest_difference")
     return [
-        [
-            f"  {label}",
-            _small(part["difference"]) if "difference" in part else "",
-            "",
-            _number(part["dice"]),
-            _number(part["iou"]),
-            _number(part["dice_to_keras"]) if "difference" in part else "",
-        ]
-        for label, part in labels.items()
+        name,
+        "" if is_keras else _small(part["difference"]),
+        "" if farthest is None else _small(farthest),
+        _number(part["dice"]),
+        _number(part["iou"]),
+        "" if is_keras else _number(part["dice_to_keras"]),
     ]
 
 

@@ -11,12 +11,12 @@ from typing import Any, TypeAlias
 import keras
 import tensorflow as tf
 
-from segan_tf import config, labels
+from segan_tf import config, expected_dice, labels
 from segan_tf.decision import DEFAULT, Decision
 from segan_tf.imaging import preprocessing
 from segan_tf.inference import signatures
 
-from . import image_decoding
+from . import expectation, image_decoding
 
 DECODED_AT_ONCE = 2  # images of a batch; bounds a server's memory
 
@@ -68,7 +68,7 @@ def segment_image_bytes(
         size, size, labels] in [0, 1].
       image_bytes: string [batch]; JPEG, PNG or BMP files of any sizes.
       labels: of the segmentor's channels.
-      decision: the threshold of each.
+      decision: the threshold of each, and the curve of the expected Dice.
 
     Returns:
       label_map_bytes: string [batch], gray PNG files, see `gray_weights`.
@@ -78,6 +78,8 @@ def segment_image_bytes(
         mean of the label's probability where it holds, 0 if it holds nowhere.
       label_names: string [batch, labels].
       lesion_fraction: float32 [batch], of a model that knows lesions only.
+      expected_dice: float32 [batch], of the label map with the true one, if
+        the decision has the curve of `expected_dice.THRESHOLDS`.
 
     Raises:
       InvalidArgumentError: when it runs: an image cannot be decoded.
@@ -87,17 +89,18 @@ def segment_image_bytes(
     probability_maps = segmentor(
         preprocessing.normalize(images), training=False
     )
-    label_maps, fractions, means = _describe_all(
+    answer = _describe_all(
         probability_maps, sizes, labels=labels, decision=decision
     )
-    answer = {
-        signatures.LABEL_MAP_BYTES: label_maps,
-        signatures.LABEL_FRACTIONS: fractions,
-        signatures.MEAN_PROBABILITY: means if labels.count > 1 else means[:, 0],
-        signatures.LABEL_NAMES: _label_names(labels, tf.size(image_bytes)),
-    }
+    answer[signatures.LABEL_NAMES] = _label_names(labels, tf.size(image_bytes))
+    if labels.count == 1:
+        answer[signatures.MEAN_PROBABILITY] = answer[
+            signatures.MEAN_PROBABILITY
+        ][:, 0]
     if labels.names == ("lesion",):
-        answer[signatures.LESION_FRACTION] = fractions[:, 0]
+        answer[signatures.LESION_FRACTION] = answer[signatures.LABEL_FRACTIONS][
+            :, 0
+        ]
     return answer
 
 
@@ -190,13 +193,22 @@ def _describe_all(
     *,
     labels: labels.Labels,
     decision: Decision,
-) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+) -> dict[str, tf.Tensor]:
     """Decides label maps at the images' own sizes, few at once.
 
     Returns:
-      PNG files, string [batch], and the fraction and the mean probability of
-      each label, float32 [batch, labels].
+      By name: PNG files, string [batch]; the fraction and the mean probability
+      of each label, float32 [batch, labels]; and the expected Dice, float32
+      [batch], if the decision has a curve for it.
     """
+    of_labels = tf.TensorSpec((labels.count,), tf.float32)
+    specs = {
+        signatures.LABEL_MAP_BYTES: tf.TensorSpec((), tf.string),
+        signatures.LABEL_FRACTIONS: of_labels,
+        signatures.MEAN_PROBABILITY: of_labels,
+    }
+    if expected_dice.THRESHOLDS in decision.expected_dice:
+        specs[signatures.EXPECTED_DICE] = tf.TensorSpec((), tf.float32)
     return tf.map_fn(
         lambda map_and_size: _describe(
             map_and_size[0],
@@ -206,11 +218,7 @@ def _describe_all(
         ),
         (probability_maps, sizes),
         parallel_iterations=DECODED_AT_ONCE,
-        fn_output_signature=(
-            tf.TensorSpec((), tf.string),
-            tf.TensorSpec((labels.count,), tf.float32),
-            tf.TensorSpec((labels.count,), tf.float32),
-        ),
+        fn_output_signature=specs,
     )
 
 
@@ -220,7 +228,7 @@ def _describe(
     *,
     labels: labels.Labels,
     decision: Decision,
-) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+) -> dict[str, tf.Tensor]:
     probability_map = preprocessing.resize_probability_map(
         probability_map, size[0], size[1]
     )
@@ -240,11 +248,21 @@ def _describe(
     rows = tf.cast(tf.reduce_sum(label_map, axis=1), tf.int32)
     areas = tf.cast(tf.reduce_sum(rows, axis=0), tf.float32)
     sums = tf.reduce_sum(probability_map * label_map, axis=(0, 1))
-    return (
-        tf.io.encode_png(gray),
-        areas / tf.cast(size[0] * size[1], tf.float32),
-        tf.math.divide_no_nan(sums, areas),
-    )
+    found = {
+        signatures.LABEL_MAP_BYTES: tf.io.encode_png(gray),
+        signatures.LABEL_FRACTIONS: areas
+        / tf.cast(size[0] * size[1], tf.float32),
+        signatures.MEAN_PROBABILITY: tf.math.divide_no_nan(sums, areas),
+    }
+    curve = decision.expected_dice.get(expected_dice.THRESHOLDS)
+    if curve is not None:
+        found[signatures.EXPECTED_DICE] = expectation.expect_dice(
+            probability_map,
+            multiclass=labels.multiclass,
+            thresholds=decision.thresholds_of(labels.count),
+            curve=curve,
+        )
+    return found
 
 
 def _label_names(labels: labels.Labels, batch: tf.Tensor) -> tf.Tensor:

@@ -24,8 +24,12 @@ LABELS_PATH = os.path.join(_ASSETS, labels_lib.FILE_NAME)
 
 _GRAY = 128
 
-# A function of one tensor, with the spec and name of that tensor.
-Endpoint = tuple[Callable[[tf.Tensor], dict[str, tf.Tensor]], tf.TensorSpec]
+# A function of one or two tensors, with the spec and name of each.
+_Function = Callable[..., dict[str, tf.Tensor]]
+Endpoint = (
+    tuple[_Function, tf.TensorSpec]
+    | tuple[_Function, tf.TensorSpec, tf.TensorSpec]
+)
 
 
 def export_saved_model(
@@ -72,12 +76,14 @@ def export_saved_model(
         default = graph.FixedStyle(segmentor, decision.style or styles.mean)
     endpoints = _make_endpoints(default, labels, decision=decision)
     for style in styles.names:
+        mixture = styles.mixture(style)
+        # Thresholds and curve are for the style of the decision.
+        is_own = mixture == (decision.style or styles.mean)
         endpoints |= _make_endpoints(
-            graph.FixedStyle(segmentor, styles.mixture(style)),
+            graph.FixedStyle(segmentor, mixture),
             labels,
             style=style,
-            # The thresholds are for the style of the decision.
-            decision=decision_lib.DEFAULT,
+            decision=decision if is_own else decision_lib.DEFAULT,
         )
     with staging.hidden_folder(os.path.dirname(path)) as folder:
         unfinished = os.path.join(folder, "model")
@@ -138,14 +144,14 @@ def write_archive(
     Args:
       segmentor: whose weights the functions use.
       path: the folder to make.
-      endpoints: by the signature's name, the function and its input, named as
-        clients name it. The function's dict gives the outputs their names; a
+      endpoints: by the signature's name, the function and its inputs, named as
+        clients name them. The function's dict gives the outputs their names; a
         bare tensor would be called output_0.
     """
     archive = keras.export.ExportArchive()
     archive.track(segmentor)
-    for name, (function, input_spec) in endpoints.items():
-        archive.add_endpoint(name, function, input_signature=[input_spec])
+    for name, (function, *specs) in endpoints.items():
+        archive.add_endpoint(name, function, input_signature=specs)
     with console.capture_output():
         archive.write_out(files.literal(path))
 

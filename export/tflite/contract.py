@@ -13,7 +13,8 @@ import numpy as np
 from segan_tf import decision as decision_lib
 from segan_tf import files
 from segan_tf import labels as labels_lib
-from segan_tf.inference import signatures
+from segan_tf import styles as styles_lib
+from segan_tf.inference import signatures, tflite_model
 
 _LARGEST_PIXEL_VALUE = 255
 _CHUNK_BYTES = 1 << 20
@@ -26,8 +27,9 @@ def make_contract(
     labels: labels_lib.Labels,
     version: int,
     decision: decision_lib.Decision = decision_lib.DEFAULT,
+    styles: styles_lib.Styles = styles_lib.PLAIN,
 ) -> dict[str, Any]:
-    """Describes the input and output of a model.
+    """Describes the inputs and the output of a model.
 
     A probability is (value - zero_point) * scale, whatever the dtype.
 
@@ -36,17 +38,19 @@ def make_contract(
       quantization: its name in `segan_tf.quantizations`.
       labels: of the channels of the probability map.
       version: of the export.
-      decision: the threshold of each label.
+      decision: the threshold of each label, and the style.
+      styles: of the segmentor that the model was made of.
     """
     from ai_edge_litert import interpreter as litert
 
     run = litert.Interpreter(model_content=content).get_signature_runner(
         signatures.DEFAULT
     )
-    taken = run.get_input_details()[signatures.IMAGE]
+    inputs = run.get_input_details()
+    taken = inputs[signatures.IMAGE]
     given = run.get_output_details()[signatures.PROBABILITY_MAP]
     scale, zero_point = given["quantization"]
-    return {
+    described: dict[str, Any] = {
         "quantization": quantization,
         "version": version,
         "signature": signatures.DEFAULT,
@@ -69,6 +73,19 @@ def make_contract(
         **decision_lib.description(decision, num_labels=labels.count),
         **labels_lib.description(labels),
     }
+    if styles.count:
+        drawn = decision.style or styles.mean
+        described["style"] = decision_lib.name_mixture(drawn, styles)
+    if signatures.STYLE in inputs:
+        described[tflite_model.STYLE_INPUT] = {
+            "name": signatures.STYLE,
+            "shape": inputs[signatures.STYLE]["shape"].tolist(),
+            "dtype": np.dtype(inputs[signatures.STYLE]["dtype"]).name,
+            "styles": list(styles.names),
+            "mean": list(styles.mean),
+            "default": list(drawn),
+        }
+    return described
 
 
 def path_for(model_path: str) -> str:

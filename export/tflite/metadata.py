@@ -16,15 +16,15 @@ from ai_edge_litert import schema_py_generated as schema
 
 from segan_tf.inference import signatures, tflite_model
 
+from . import model_file
+
 LABELS_NAME = "labels.txt"
 
 _METADATA_NAME = b"TFLITE_METADATA"
-_MODEL_IDENTIFIER = b"TFL3"
 _METADATA_IDENTIFIER = b"M001"
 _OPTIONS_IDENTIFIER = b"V001"
 _PARSER_VERSION = "1.5.0"  # the first that knows custom metadata
 
-_ALIGNMENT = 16  # of a tensor's data, says TFLite's schema
 _FIRST_DATE = (1980, 1, 1, 0, 0, 0)  # zip's; equal models are equal files
 
 # Numbers of the schema's fields, ...
@@ -68,6 +68,9 @@ _NO_ACTIVATION = 0  # Activation: the sigmoid is in the graph
 def attach_metadata(content: bytes, contract: dict[str, Any]) -> bytes:
     """Adds metadata, label names and the contract to a TFLite file.
 
+    A model that takes the style as well has no metadata: MediaPipe, which reads
+    them, cannot use it.
+
     Args:
       content: of the file.
       contract: see contract.make_contract.
@@ -76,18 +79,9 @@ def attach_metadata(content: bytes, contract: dict[str, Any]) -> bytes:
       The content of a file that LiteRT runs as before, with one more buffer,
       and a zip archive after the model.
     """
-    model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(content, 0))
-    buffer = schema.BufferT()
-    buffer.data = np.frombuffer(_build_metadata(contract), np.uint8)
-    model.buffers.append(buffer)
-    entry = schema.MetadataT()
-    entry.name = _METADATA_NAME
-    entry.buffer = len(model.buffers) - 1
-    model.metadata = [*(model.metadata or []), entry]
-
-    builder = _AligningBuilder(len(content))
-    builder.Finish(model.Pack(builder), _MODEL_IDENTIFIER)
-    stream = io.BytesIO(bytes(builder.Output()))
+    if tflite_model.STYLE_INPUT not in contract:
+        content = _attach_tables(content, contract)
+    stream = io.BytesIO(content)
     texts = {
         LABELS_NAME: "\n".join(contract["label_names"]) + "\n",
         tflite_model.CONTRACT_NAME: json.dumps(contract, ensure_ascii=False),
@@ -98,19 +92,16 @@ def attach_metadata(content: bytes, contract: dict[str, Any]) -> bytes:
     return stream.getvalue()
 
 
-class _AligningBuilder(flatbuffers.Builder):
-    """Aligns every vector as TFLite's schema requires for tensors' data.
-
-    Python's generated classes ignore that, and a vectorized kernel may then
-    crash on the weights.
-    """
-
-    def StartVector(
-        self, elem_size: int, num_elems: int, alignment: int
-    ) -> None:
-        return super().StartVector(
-            elem_size, num_elems, max(alignment, _ALIGNMENT)
-        )
+def _attach_tables(content: bytes, contract: dict[str, Any]) -> bytes:
+    model = model_file.unpack(content)
+    buffer = schema.BufferT()
+    buffer.data = np.frombuffer(_build_metadata(contract), np.uint8)
+    model.buffers.append(buffer)
+    entry = schema.MetadataT()
+    entry.name = _METADATA_NAME
+    entry.buffer = len(model.buffers) - 1
+    model.metadata = [*(model.metadata or []), entry]
+    return model_file.pack(model)
 
 
 def _build_metadata(contract: dict[str, Any]) -> bytes:

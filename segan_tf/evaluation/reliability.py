@@ -62,7 +62,9 @@ def draw_plot(rows: Sequence[scores.Row]) -> bytes:
     draw.text((_SIZE_PX / 2, _SIZE_PX - 12), "expected Dice", _LINE, None)
     draw.text((4, 4), "true Dice", _LINE, None)
     for x, y in zip(*_values(rows), strict=True):
-        draw.circle(_place(x, y), _DOT_PX, _DOT)
+        across, down = _place(x, y)
+        box = (across - _DOT_PX, down - _DOT_PX)
+        draw.ellipse((*box, across + _DOT_PX, down + _DOT_PX), _DOT)
     stream = io.BytesIO()
     page.save(stream, "PNG")
     return stream.getvalue()

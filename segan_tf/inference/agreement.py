@@ -1,4 +1,8 @@
-"""Measures how much several outlines of one image agree."""
+"""Measures how much several outlines of one image agree.
+
+A server's graph does the same, see export/serving/expectation.py, and so does
+the web page.
+"""
 
 import itertools
 import math
@@ -6,13 +10,13 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from segan_tf.imaging import preprocessing
+from segan_tf.imaging import numpy_preprocessing
 
 MAX_PIXELS = 1 << 16  # of an image that are compared
 
 # Factor of the odds of the thresholds around the decision's own: of 0.5 they
 # are 0.1 and 0.9. Of the factors tried (2.3, 4, 9) it ranks images best.
-_ODDS = 9.0
+ODDS = 9.0
 
 
 def thin_out(array: np.ndarray) -> np.ndarray:
@@ -40,17 +44,16 @@ def outlines(
       thresholds: one for each label.
 
     Returns:
-      Three label maps, bool [height, width, labels].
+      Three label maps, bool [height, width, labels], thinned out.
     """
     small = thin_out(probability_map)
     return [
-        preprocessing.decide_label_map(
+        numpy_preprocessing.decide_label_map(
             small,
             multiclass=multiclass,
             thresholds=[t * odds / (t * odds + 1 - t) for t in thresholds],
-        ).numpy()
-        > 0
-        for odds in (1 / _ODDS, 1.0, _ODDS)
+        ).view(bool)
+        for odds in (1 / ODDS, 1.0, ODDS)
     ]
 
 
@@ -65,13 +68,15 @@ def mean_pairwise_dice(label_maps: Sequence[np.ndarray]) -> float:
     Args:
       label_maps: at least two, bool [height, width, labels].
     """
-    areas = np.array([np.sum(one, (0, 1)) for one in label_maps])
-    used = areas.any(axis=0)
-    if not used.any():
+    by_label = [np.ascontiguousarray(np.moveaxis(m, -1, 0)) for m in label_maps]
+    areas = np.array([[np.count_nonzero(one) for one in m] for m in by_label])
+    used = np.flatnonzero(areas.any(axis=0))
+    if not used.size:
         return 0.0
     values = []
-    for i, j in itertools.combinations(range(len(label_maps)), 2):
-        both = np.sum(label_maps[i] & label_maps[j], (0, 1))[used]
-        each = (areas[i] + areas[j])[used]
-        values.append(np.where(each > 0, 2 * both / np.maximum(each, 1), 1.0))
+    for i, j in itertools.combinations(range(len(by_label)), 2):
+        for label in used:
+            each = areas[i, label] + areas[j, label]
+            both = np.count_nonzero(by_label[i][label] & by_label[j][label])
+            values.append(2 * both / each if each else 1.0)
     return float(np.mean(values))

@@ -128,11 +128,20 @@ def _open_tflite(path: str) -> Backend:
             f"({error}); export it again."
         ) from error
 
-    def predict(image: np.ndarray) -> np.ndarray:
+    def predict(
+        image: np.ndarray, mixture: tuple[float, ...] = ()
+    ) -> np.ndarray:
         resized = numpy_preprocessing.resize_image(image, *model.size)
-        probability_map = model.segment(resized[None])[0]
+        probability_map = model.segment(resized[None], mixture)[0]
         return numpy_preprocessing.resize_probability_map(
             probability_map, *image.shape[:2]
         )
 
-    return Backend(model.labels, path, predict, decision=model.decision)
+    return Backend(
+        model.labels,
+        path,
+        predict,
+        decision=model.decision,
+        styles=model.styles,
+        styled_map=predict if model.styles.count else None,
+    )

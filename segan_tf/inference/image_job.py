@@ -159,8 +159,11 @@ class ImageJob:
         )
         row = {prediction_tables.ID: source.id, **_measure(prediction, labels)}
         warning = ""
-        if self.predictor.knows_expected_dice:
-            warning = _warning(prediction)
+        if prediction.expected_dice is not None:
+            warning = expected_dice.warning(
+                prediction.expected_dice,
+                is_empty=not prediction.label_map.any(),
+            )
             row["expected_dice"] = f"{prediction.expected_dice:.4f}"
             row["warning"] = warning
         return Outcome(row, warning=warning)
@@ -194,15 +197,3 @@ def _mean_inside(probability: np.ndarray, is_inside: np.ndarray) -> float:
             sums = np.sum(probability[rows] * is_inside[rows], axis=1)
             total += float(np.sum(sums, dtype=np.float64))
     return total / np.count_nonzero(is_inside)
-
-
-def _warning(prediction: Prediction) -> str:
-    expected = prediction.expected_dice
-    if not prediction.label_map.any():
-        return "nothing was found"
-    if expected is not None and expected < expected_dice.LOW:
-        return (
-            "the outline is doubtful, or this is no image like those that the "
-            "model was trained on"
-        )
-    return ""

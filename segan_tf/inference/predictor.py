@@ -17,7 +17,7 @@ from segan_tf import expected_dice
 from segan_tf import labels as labels_lib
 from segan_tf.config import PRETRAINED, UserError
 from segan_tf.imaging import images, numpy_preprocessing
-from segan_tf.inference import backends, numpy_agreement
+from segan_tf.inference import agreement, backends
 
 if TYPE_CHECKING:
     import keras
@@ -209,9 +209,7 @@ class Predictor:
           which costs a run of the model each.
         """
         own = self._outlines(views[0])
-        found = {
-            expected_dice.THRESHOLDS: numpy_agreement.mean_pairwise_dice(own)
-        }
+        found = {expected_dice.THRESHOLDS: agreement.mean_pairwise_dice(own)}
         if len(views) > 1:
             maps = [*views]
             if self._backend.styled_map is not None:
@@ -220,13 +218,11 @@ class Predictor:
                     for name in self.styles.names
                 ]
             outlines = [one for each in maps for one in self._outlines(each)]
-            found[expected_dice.VIEWS] = numpy_agreement.mean_pairwise_dice(
-                outlines
-            )
+            found[expected_dice.VIEWS] = agreement.mean_pairwise_dice(outlines)
         return found
 
     def _outlines(self, probability_map: np.ndarray) -> list[np.ndarray]:
-        return numpy_agreement.outlines(
+        return agreement.outlines(
             probability_map,
             multiclass=self.labels.multiclass,
             thresholds=self.decision.thresholds_of(self.labels.count),

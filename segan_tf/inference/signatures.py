@@ -11,6 +11,7 @@ DEFAULT = "serving_default"
 PROBABILITIES = "probabilities"
 
 IMAGE = "image"  # of TFLite models
+STYLE = "style"  # of TFLite models that take the style
 IMAGES = "images"
 IMAGE_BYTES = "image_bytes"
 PROBABILITY_MAP = "probability_map"
@@ -19,6 +20,7 @@ LABEL_FRACTIONS = "label_fractions"
 MEAN_PROBABILITY = "mean_probability"
 LABEL_NAMES = "label_names"
 LESION_FRACTION = "lesion_fraction"
+EXPECTED_DICE = "expected_dice"
 
 
 def in_style(signature: str, style: str) -> str:

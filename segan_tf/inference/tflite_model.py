@@ -7,18 +7,21 @@ measured in a process without it.
 import json
 import os
 import zipfile
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
 from ai_edge_litert import interpreter as litert
 
-from segan_tf import console, decision, labels
+from segan_tf import console, decision, labels, styles
 from segan_tf.errors import UserError
 from segan_tf.inference import signatures
 
 # In the zip archive at the end of the file: its input, output and labels. The
 # JSON file of the same name repeats it, with the model's hash.
 CONTRACT_NAME = "contract.json"
+# Its part that describes the second input, of models that take the style.
+STYLE_INPUT = "style_input"
 
 _LARGEST_PIXEL_VALUE = 255
 
@@ -34,6 +37,7 @@ class TFLiteModel:
       contract: the file's description of its input, output and labels.
       labels: of the channels of the probability map.
       decision: that label maps are made with.
+      styles: that it can draw in; none if it takes the image alone.
       size: (height, width) of its images.
     """
 
@@ -62,28 +66,37 @@ class TFLiteModel:
             )
         except (ValueError, KeyError, RuntimeError) as error:
             raise ValueError(_first_line(error)) from error
-        self._input = _named(
-            "input", signatures.IMAGE, self._run.get_input_details()
-        )
-        self._output = _named(
-            "output", signatures.PROBABILITY_MAP, self._run.get_output_details()
+        inputs = self._run.get_input_details()
+        _check_names("input", inputs, signatures.IMAGE, signatures.STYLE)
+        self._input = inputs[signatures.IMAGE]
+        _check_names(
+            "output",
+            self._run.get_output_details(),
+            signatures.PROBABILITY_MAP,
         )
         self.contract = _read_contract(path)
         self.labels = _labels_of(self.contract)
+        self.styles = styles.PLAIN
+        if signatures.STYLE in inputs:
+            count = inputs[signatures.STYLE]["shape"][-1]
+            self.styles = _styles_of(self.contract, count)
         self.decision = _decision_of(self.contract)
         shape, dtype = self._input["shape"], self._input["dtype"]
         _, *self.size, _ = shape.tolist()
         try:
             # A damaged file may open, and fail when it runs.
-            self._run(**{signatures.IMAGE: np.zeros(shape, dtype)})
+            self.segment(np.zeros(shape, dtype))
         except (ValueError, RuntimeError) as error:
             raise ValueError(_first_line(error)) from error
 
-    def segment(self, image: np.ndarray) -> np.ndarray:
+    def segment(
+        self, image: np.ndarray, style: Sequence[float] = ()
+    ) -> np.ndarray:
         """Maps an image to its probability map.
 
         Args:
           image: float32 or uint8 [1, height, width, 3], RGB, 0..255.
+          style: the weight of each of `styles`; their mean by default.
 
         Returns:
           float32 [1, height, width, labels] in [0, 1].
@@ -91,15 +104,18 @@ class TFLiteModel:
         # Rounding what is whole takes as long as a third of an int8 model.
         if self._input["dtype"] == np.uint8 and image.dtype != np.uint8:
             image = np.clip(np.rint(image), 0, _LARGEST_PIXEL_VALUE)
-        return self._run(
-            **{signatures.IMAGE: image.astype(self._input["dtype"])}
-        )[signatures.PROBABILITY_MAP]
+        inputs = {signatures.IMAGE: image.astype(self._input["dtype"])}
+        if self.styles.count:
+            mixture = style or self.styles.mean
+            inputs[signatures.STYLE] = np.array([mixture], np.float32)
+        return self._run(**inputs)[signatures.PROBABILITY_MAP]
 
 
-def _named(what: str, name: str, details: dict[str, Any]) -> dict[str, Any]:
-    if list(details) != [name]:
-        raise ValueError(f"its {what} is {', '.join(details)}, not {name}")
-    return details[name]
+def _check_names(
+    what: str, names: Iterable[str], name: str, optional: str = ""
+) -> None:
+    if name not in names or not {*names} <= {name, optional}:
+        raise ValueError(f"its {what} is {', '.join(names)}, not {name}")
 
 
 def _read_contract(path: str | os.PathLike[str]) -> dict[str, Any]:
@@ -117,9 +133,27 @@ def _labels_of(contract: dict[str, Any]) -> labels.Labels:
         raise ValueError(f"its {CONTRACT_NAME} names no labels") from error
 
 
+def _styles_of(contract: dict[str, Any], count: int) -> styles.Styles:
+    try:
+        described = contract[STYLE_INPUT]
+        found = styles.Styles(
+            tuple(map(str, described["styles"])),
+            tuple(map(float, described["mean"])),
+        )
+        if not len(found.names) == len(found.mean) == count:
+            raise ValueError(f"there are {count}")
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"its {CONTRACT_NAME} names no styles") from error
+    return found
+
+
 def _decision_of(contract: dict[str, Any]) -> decision.Decision:
     try:
-        return decision.described(contract)
+        # Where the style is no input, it is part of the weights.
+        taken = contract.get(STYLE_INPUT, {"default": [], "mean": []})
+        is_mean = taken["default"] == taken["mean"]
+        style = [] if is_mean else taken["default"]
+        return decision.described({**contract, "style": style})
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(
             f"its {CONTRACT_NAME} has no thresholds ({error})"

@@ -1,14 +1,16 @@
-"""A segmentor for phones: an EfficientNet-Lite0 encoder and a decoder.
+"""Segmentors for phones: an EfficientNet-Lite encoder and a decoder.
 
-Lite0 (Apache-2.0, TensorFlow's EfficientNet-Lite, after arXiv:1905.11946) has
-no squeeze-and-excitation, and ReLU6 instead of swish, so that it quantizes to
-int8 and all of it runs on a phone. Its levels have 1/2 to 1/32 of the image's
-size.
+EfficientNet-Lite (Apache-2.0, TensorFlow's, after arXiv:1905.11946) has no
+squeeze-and-excitation, and ReLU6 instead of swish, so that it quantizes to int8
+and all of it runs on a phone. Its levels have 1/2 to 1/32 of the image's size.
+Lite1 and Lite2 are deeper than Lite0, and Lite2 is wider.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
+from typing import Any
 
 import keras
 
@@ -18,9 +20,18 @@ from segan_tf.models import blocks, imagenet_weights, layers
 _MOMENTUM = 0.99
 _EPSILON = 1e-3
 _STEM_CHANNELS = 32
-# Each stage: repeats, kernel, stride, expansion, channels (arXiv:1905.11946,
-# table 1; only the first repeat has the stride). The last stage, one block to
-# 320 channels at the same size, is omitted: a fifth of the weights.
+# Coefficients of width and depth (efficientnet_lite_builder.py of TensorFlow's
+# tpu repository). Neither scales the stem.
+_SCALES = {
+    "efficientnet_lite0": (1.0, 1.0),
+    "efficientnet_lite1": (1.0, 1.1),
+    "efficientnet_lite2": (1.1, 1.2),
+}
+_CHANNEL_MULTIPLE = 8  # of scaled channels, for fast kernels
+# Each stage of Lite0: repeats, kernel, stride, expansion, channels
+# (arXiv:1905.11946, table 1; only the first repeat has the stride). The last
+# stage, one block to 320 channels at the same size, is omitted: a fifth of the
+# weights.
 _STAGES = (
     (1, 3, 1, 1, 16),
     (2, 3, 2, 6, 24),
@@ -66,10 +77,52 @@ def build_efficientnet_lite0(
       A functional model ``segmentor`` with the inputs and outputs of
       `segan.build_segan`. All weights are random, see `load_imagenet_weights`.
     """
+    return _build(
+        "efficientnet_lite0",
+        image_size=image_size,
+        width=width,
+        num_labels=num_labels,
+        multiclass=multiclass,
+        num_styles=num_styles,
+        synchronized=synchronized,
+        dtype=dtype,
+    )
+
+
+def build_efficientnet_lite1(**settings: Any) -> keras.Model:
+    """Builds the segmentor with an EfficientNet-Lite1 encoder.
+
+    It has 20 blocks to Lite0's 15. Arguments and result are those of
+    `build_efficientnet_lite0`.
+    """
+    return _build("efficientnet_lite1", **settings)
+
+
+def build_efficientnet_lite2(**settings: Any) -> keras.Model:
+    """Builds the segmentor with an EfficientNet-Lite2 encoder.
+
+    It has 20 blocks to Lite0's 15, and more channels from 1/8 of the image's
+    size on. Arguments and result are those of `build_efficientnet_lite0`.
+    """
+    return _build("efficientnet_lite2", **settings)
+
+
+def _build(
+    encoder: str,
+    *,
+    image_size: int = 128,
+    width: int = 64,
+    num_labels: int = 1,
+    multiclass: bool = True,
+    num_styles: int = 0,
+    synchronized: bool = False,
+    dtype: str = "float32",
+) -> keras.Model:
+    """Builds encoder and decoder; see `build_efficientnet_lite0`."""
     image = keras.Input((image_size, image_size, 3), name="image")
     style = blocks.style_input(num_styles)
     make = _Layers(synchronized, dtype)
-    *skips, x = _encode(image, make)
+    *skips, x = _encode(image, make, _blocks(encoder))
     for level, eighths in zip(
         range(len(skips), 0, -1), _DECODER_EIGHTHS, strict=True
     ):
@@ -92,17 +145,18 @@ def build_efficientnet_lite0(
     return blocks.make_model(image, style, label_map, name="segmentor")
 
 
-def load_imagenet_weights(segmentor: keras.Model) -> None:
+def load_imagenet_weights(segmentor: keras.Model, encoder: str) -> None:
     """Loads ImageNet weights into the encoder; the decoder is unchanged.
 
     Args:
-      segmentor: from `build_efficientnet_lite0`.
+      segmentor: of `build_efficientnet_lite0` to `build_efficientnet_lite2`.
+      encoder: "efficientnet_lite0" to "efficientnet_lite2", that of segmentor.
 
     Raises:
       UserError: the package with the weights is missing or damaged.
     """
-    weights = imagenet_weights.read_imagenet_weights()
-    for name, source in _sources():
+    weights = imagenet_weights.read_imagenet_weights(encoder)
+    for name, source in _sources(encoder):
         layer = segmentor.get_layer(name)
         if isinstance(layer, keras.layers.BatchNormalization):
             parts = ("weight", "bias", "running_mean", "running_var")
@@ -115,11 +169,11 @@ def load_imagenet_weights(segmentor: keras.Model) -> None:
         layer.set_weights([kernel.transpose(order)])
 
 
-def _sources() -> Iterator[tuple[str, str]]:
+def _sources(encoder: str) -> Iterator[tuple[str, str]]:
     """Yields each layer of the encoder with its name in the weights' file."""
     yield "stem_conv", "_conv_stem"
     yield "stem_norm", "_bn0"
-    for index, (_, _, expansion, _, _) in enumerate(_blocks()):
+    for index, (_, _, expansion, _, _) in enumerate(_blocks(encoder)):
         block, source = f"block{index}", f"_blocks.{index}"
         if expansion > 1:
             yield f"{block}_expand_conv", f"{source}._expand_conv"
@@ -130,13 +184,32 @@ def _sources() -> Iterator[tuple[str, str]]:
         yield f"{block}_project_norm", f"{source}._bn2"
 
 
-def _blocks() -> Iterator[tuple[int, int, int, int, int]]:
+def _blocks(encoder: str) -> Iterator[tuple[int, int, int, int, int]]:
     """Yields kernel, stride, expansion, channels and stage of each block."""
+    width, depth = _SCALES[encoder]
     for stage, (repeats, kernel, stride, expansion, channels) in enumerate(
         _STAGES
     ):
+        if stage > 0:  # the first and the omitted last stage keep theirs
+            repeats = math.ceil(depth * repeats)
         for repeat in range(repeats):
-            yield kernel, 1 if repeat else stride, expansion, channels, stage
+            yield (
+                kernel,
+                1 if repeat else stride,
+                expansion,
+                _scale_channels(channels, width),
+                stage,
+            )
+
+
+def _scale_channels(channels: int, width: float) -> int:
+    """Rounds to a multiple of 8.
+
+    TensorFlow's also adds 8 where that takes more than a tenth away, which
+    happens for none of these.
+    """
+    multiples = int(channels * width / _CHANNEL_MULTIPLE + 1 / 2)
+    return multiples * _CHANNEL_MULTIPLE
 
 
 class _Layers:
@@ -202,13 +275,17 @@ class _Layers:
         return keras.layers.Add(name=f"{name}_add", dtype=self._dtype)([x, y])
 
 
-def _encode(image: keras.KerasTensor, make: _Layers) -> list[keras.KerasTensor]:
+def _encode(
+    image: keras.KerasTensor,
+    make: _Layers,
+    described: Iterator[tuple[int, int, int, int, int]],
+) -> list[keras.KerasTensor]:
     """Builds the encoder and returns its five levels, largest first."""
     x = make.conv(image, _STEM_CHANNELS, 3, name="stem", strides=2)
     x = make.relu6(make.norm(x, name="stem"), name="stem")
     by_stage = {}
     for index, (kernel, stride, expansion, channels, stage) in enumerate(
-        _blocks()
+        described
     ):
         block = f"block{index}"
         entering = x

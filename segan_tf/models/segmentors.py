@@ -22,8 +22,9 @@ class Segmentor:
       builder: name of a function with the arguments and the result of
         `segan.build_segan`.
       size_multiple: image_size must be a multiple of it, in pixels.
-      pretrained_encoder: name of the function in `module` that loads ImageNet
-        weights into a new model; "" where none are published.
+      pretrained_encoder: name of the encoder whose ImageNet weights
+        `load_imagenet_weights` in `module` loads into a new model; "" where
+        none are published.
     """
 
     module: str
@@ -41,7 +42,7 @@ class Segmentor:
         Raises:
           UserError: the package with the weights is missing or damaged.
         """
-        self._function(self.pretrained_encoder)(model)
+        self._function("load_imagenet_weights")(model, self.pretrained_encoder)
 
     def _function(self, name: str) -> Callable[..., Any]:
         module = importlib.import_module(f"segan_tf.models.{self.module}")
@@ -50,10 +51,17 @@ class Segmentor:
 
 SEGMENTORS = {
     "segan": Segmentor("segan", "build_segan", size_multiple=16),
-    "efficientnet_lite0": Segmentor(
-        "efficientnet",
-        "build_efficientnet_lite0",
-        size_multiple=32,
-        pretrained_encoder="load_imagenet_weights",
-    ),
+    **{
+        encoder: Segmentor(
+            "efficientnet",
+            f"build_{encoder}",
+            size_multiple=32,
+            pretrained_encoder=encoder,
+        )
+        for encoder in (
+            "efficientnet_lite0",
+            "efficientnet_lite1",
+            "efficientnet_lite2",
+        )
+    },
 }

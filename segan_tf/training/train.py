@@ -26,6 +26,7 @@ from segan_tf.datasets import (
     style_lists,
 )
 from segan_tf.models import imagenet_weights
+from segan_tf.models.segmentors import SEGMENTORS
 
 if TYPE_CHECKING:
     from segan_tf.training import loop
@@ -72,7 +73,8 @@ def _train(config: Config, command: Sequence[str]) -> dict[str, Any]:
         # A checkpoint holds everything that the run started from.
         run_dir.check_start_from(config)
     if config.starts_from_imagenet and not resumes:
-        imagenet_weights.find_file()  # fails before the data are read
+        encoder = SEGMENTORS[config.segmentor].pretrained_encoder
+        imagenet_weights.find_file(encoder)  # fails before the data are read
     labels = loading.load_labels(config)
     divided = loading.load_splits(
         config, labels, progress=console.bar, say=console.say

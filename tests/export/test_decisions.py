@@ -3,7 +3,6 @@
 import io
 import json
 
-import keras
 import numpy as np
 import page_decision
 import pytest
@@ -18,31 +17,14 @@ from segan_tf.imaging import preprocessing
 from segan_tf.inference.predictor import Predictor
 
 ONE = labels.Labels()
-MULTICLASS = labels.Labels(("core", "rim", "halo"))
-MULTILABEL = labels.Labels(("spot", "shade"), multiclass=False)
-CASES = {
-    "one label": (ONE, (0.9,)),
-    "multiclass": (MULTICLASS, (0.3, 0.5, 0.8)),
-    "multilabel": (MULTILABEL, (0.1, 0.9)),
-}
 PIXELS = (45, 37)
 
 
-def build_segmentor(wanted):
-    """Builds a small segmentor, with the background of multiclass labels."""
-    if wanted.count == 1 or not wanted.multiclass:
-        return small_models.build_segmentor(num_labels=wanted.count)
-    plain = small_models.build_segmentor(num_labels=wanted.count + 1)
-    logits = plain.get_layer("logits").output
-    softmax = keras.layers.Softmax(name="softmax")(logits)
-    return keras.Model(plain.input, softmax[..., 1:], name="segmentor")
-
-
-@pytest.fixture(scope="module", params=CASES)
+@pytest.fixture(scope="module", params=small_models.DECISIONS)
 def case(request, tmp_path_factory):
     """Returns labels, decision, segmentor, its exports' folder, an image."""
-    wanted, thresholds = CASES[request.param]
-    segmentor = build_segmentor(wanted)
+    wanted, thresholds = small_models.DECISIONS[request.param]
+    segmentor = small_models.build_for_labels(wanted)
     folder = tmp_path_factory.mktemp("export")
     given = {"version": 7, "labels": wanted, "decision": Decision(thresholds)}
     saved_model.export_saved_model(segmentor, str(folder), **given)

@@ -1,6 +1,7 @@
 """Tests of the agreement of outlines and the expected Dice of a prediction."""
 
 import csv
+import math
 
 import numpy as np
 import pytest
@@ -59,16 +60,27 @@ def test_outlines_are_drawn_at_a_ninth_of_the_odds_and_nine_times():
     low, own, high = agreement.outlines(
         found, multiclass=True, thresholds=[0.25]
     )
-    assert low.ravel().tolist() == [False, True, True, True, True, True]
-    assert own.ravel().tolist() == [False, False, True, False, True, True]
-    assert high.ravel().tolist() == [False, False, False, False, False, True]
+    assert np.ravel(low).tolist() == [0, 1, 1, 1, 1, 1]
+    assert np.ravel(own).tolist() == [0, 0, 1, 0, 1, 1]
+    assert np.ravel(high).tolist() == [0, 0, 0, 0, 0, 1]
 
 
 @pytest.mark.parametrize(
-    ("size", "expected"), [((256, 256), (256, 256)), ((600, 1000), (150, 250))]
+    ("size", "expected"),
+    [
+        ((256, 256), (256, 256)),
+        ((257, 256), (128, 128)),
+        ((600, 1000), (150, 250)),
+        ((1, 1), (1, 1)),
+    ],
 )
 def test_large_images_are_thinned_out(size, expected):
-    assert agreement.thin_out(np.zeros((*size, 1))).shape == (*expected, 1)
+    array = np.arange(size[0] * size[1]).reshape(*size, 1)
+    small = agreement.thin_out(array)
+    assert small.shape == (*expected, 1)
+    step = math.ceil(math.sqrt(array.size / 2**16))
+    rows, columns = np.ix_(*(range(step // 2, one, step) for one in size))
+    np.testing.assert_array_equal(small[..., 0], array[rows, columns, 0])
 
 
 @pytest.fixture

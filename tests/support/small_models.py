@@ -4,8 +4,18 @@ import keras
 import numpy as np
 
 from segan_tf import labels
+from segan_tf.models import layers as own_layers
+from segan_tf.models import segan
 
 SIZE = 32
+MULTICLASS = labels.Labels(("core", "rim", "halo"))
+MULTILABEL = labels.Labels(("spot", "shade"), multiclass=False)
+# Labels for `build_for_labels`, with thresholds.
+DECISIONS = {
+    "one label": (labels.LESION, (0.7,)),
+    "multiclass": (MULTICLASS, (0.3, 0.5, 0.8)),
+    "multilabel": (MULTILABEL, (0.1, 0.9)),
+}
 TWO_LABELS = labels.Labels(("lesion", "hair"), multiclass=False)
 MEAN = np.float32([0.485, 0.456, 0.406])
 STD = np.float32([0.229, 0.224, 0.225])
@@ -24,6 +34,27 @@ def build_segmentor(seed: int = 1, *, num_labels: int = 1) -> keras.Model:
     x = layers.Activation("sigmoid", name="label_map")(x)
     segmentor = keras.Model(image, x, name="segmentor")
     draw_weights(segmentor, seed=seed)
+    return segmentor
+
+
+def build_for_labels(wanted: labels.Labels) -> keras.Model:
+    """Builds a small segmentor, with the background of multiclass labels."""
+    if wanted.count == 1 or not wanted.multiclass:
+        return build_segmentor(num_labels=wanted.count)
+    plain = build_segmentor(num_labels=wanted.count + 1)
+    logits = plain.get_layer("logits").output
+    softmax = keras.layers.Softmax(name="softmax")(logits)
+    return keras.Model(plain.input, softmax[..., 1:], name="segmentor")
+
+
+def build_color_reader(num_labels: int, *, size: int) -> keras.Model:
+    """Builds a segmentor whose probabilities are red, green, blue of 255."""
+    image = keras.Input((size, size, 3), name="image")
+    undo = keras.layers.Conv2D(num_labels, 1, name="undo_normalizing")
+    segmentor = keras.Model(image, undo(image))
+    undo.set_weights(
+        [np.diag(STD)[None, None, :, :num_labels], MEAN[:num_labels]]
+    )
     return segmentor
 
 
@@ -46,6 +77,22 @@ def draw_weights(
             for weights in model.get_weights()
         ]
     )
+
+
+def build_styled_segmentor(
+    num_styles: int = 2, *, num_labels: int = 1
+) -> keras.Model:
+    """Builds a small segmentor whose maps differ much from style to style."""
+    segmentor = segan.build_segan(
+        image_size=SIZE, width=4, num_labels=num_labels, num_styles=num_styles
+    )
+    draw_weights(segmentor)
+    rng = np.random.default_rng(3)
+    for layer in segmentor.layers:
+        if isinstance(layer, own_layers.StyleModulation):
+            shapes = [weights.shape for weights in layer.get_weights()]
+            layer.set_weights([rng.uniform(-0.8, 0.8, s) for s in shapes])
+    return segmentor
 
 
 def draw_images(*shapes: tuple[int, int], seed: int = 0) -> list[np.ndarray]:

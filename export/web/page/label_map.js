@@ -18,16 +18,20 @@ const PIXELS_PER_PAUSE = 1 << 21;
  * @param {{width: number, height: number}} size of the image
  * @param {{multiclass: boolean, thresholds: number[]}} rule a threshold for
  *   each label
+ * @param {number} step of every so many rows and columns one is decided, from
+ *   the middle of the first ones on
  * @returns {Promise<Uint8Array[]>} label maps [height, width]: one of all
  *   multiclass labels, with their numbers from 1, or one for each label, with
  *   its number. 0 is no label.
  */
-export async function decideLabelMaps(probabilityMap, size, rule) {
+export async function decideLabelMaps(probabilityMap, size, rule, step = 1) {
   const { count } = probabilityMap;
+  const first = step >> 1;
+  const decided = (side) => Math.ceil((side - first) / step);
   const single = rule.multiclass || count === 1;
   const labelMaps = Array.from(
     { length: single ? 1 : count },
-    () => new Uint8Array(size.width * size.height),
+    () => new Uint8Array(decided(size.width) * decided(size.height)),
   );
   const decide = (rule.multiclass && count > 1 ? decideLikeliest : decideAbove)(
     rule.thresholds,
@@ -37,11 +41,11 @@ export async function decideLabelMaps(probabilityMap, size, rule) {
   const row = new Float32Array(probabilityMap.width * count);
   const pixel = new Float32Array(count);
   let untilPause = PIXELS_PER_PAUSE;
-  for (let y = 0; y < size.height; y += 1) {
+  for (let y = first, i = 0; y < size.height; y += step) {
     mix(probabilityMap.data, rows, y, row);
-    for (let x = 0; x < size.width; x += 1) {
+    for (let x = first; x < size.width; x += step, i += 1) {
       mix(row, columns, x, pixel);
-      decide(pixel, labelMaps, y * size.width + x);
+      decide(pixel, labelMaps, i);
     }
     untilPause -= size.width;
     if (untilPause < 0) {

@@ -1,5 +1,6 @@
 /** The page: reads an image, segments it and shows the result. */
 
+import { expectDice } from "./expected_dice.js";
 import { openImage, requireExactPixels } from "./image.js";
 import { ImageError } from "./image_header.js";
 import { decideLabelMaps, shares } from "./label_map.js";
@@ -86,7 +87,8 @@ async function segmentFile(segmentor, file) {
  * Segments a decoded image.
  *
  * @returns {Promise<object>} probability map and label maps at the image's
- *   size and at the size it is shown, each label's share, and milliseconds
+ *   size and at the size it is shown, each label's share, the expected Dice (null
+ *   if the model does not know it) and whether it is low, and milliseconds
  */
 async function segmentImage(segmentor, bitmap) {
   const size = { width: bitmap.width, height: bitmap.height };
@@ -101,6 +103,10 @@ async function segmentImage(segmentor, bitmap) {
   const probabilityMap = await segmentor.segment(resizedImage);
   const segmented = performance.now();
   const labelMaps = await decideLabelMaps(probabilityMap, size, rule);
+  const { curve, low } = segmentor.expectation;
+  const expectedDice = curve
+    ? await expectDice(probabilityMap, size, rule, curve)
+    : null;
   const milliseconds = {
     all: performance.now() - started,
     model: segmented - resized,
@@ -111,6 +117,8 @@ async function segmentImage(segmentor, bitmap) {
     probabilityMap,
     labelMaps,
     shares: shares(labelMaps, names.length),
+    expectedDice,
+    isDoubtful: expectedDice !== null && expectedDice < low,
     shown: {
       size: shown,
       labelMaps: await decideLabelMaps(probabilityMap, shown, rule),

@@ -28,6 +28,15 @@ class Segmentor {
     return thresholds ?? names.map(() => threshold);
   }
 
+  /**
+   * The curve of the expected Dice, and the Dice below which a label map is to
+   * be checked; undefined where they are not known.
+   */
+  get expectation() {
+    const { thresholds: curve, low } = this.contract.expected_dice ?? {};
+    return { curve, low };
+  }
+
   /** The size of the image that the model takes. */
   get inputSize() {
     const [, height, width] = this.contract.input.shape;

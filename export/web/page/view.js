@@ -15,6 +15,11 @@ const COLORS = [
   [255, 255, 255],
 ];
 
+const NOTHING = "Nothing was found.";
+const DOUBTFUL =
+  "The outline is doubtful, or this is no image like those that the model was " +
+  "trained on.";
+
 const byId = (id) => document.getElementById(id);
 
 export const fileInputs = [byId("file"), byId("camera")];
@@ -84,9 +89,14 @@ export function showResult(result) {
     labels.colors,
   );
   const found = describe(result.shares);
+  const expected = describeExpected(result);
+  const warning = warn(result);
   const took = describeTime(result.milliseconds);
   byId("shown-image").setAttribute("aria-label", `${name}. ${found}`);
   byId("caption").textContent = `${name}, ${size.width} x ${size.height} pixels`;
+  byId("warning").textContent = warning;
+  byId("expected").hidden = !expected;
+  byId("expected-dice").textContent = expected;
   byId("time").textContent = took;
   byId("legend").replaceChildren(...result.shares.map(legendRow));
   byId("saves").replaceChildren(
@@ -96,7 +106,8 @@ export function showResult(result) {
   byId("result").hidden = false;
   document.body.classList.add("has-result");
   setState("ready", "Ready");
-  byId("announcement").textContent = `${found} ${took}`;
+  const sentences = new Set([found, expected && `Expected Dice ${expected}.`, warning, took]);
+  byId("announcement").textContent = [...sentences].filter(Boolean).join(" ");
 }
 
 function setState(kind, text) {
@@ -118,9 +129,25 @@ function percent(share) {
 }
 
 function describe(labelShares) {
-  if (labelShares.every((share) => share === 0)) return "Nothing was found.";
+  if (isNothing(labelShares)) return NOTHING;
   const parts = labels.names.map((name, i) => `${name} ${percent(labelShares[i])}`);
   return `Of the image: ${parts.join(", ")}.`;
+}
+
+function isNothing(labelShares) {
+  return labelShares.every((share) => share === 0);
+}
+
+/** Returns the expected Dice as text; "" if it is unknown, or of no outline. */
+function describeExpected({ shares: labelShares, expectedDice }) {
+  const isShown = expectedDice !== null && !isNothing(labelShares);
+  return isShown ? expectedDice.toFixed(2) : "";
+}
+
+/** Says why a result is to be checked; "" for no reason. */
+function warn({ shares: labelShares, isDoubtful }) {
+  if (isNothing(labelShares)) return NOTHING;
+  return isDoubtful ? DOUBTFUL : "";
 }
 
 function describeTime({ all, model }) {

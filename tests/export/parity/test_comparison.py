@@ -9,7 +9,7 @@ import small_models
 import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
 
-from export.parity import comparison, parity_dataset
+from export.parity import comparison, parity_dataset, parity_stats
 from export.serving import graph, saved_model
 from segan_tf import labels
 
@@ -36,12 +36,12 @@ def served(segmentor, tmp_path_factory):
 
 def compare(segmentor, artifacts, pairs):
     """Compares on pairs."""
-    return comparison.compare(
-        segmentor,
-        artifacts,
+    ((reference, rows),), count = comparison.compare(
+        [comparison.Reference(segmentor, artifacts)],
         parity_dataset.ParityDataset([], pairs, "a test"),
         labels=labels.LESION,
     )
+    return reference, rows, count
 
 
 def half_map(height, width, value):
@@ -89,7 +89,7 @@ def test_differences_and_scores_are_those_counted_by_hand(monkeypatch):
 
 
 def test_scores_of_a_label_are_over_the_images_that_have_it():
-    stats = comparison.ParityStats(("lesion", "hair"))
+    stats = parity_stats.ParityStats(("lesion", "hair"))
     empty, full = np.zeros((2, 2, 2), np.uint8), np.ones((2, 2, 2), np.uint8)
     half = empty.copy()
     half[0, :, 0] = 1  # the upper half has the first label

@@ -3,13 +3,14 @@
 from export.parity import table
 
 
-def check(measure, value, limit, label=""):
+def check(measure, value, limit, label="", style=""):
     """Makes what a row is judged by."""
     return {
         "measure": measure,
         "value": value,
         "limit": limit,
         "label": label,
+        "style": style,
         "within_limit": value <= limit,
     }
 

@@ -8,9 +8,9 @@ import io
 import json
 
 import c_loader
-import keras
 import numpy as np
 import pytest
+import small_models
 import tensorflow as tf
 from PIL import Image
 
@@ -18,25 +18,13 @@ from export.serving import check, graph, saved_model
 from segan_tf import config, labels
 
 _SIZE = 16
-_MEAN = np.float32([0.485, 0.456, 0.406])
-_STD = np.float32([0.229, 0.224, 0.225])
 _ONE = labels.Labels()
 _MULTICLASS = labels.Labels(("vein", "artery", "optic disc"))
 _MULTILABEL = labels.Labels(("globules", "streaks"), multiclass=False)
 
 
-def _build_segmentor(num_labels):
-    image = keras.Input((_SIZE, _SIZE, 3), name="image")
-    undo = keras.layers.Conv2D(num_labels, 1, name="undo_normalizing")
-    segmentor = keras.Model(image, undo(image))
-    undo.set_weights(
-        [np.diag(_STD)[None, None, :, :num_labels], _MEAN[:num_labels]]
-    )
-    return segmentor
-
-
 def _export(folder, named):
-    segmentor = _build_segmentor(named.count)
+    segmentor = small_models.build_color_reader(named.count, size=_SIZE)
     return saved_model.export_saved_model(
         segmentor, str(folder), version=1, labels=named
     )

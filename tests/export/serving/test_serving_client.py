@@ -15,10 +15,14 @@ import urllib.request
 import numpy as np
 import pytest
 import running
+import small_models
 import tensorflow as tf
 from PIL import Image
 
+from export.serving import saved_model
+from segan_tf import decision, expected_dice, labels
 from segan_tf.imaging import images
+from segan_tf.inference.predictor import Predictor
 from segan_tf.synthetic import lesions
 
 pytestmark = pytest.mark.serving
@@ -129,6 +133,40 @@ def test_each_image_gets_the_label_map_of_the_session(
         assert float(row["mean_probability"]) == pytest.approx(
             expected["mean_probability"][0], abs=1e-6
         )
+
+
+@PROTOCOLS
+def test_expected_dice_of_the_server_is_in_the_table(
+    protocol, image_dir, tmp_path, capsys
+):
+    curve = expected_dice.Curve((0.0, 1.0), (0.1, 0.6))  # low, whatever it is
+    version_dir = saved_model.export_saved_model(
+        small_models.build_segmentor(),
+        str(tmp_path / "export"),
+        version=1,
+        labels=labels.LESION,
+        decision=decision.Decision(expected_dice={"thresholds": curve}),
+    )
+    servable = contract_server.Servable("segan", version_dir)
+    with contract_server.serve(servable) as addresses:
+        status = serving_client.main(
+            [
+                str(image_dir),
+                str(tmp_path / "out"),
+                f"--protocol={protocol}",
+                f"--server={addresses[protocol]}",
+            ]
+        )
+
+    assert status == 0
+    predictor = Predictor(version_dir)
+    warnings = capsys.readouterr().err
+    for row in _table(tmp_path / "out"):
+        expected = predictor(image_dir / row["image"]).expected_dice
+        assert 0.1 < expected < 0.6
+        assert float(row["expected_dice"]) == pytest.approx(expected, abs=1e-4)
+        assert row["warning"].startswith("the outline is doubtful")
+        assert f"warning: {row['image']}: {row['warning']}" in warnings
 
 
 @PROTOCOLS

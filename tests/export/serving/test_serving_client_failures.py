@@ -20,6 +20,8 @@ import pytest
 import running
 from PIL import Image
 
+from segan_tf import expected_dice
+
 sys.path.insert(0, str(running.ROOT / "examples"))
 import serving_client
 
@@ -136,8 +138,9 @@ def _rows(folder, name="label_maps.csv"):
         _answer(label_fractions=[float("nan")]),
         _answer(label_fractions=[0.1, 0.2]),
         _answer(mean_probability=None),
+        _answer(expected_dice=float("nan")),
     ],
-    ids=range(17),
+    ids=range(18),
 )
 def test_foreign_answer_is_one_line_for_each_image(
     body, server, client, tmp_path
@@ -153,6 +156,35 @@ def test_foreign_answer_is_one_line_for_each_image(
         assert "--server and --model" in line
     assert server.requests == 2
     assert not list((tmp_path / "out").iterdir())
+
+
+@pytest.mark.parametrize(
+    ("expected", "fraction"),
+    [
+        (expected_dice.LOW - 0.01, 0.25),
+        (expected_dice.LOW, 0.25),
+        (0.9, 0.0),
+        (None, 0.0),
+    ],
+)
+def test_client_warns_as_predict_does(
+    expected, fraction, server, client, tmp_path
+):
+    (tmp_path / "images" / "b.png").unlink()
+    known = {} if expected is None else {"expected_dice": expected}
+    server.body = _answer(label_fractions=[fraction], **known)
+
+    status, lines = client()
+
+    warning, cell = "", ""
+    if expected is not None:
+        cell = f"{expected:.4f}"
+        warning = expected_dice.warning(expected, is_empty=fraction == 0)
+    wanted = f"warning: a.png: {warning} (expected Dice {cell[:4]})"
+    assert (status, lines) == (0, [wanted] if warning else [])
+    with open(tmp_path / "out" / "label_maps.csv", newline="") as file:
+        (row,) = csv.DictReader(file)
+    assert (row["expected_dice"], row["warning"]) == (cell, warning)
 
 
 @pytest.mark.parametrize("status", [404, 500])

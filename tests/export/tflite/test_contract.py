@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import pathlib
 
 import pytest
 import small_models
@@ -9,6 +10,7 @@ import small_models
 from export.tflite import convert
 from segan_tf import labels
 from segan_tf.inference import tflite_model
+from segan_tf.models import pretrained
 
 
 def export(folder, *, kind, labels, num_labels):
@@ -57,6 +59,21 @@ def test_contract_describes_input_and_output(tmp_path, kind):
         "label_names": ["lesion"],
         "label_kind": "multiclass",
     }
+
+
+def test_contract_of_a_released_model_gets_the_released_curve(tmp_path):
+    released = pretrained.tflite_path("int8")
+    decision = pretrained.read_decision()
+    path = tmp_path / "segan_int8.tflite"
+
+    convert.copy_released(released, str(path), version=5, decision=decision)
+
+    found = json.loads(path.with_suffix(".json").read_text())
+    assert found["version"] == 5
+    assert found["thresholds"] == [0.5]
+    curve = found["expected_dice"]["thresholds"]
+    assert tuple(curve["dice"]) == decision.expected_dice["thresholds"].dice
+    assert path.read_bytes() == pathlib.Path(released).read_bytes()
 
 
 def test_contract_in_the_file_is_the_same_without_its_hash(tmp_path):

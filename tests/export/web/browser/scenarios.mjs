@@ -60,18 +60,25 @@ async function saved(page, button) {
 
 const text = (page, selector) => page.locator(selector).innerText();
 
+/** Returns the text of what can be seen; null if it cannot. */
+async function seenText(page, selector) {
+  return (await page.locator(selector).isVisible()) ? text(page, selector) : null;
+}
+
 /** Segments one image, and saves its label maps. */
 export async function segment(page, task, seen) {
   if (task.withoutRelaxedSimd) await page.addInitScript(withoutRelaxedSimd);
   await open(page, task, seen);
   await give(page, task.way, task.image);
   const result = await page.evaluate(() => {
-    const { probabilityMap, shares, milliseconds, size } = window.segmented;
+    const { probabilityMap, shares, expectedDice, milliseconds, size } =
+      window.segmented;
     const { data, height, width, count } = probabilityMap;
     return {
       probabilities: Array.from(data),
       shape: [height, width, count],
       shares,
+      expectedDice,
       milliseconds,
       size,
     };
@@ -87,6 +94,8 @@ export async function segment(page, task, seen) {
     files,
     facts: await text(page, "#facts"),
     legend: await text(page, "#legend"),
+    expected: await seenText(page, "#expected"),
+    warning: await seenText(page, "#warning"),
     announcement: await text(page, "#announcement"),
     fetched: await page.evaluate(() =>
       fetch("model.json").then(() => "answered", () => "refused"),
