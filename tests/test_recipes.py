@@ -14,6 +14,7 @@ STUBS = """
 python() { printf "%q " "$@"; echo; }
 source() { :; }
 cp() { :; }
+sed() { :; }
 mkdir() { :; }
 rm() { :; }
 . "$0" "$@"
@@ -22,6 +23,7 @@ ISIC_RUNS = (
     *("segan_dice", "bce_dice", "segan_l1", "quick"),
     *("try_none", "try_l1_1", "try_l1_10", "try_strong"),
     *("lite0_128", "lite0_192", "released"),
+    *("styles_128_seed0", "styles_192", "plain_128_seed0"),
 )
 # What decides the weights of a run, less the paths of its data.
 COMPARED = (
@@ -102,8 +104,13 @@ def test_flag_overrides_a_recipe_and_what_depends_on_it(seen):
         # Check once; train and evaluate 7 networks.
         ("benchmarks/drawings/run.sh", (), 1 + 2 * 7),
         ("benchmarks/cardiac/run.sh", ("data",), 2 * 8),
-        # lite0_* and released are exported, lite0_* evaluated twice.
-        ("benchmarks/isic2017/run.sh", ("data", *ISIC_RUNS), 2 * 11 + 3 + 2),
+        # lite0_* are evaluated twice, released and styles_* exported, and one
+        # calibrated.
+        (
+            "benchmarks/isic2017/run.sh",
+            ("data", *ISIC_RUNS),
+            2 * 14 + 2 + 3 + 1,
+        ),
         ("scripts/demo", (), 4),
     ],
 )

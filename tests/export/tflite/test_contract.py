@@ -62,8 +62,8 @@ def test_contract_describes_input_and_output(tmp_path, kind):
 
 
 def test_contract_of_a_released_model_gets_the_released_curve(tmp_path):
-    released = pretrained.tflite_path("int8")
-    decision = pretrained.read_decision()
+    released = pretrained.find().tflite_path("int8")
+    decision = pretrained.find().decision
     path = tmp_path / "segan_int8.tflite"
 
     convert.copy_released(released, str(path), version=5, decision=decision)
