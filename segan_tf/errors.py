@@ -8,6 +8,20 @@ class UserError(ValueError):
     """A mistake that the user can fix: one line with name, value and remedy."""
 
 
+def missing_extra(what: str, package: str, extra: str) -> UserError:
+    """Describes that an optional package is missing.
+
+    Args:
+      what: needs it, such as "a.heic".
+      package: which is missing.
+      extra: of this package that installs it.
+    """
+    return UserError(
+        f"{what} needs the package {package}; install the extra {extra}: "
+        f"python -m pip install 'segan-tf[{extra}]'"
+    )
+
+
 def missing_package(error: ModuleNotFoundError) -> str | None:
     """Names a package that must be installed; None for a module of this one."""
     package = (error.name or "segan_tf").partition(".")[0]

@@ -1,6 +1,7 @@
 """The file formats of images: those that are read, and those that are not.
 
-To read another format, set `is_read` in its row of FORMATS.
+Prediction, the check of a data set and training read the same ones. To read
+another that Pillow knows, set `is_read` in its row of FORMATS.
 """
 
 import dataclasses
@@ -21,12 +22,22 @@ class ImageFormat:
       is_read: whether files of the format are read. The others are known so
         that no image is left out in silence.
       signature: of the first bytes, as a regular expression.
+      extra: of this package, which installs its reader; "" if Pillow always
+        has it.
+      package: that reads it, if it is not Pillow.
+      feature: what Pillow calls the library of its reader.
     """
 
     name: str
     endings: tuple[str, ...]
     is_read: bool = False
     signature: bytes = b""
+    extra: str = ""
+    package: str = ""
+    feature: str = ""
+
+
+DICOM = "DICOM"
 
 
 FORMATS: tuple[ImageFormat, ...] = (
@@ -38,22 +49,47 @@ FORMATS: tuple[ImageFormat, ...] = (
     ImageFormat("JPEG", (".jfif", ".jfi", ".jif", ".jpe", ".pjpeg", ".pjp")),
     ImageFormat("BMP", (".dib",)),
     ImageFormat("PNG", (".apng",)),
-    ImageFormat("TIFF", (".tif", ".tiff"), signature=rb"II[*+]\0|MM\0[*+]"),
-    ImageFormat("GIF", (".gif",), signature=b"GIF8"),
-    ImageFormat("WEBP", (".webp",), signature=rb"RIFF.{4}WEBP"),
-    ImageFormat("AVIF", (".avif", ".avifs"), signature=rb".{4}ftypavi[fs]"),
     ImageFormat(
-        "HEIC",
-        (".heic", ".heif", ".hif"),
-        signature=rb".{4}ftyp(?:hei|hev|mif1|msf1)",
+        "TIFF",
+        (".tif", ".tiff"),
+        is_read=True,
+        signature=rb"II[*+]\0|MM\0[*+]",
     ),
+    ImageFormat("GIF", (".gif",), is_read=True, signature=b"GIF8"),
     ImageFormat(
-        "JPEG XL", (".jxl",), signature=rb"\xff\n|\0\0\0\x0cJXL \r\n\x87\n"
+        "WEBP",
+        (".webp",),
+        is_read=True,
+        signature=rb"RIFF.{4}WEBP",
+        extra="formats",
+        feature="webp",
     ),
     ImageFormat(
         "JPEG2000",
         (".jp2", ".j2k", ".jpf", ".jpx", ".jpc", ".j2c"),
+        is_read=True,
         signature=rb"\0\0\0\x0cjP  \r\n|\xffO\xffQ",
+        extra="formats",
+        feature="jpg_2000",
+    ),
+    ImageFormat(
+        "AVIF",
+        (".avif", ".avifs"),
+        is_read=True,
+        signature=rb".{4}ftypavi[fs]",
+        extra="formats",
+        feature="avif",
+    ),
+    ImageFormat(
+        "HEIF",
+        (".heic", ".heif", ".hif"),
+        is_read=True,
+        signature=rb".{4}ftyp(?:hei|hev|mif1|msf1)",
+        extra="formats",
+        package="pillow_heif",
+    ),
+    ImageFormat(
+        "JPEG XL", (".jxl",), signature=rb"\xff\n|\0\0\0\x0cJXL \r\n\x87\n"
     ),
     ImageFormat("JPEG XR", (".jxr", ".wdp", ".hdp"), signature=rb"II\xbc"),
     ImageFormat("DICOM", (".dcm", ".dicom", ".ima"), signature=rb".{128}DICM"),
@@ -84,7 +120,7 @@ FORMATS: tuple[ImageFormat, ...] = (
     ),
 )
 
-_SIGNATURE_BYTES = 352
+SIGNATURE_BYTES = 352
 
 
 def format_names(last: str = "or") -> str:
@@ -120,7 +156,7 @@ def unread_reason(path: str | os.PathLike[str]) -> str:
         return f"{path} is not used: it is {files.kind_of(path)}; remove it"
     if is_image(path):
         return ""
-    found = _format_of_content(path)
+    found = format_of_file(path)
     if found and found.is_read:
         return (
             f"{path} is not used: it holds a {found.name}, but its name does "
@@ -142,12 +178,17 @@ def _has_format(path: str | os.PathLike[str], *, is_read: bool) -> bool:
     return not name.startswith(".") and name.lower().endswith(tuple(endings))
 
 
-def _format_of_content(path: str | os.PathLike[str]) -> ImageFormat | None:
+def format_of_file(path: str | os.PathLike[str]) -> ImageFormat | None:
+    """Finds the format of a file's content; None if it cannot be read."""
     try:
         with files.open_regular(path, "rb") as file:
-            start = file.read(_SIGNATURE_BYTES)
+            return format_of_start(file.read(SIGNATURE_BYTES))
     except OSError:
         return None
+
+
+def format_of_start(start: bytes) -> ImageFormat | None:
+    """Finds the format of a file by its first SIGNATURE_BYTES."""
     for known in FORMATS:
         if known.signature and re.match(known.signature, start, re.DOTALL):
             return known

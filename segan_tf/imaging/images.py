@@ -16,7 +16,13 @@ import numpy as np
 from PIL import Image, PngImagePlugin
 
 from segan_tf import config, files
-from segan_tf.imaging import completeness, formats, orientation, pillow
+from segan_tf.imaging import (
+    bit_depth,
+    completeness,
+    formats,
+    orientation,
+    pillow,
+)
 
 # Three times the largest image of the ISIC archive (6748x4499); as RGB it takes
 # 300 MB. A header that claims more is damaged or an attack, so the pixels are
@@ -30,6 +36,8 @@ MAX_16_BIT = 65535
 # most a quarter of the range, 64 of the 256 gray levels that it is read as.
 MAX_EMPTY_BITS = 14
 
+# What Pillow would clip or not convert.
+_UNREAD_MODES = {"F": "floating-point values", "LAB": "Lab colors"}
 _EXPECTED_IMAGE = (
     "an image must be a uint8 array [height, width, 3] of RGB, a PIL image or "
     "a path"
@@ -86,23 +94,25 @@ def decode(path: str | os.PathLike[str]) -> Image.Image:
     return _decode(path)[0]
 
 
-def _decode(path: str | os.PathLike[str]) -> tuple[Image.Image, bool]:
-    """Decodes an image; also tells whether the file has 16 bits a value."""
+def _decode(
+    path: str | os.PathLike[str],
+) -> tuple[Image.Image, bit_depth.BitDepth]:
+    """Decodes an image; also tells how many bits a value the file has."""
     with _opened(path) as image:
-        # What the decoder is to unpack, such as "RGB;16B".
-        tiles = getattr(image, "tile", ())
-        has_16_bits = any("16" in str(tile[-1]) for tile in tiles)
+        depth = bit_depth.read(path, image)
         upright = orientation.turn_upright(image)
         if completeness.is_filled_up(path, image):
             raise _claims_too_much(path)
-        return upright, has_16_bits
+        return upright, depth
 
 
 def read_image(path: str | os.PathLike[str]) -> np.ndarray:
     """Reads an image as RGB.
 
-    The image is turned upright by its EXIF orientation, 16-bit gray is scaled
-    to 8 bits, and transparent pixels are blended over white.
+    The image is turned upright by its EXIF orientation, gray of more than 8
+    bits is scaled to 8, by the real number of bits where the file states it,
+    and transparent pixels are blended over white. Of an animation the first
+    frame is read.
 
     Returns:
       uint8 [height, width, 3], 0 to 255.
@@ -111,8 +121,8 @@ def read_image(path: str | os.PathLike[str]) -> np.ndarray:
       config.UserError: as `decode`; or nothing of the image would be seen,
         since it is fully transparent or uses few of its 16 bits.
     """
-    image, has_16_bits = _decode(path)
-    return _to_rgb(image, str(path), has_16_bits=has_16_bits)
+    image, depth = _decode(path)
+    return _to_rgb(image, str(path), depth=depth)
 
 
 def as_rgb(
@@ -169,13 +179,25 @@ def alpha_range(image: Image.Image) -> tuple[int, int]:
 
 
 def _to_rgb(
-    image: Image.Image, name: str, *, has_16_bits: bool = False
+    image: Image.Image,
+    name: str,
+    *,
+    depth: bit_depth.BitDepth = bit_depth.FULL,
 ) -> np.ndarray:
     if image.mode.startswith("I"):
-        # 0..65535 to 0..255, rounded; convert() would clip at 255.
-        gray = np.asarray(image).astype(np.uint32)
-        _check_brightness(name, int(gray.max()))
-        gray = (gray * 255 + MAX_16_BIT // 2) // MAX_16_BIT
+        # 0..white to 0..255, rounded; convert() would clip at 255.
+        values = np.asarray(image)
+        darkest, brightest = int(values.min()), int(values.max())
+        if darkest < 0 or brightest > MAX_16_BIT:
+            raise config.UserError(
+                f"{name} holds values from {darkest} to {brightest}; save it "
+                f"with 16 bits, 0 to {MAX_16_BIT}."
+            )
+        white = depth.white if brightest <= depth.white else 0
+        if not white:
+            _check_brightness(name, brightest)
+            white = MAX_16_BIT
+        gray = (values.astype(np.uint32) * 255 + white // 2) // white
         return np.repeat(gray.astype(np.uint8)[:, :, None], 3, axis=2)
     if alpha_range(image)[1] == 0:
         raise config.UserError(
@@ -183,7 +205,7 @@ def _to_rgb(
             "would be seen; save it without its alpha channel."
         )
     rgb = np.array(blend_over(image, "white"))
-    if has_16_bits:  # of which Pillow keeps the upper 8
+    if depth.has_16_bits:  # of which Pillow keeps the upper 8
         _check_brightness(name, (int(rgb.max()) << 8) + 255)
     return rgb
 
@@ -209,15 +231,20 @@ def _check_brightness(name: str, brightest: int) -> None:
 @contextlib.contextmanager
 def _opened(path: str | os.PathLike[str]) -> Iterator[Image.Image]:
     """Opens an image, header only, and turns damage into a UserError."""
-    names = [known.name for known in formats.FORMATS if known.is_read]
     try:
         with files.open_regular(path, "rb") as stream:
             if not os.fstat(stream.fileno()).st_size:
                 raise config.UserError(
                     f"{path} is empty (zero bytes); copy it again or remove it."
                 )
+            start = stream.read(formats.SIGNATURE_BYTES)
+            stream.seek(0)
+            pillow.prepare_reader(formats.format_of_start(start), str(path))
             with pillow.ignored_warnings():
-                image = Image.open(stream, formats=names)
+                image = Image.open(
+                    stream, formats=pillow.names_of_read_formats()
+                )
+                _check_kind(path, image)
             _check_size(path, image.size)
             _check_length(path, image, stream)
             yield image
@@ -246,6 +273,24 @@ def _opened(path: str | os.PathLike[str]) -> Iterator[Image.Image]:
             f"{path} is damaged or truncated ({error}); copy it again or "
             "remove it."
         ) from error
+
+
+def _check_kind(path: str | os.PathLike[str], image: Image.Image) -> None:
+    """Checks that a file holds one image, of values that are read.
+
+    Raises:
+      config.UserError: it does not.
+    """
+    if image.mode in _UNREAD_MODES:
+        raise config.UserError(
+            f"{path} holds {_UNREAD_MODES[image.mode]}; save it as PNG with 8 "
+            "or 16 bits."
+        )
+    pages = getattr(image, "n_frames", 1) if image.format == "TIFF" else 1
+    if pages > 1:
+        raise config.UserError(
+            f"{path} holds {pages} pages; save each as a file of its own."
+        )
 
 
 def _check_size(path: str | os.PathLike[str], size: tuple[int, int]) -> None:

@@ -90,7 +90,7 @@ def test_summary_lists_counts_sizes_and_shares(folder):
     ("name", "content", "message"),
     [
         ("images/b.png", b"", "b.png is empty"),
-        ("masks/b.png", b"text", "b.png is not a JPEG, PNG or BMP"),
+        ("masks/b.png", b"text", "b.png is not a JPEG, PNG, BMP"),
     ],
 )
 def test_unreadable_header_is_found_without_decoding(

@@ -48,10 +48,10 @@ def write_png_header(path, width, height):
     return str(path)
 
 
-def gif():
+def icon():
     """Returns a good image of a format that is not read."""
     stream = io.BytesIO()
-    Image.new("L", (20, 16)).save(stream, format="GIF")
+    Image.new("L", (20, 16)).save(stream, format="ICO")
     return stream.getvalue()
 
 
@@ -77,7 +77,8 @@ def assert_halves(array, left, right):
         ("a.JPEG", True),
         ("b/a.Png", True),
         ("a.bmp", True),
-        ("a.tif", False),
+        ("a.tif", True),
+        ("a.jxl", False),
         ("a.txt", False),
         ("._a.jpg", False),
     ],
@@ -273,8 +274,8 @@ def test_other_objects_are_a_type_error(image, found):
     ("content", "message"),
     [
         (b"", r"bad\.png is empty \(zero bytes\)"),
-        (b"not an image at all", r"bad\.png is not a JPEG, PNG or BMP"),
-        (gif(), r"bad\.png is not a JPEG, PNG or BMP"),
+        (b"not an image at all", r"bad\.png is not a JPEG, PNG, BMP"),
+        (icon(), r"bad\.png is not a JPEG, PNG, BMP"),
     ],
     ids=["empty", "text", "gif"],
 )
@@ -373,26 +374,27 @@ def test_failed_write_keeps_the_old_file(tmp_path, monkeypatch):
     assert os.listdir(tmp_path) == ["a.png"]
 
 
-def read_tiff_too(monkeypatch):
-    """Sets in the table of formats that TIFF is read."""
+def read_icons_too(monkeypatch):
+    """Sets in the table of formats that ICO is read."""
     rows = [
-        dataclasses.replace(row, is_read=row.is_read or row.name == "TIFF")
+        dataclasses.replace(row, is_read=row.is_read or row.name == "ICO")
         for row in formats.FORMATS
     ]
     monkeypatch.setattr(formats, "FORMATS", tuple(rows))
 
 
 def test_one_row_of_the_table_adds_a_format(tmp_path, monkeypatch):
-    path = tmp_path / "a.tif"
-    save(path, halves("RGB", (1, 2, 3), (9, 8, 7)), exif=orientation(1))
+    path = tmp_path / "a.ico"
+    icon_image = halves("RGB", (1, 2, 3), (9, 8, 7))
+    save(path, icon_image, sizes=[(20, 16)])
     assert formats.is_unread_image(path)
 
-    read_tiff_too(monkeypatch)
+    read_icons_too(monkeypatch)
 
     assert formats.is_image(path)
     assert not formats.is_unread_image(path)
     assert_halves(images.read_image(path), (1, 2, 3), (9, 8, 7))
     path.write_bytes(b"not an image at all")
-    message = "not a JPEG, PNG, BMP or TIFF image"
+    message = "not a JPEG.* or ICO image"
     with pytest.raises(config.UserError, match=message):
         images.read_image(path)

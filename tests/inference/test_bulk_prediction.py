@@ -304,7 +304,7 @@ def test_failures_are_listed_and_tried_again(tmp_path):
     with open(out / "failed.csv", encoding="utf-8") as file:
         failed = {row["file"]: row["reason"] for row in csv.DictReader(file)}
     assert set(failed) == {str(bad), f"{tmp_path}/in/c.heic"}
-    assert "is not a JPEG, PNG or BMP image" in failed[str(bad)]
+    assert "is not a JPEG, PNG, BMP, TIFF" in failed[str(bad)]
 
     draw(bad, 1)
     predict(tmp_path / "in", out, "--skip_bad_images")

@@ -118,16 +118,16 @@ def test_folder_that_cannot_be_listed_is_named(tmp_path, monkeypatch):
 
 
 def test_files_of_other_formats_are_named(tmp_path):
-    write(tmp_path, "a.png", "b/c.tif", "b/notes.csv")
+    write(tmp_path, "a.png", "b/c.jxl", "b/notes.csv")
     (tmp_path / "b" / "scan").write_bytes(b"II*\0")
     ids, unread = find(tmp_path)
     assert ids == ["a"]
-    assert sorted(unread) == [f"{tmp_path}/b/c.tif", f"{tmp_path}/b/scan"]
+    assert sorted(unread) == [f"{tmp_path}/b/c.jxl", f"{tmp_path}/b/scan"]
 
 
 def test_shards_divide_all_images_and_failures(tmp_path):
     names = [f"{i % 7}/{i}.png" for i in range(400)]
-    write(tmp_path, *names, *(f"{i}.tif" for i in range(100)))
+    write(tmp_path, *names, *(f"{i}.jxl" for i in range(100)))
     inputs = prediction_inputs.find([str(tmp_path)])
     parts = [prediction_inputs.take_shard(inputs, i, 4) for i in range(4)]
     everything = [source for part in parts for source in part.images]
@@ -152,7 +152,7 @@ def test_error_names_the_missing_input(tmp_path):
 
 def test_error_names_the_folder_without_images(tmp_path):
     (tmp_path / "notes.txt").write_text("none")
-    message = rf"--input \({re.escape(str(tmp_path))}\) holds no JPEG, PNG or"
+    message = rf"--input \({re.escape(str(tmp_path))}\) holds no JPEG, PNG"
     with pytest.raises(config.UserError, match=message):
         find(tmp_path)
 
@@ -179,7 +179,7 @@ def test_folder_of_unread_images_alone_says_why(tmp_path):
 
 def test_pipe_is_named_and_never_opened(tmp_path):
     write(tmp_path, "a.png")
-    for name in ("x.png", "y.tif"):
+    for name in ("x.png", "y.jxl"):
         os.mkfifo(tmp_path / name)
     ids, unread = find(tmp_path)
     assert ids == ["a"]
