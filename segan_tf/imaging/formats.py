@@ -38,6 +38,8 @@ class ImageFormat:
 
 
 DICOM = "DICOM"
+# The index of a DICOM medium, which holds no image.
+_DICOM_INDEX = "DICOMDIR"
 
 
 FORMATS: tuple[ImageFormat, ...] = (
@@ -89,10 +91,17 @@ FORMATS: tuple[ImageFormat, ...] = (
         package="pillow_heif",
     ),
     ImageFormat(
+        DICOM,
+        (".dcm", ".dicom", ".ima"),
+        is_read=True,
+        signature=rb".{128}DICM",
+        extra="dicom",
+        package="pydicom",
+    ),
+    ImageFormat(
         "JPEG XL", (".jxl",), signature=rb"\xff\n|\0\0\0\x0cJXL \r\n\x87\n"
     ),
     ImageFormat("JPEG XR", (".jxr", ".wdp", ".hdp"), signature=rb"II\xbc"),
-    ImageFormat("DICOM", (".dcm", ".dicom", ".ima"), signature=rb".{128}DICM"),
     ImageFormat("NIfTI", (".nii", ".nii.gz"), signature=rb".{344}n[+i]1\0"),
     ImageFormat(
         "MetaImage", (".mha", ".mhd"), signature=rb"(?:NDims|ObjectType) ="
@@ -138,6 +147,36 @@ def is_image(path: str | os.PathLike[str]) -> bool:
     return _has_format(path, is_read=True)
 
 
+def is_dicom(path: str | os.PathLike[str]) -> bool:
+    """Tells whether a file is DICOM; many have no ending that says so.
+
+    A file whose name ends as those of another format is not opened.
+    """
+    name = os.path.basename(os.fspath(path))
+    if name.startswith(".") or name.upper() == _DICOM_INDEX:
+        return False
+    if not name.lower().endswith(_endings_of(DICOM)) and (
+        is_image(path) or is_unread_image(path)
+    ):
+        return False
+    found = format_of_file(path)
+    return found is not None and found.name == DICOM
+
+
+def stem(path: str | os.PathLike[str]) -> str:
+    """Returns a file's name without folder and ending.
+
+    Names of DICOM files are often UIDs, whose last number is no ending.
+    """
+    name = os.path.basename(os.fspath(path))
+    start, ending = os.path.splitext(name)
+    return name if ending[1:].isdigit() and is_dicom(path) else start
+
+
+def _endings_of(name: str) -> tuple[str, ...]:
+    return next(known.endings for known in FORMATS if known.name == name)
+
+
 def is_unread_image(path: str | os.PathLike[str]) -> bool:
     """Tells by its name whether a file is an image that is not read here."""
     return not is_image(path) and _has_format(path, is_read=False)
@@ -157,6 +196,8 @@ def unread_reason(path: str | os.PathLike[str]) -> str:
     if is_image(path):
         return ""
     found = format_of_file(path)
+    if found and found.name == DICOM:
+        return ""
     if found and found.is_read:
         return (
             f"{path} is not used: it holds a {found.name}, but its name does "

@@ -19,6 +19,7 @@ from segan_tf import config, files
 from segan_tf.imaging import (
     bit_depth,
     completeness,
+    dicom,
     formats,
     orientation,
     pillow,
@@ -45,8 +46,17 @@ _EXPECTED_IMAGE = (
 
 
 def image_id(path: str | os.PathLike[str]) -> str:
-    """Returns an image's id: its file name without folder and ending."""
-    return os.path.splitext(os.path.basename(os.fspath(path)))[0]
+    """Returns an image's id: its file name without folder and ending.
+
+    That of a DICOM file is its SOP instance UID, since its name may be that of
+    a patient.
+
+    Raises:
+      config.UserError: a DICOM file has none, or pydicom is missing.
+    """
+    if formats.is_dicom(path):
+        return dicom.read_uid(path)
+    return formats.stem(path)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,6 +78,10 @@ def read_header(path: str | os.PathLike[str]) -> Header:
     Raises:
       config.UserError: not an image, empty, too small or too large.
     """
+    if formats.is_dicom(path):
+        size = dicom.size_of(dicom.read_header(path))
+        _check_size(path, size)
+        return Header(size, orientation=1)
     with _opened(path) as image:
         return Header(
             orientation.upright_size(image),
@@ -98,6 +112,9 @@ def _decode(
     path: str | os.PathLike[str],
 ) -> tuple[Image.Image, bit_depth.BitDepth]:
     """Decodes an image; also tells how many bits a value the file has."""
+    if formats.is_dicom(path):
+        read_header(path)  # checks the size before the pixels are decoded
+        return dicom.decode(path), bit_depth.FULL
     with _opened(path) as image:
         depth = bit_depth.read(path, image)
         upright = orientation.turn_upright(image)

@@ -66,7 +66,7 @@ def prepare_reader(known: formats.ImageFormat | None, name: str) -> None:
     Raises:
       errors.UserError: a package is missing.
     """
-    if not known or not known.is_read:
+    if not known or not known.is_read or known.name == formats.DICOM:
         return
     if known.package and known.name not in Image.OPEN:
         try:

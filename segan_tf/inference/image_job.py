@@ -4,9 +4,10 @@ Each worker process runs one of these jobs.
 """
 
 import dataclasses
+import math
 import os
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from segan_tf import expected_dice, failures
 from segan_tf import labels as labels_lib
 from segan_tf import styles as styles_lib
 from segan_tf.errors import UserError
-from segan_tf.imaging import images
+from segan_tf.imaging import dicom, images
 from segan_tf.inference import prediction_files, prediction_tables
 from segan_tf.inference.prediction_inputs import Source
 from segan_tf.inference.predictor import Prediction, Predictor
@@ -36,6 +37,7 @@ class Job:
       decision: the model's own by default.
       tta: average over flips.
       overlays: one of config.OVERLAYS.
+      has_dicom: whether DICOM is among the images.
     """
 
     model: str
@@ -45,6 +47,7 @@ class Job:
     decision: decision_lib.Decision | None = None
     tta: bool = False
     overlays: str = prediction_files.JPEG
+    has_dicom: bool = False
 
     def open(self) -> "ImageJob":
         """Loads the model.
@@ -110,6 +113,8 @@ class ImageJob:
                 f"{slug}_fraction",
                 f"{slug}_mean_probability",
             ]
+            if self.job.has_dicom:
+                names.append(f"{slug}_area_mm2")
         if self.predictor.knows_expected_dice:
             names += ["expected_dice", "warning"]
         return names
@@ -127,8 +132,8 @@ class ImageJob:
                 raise
             reason = failures.describe(error) or str(error)
             if not isinstance(error, UserError):
-                reason = f"{source.path}: {reason}"
-            return Outcome(reason=reason)
+                reason = f"{source.shown_as}: {reason}"
+            return Outcome(reason=reason.replace(source.path, source.shown_as))
 
     def _predict(self, source: Source) -> Outcome:
         image = images.read_image(source.path)
@@ -158,6 +163,8 @@ class ImageJob:
             stem, prediction.label_map, labels=labels
         )
         row = {prediction_tables.ID: source.id, **_measure(prediction, labels)}
+        if source.is_dicom:
+            row.update(_measure_mm2(row, labels, source))
         warning = ""
         if prediction.expected_dice is not None:
             warning = expected_dice.warning(
@@ -185,6 +192,19 @@ def _measure(
             f"{_mean_inside(probability, is_inside):.6f}" if area else ""
         )
     return row
+
+
+def _measure_mm2(
+    row: Mapping[str, Any], labels: labels_lib.Labels, source: Source
+) -> dict[str, str]:
+    """Returns the areas of the labels in mm2, where the spacing is known."""
+    spacing = dicom.pixel_spacing(dicom.read_header(source.path))
+    if spacing is None:
+        return {}
+    return {
+        f"{slug}_area_mm2": f"{row[f'{slug}_area_px'] * math.prod(spacing):.4f}"
+        for slug in labels.slugs
+    }
 
 
 def _mean_inside(probability: np.ndarray, is_inside: np.ndarray) -> float:

@@ -90,7 +90,8 @@ def predict(config: Config) -> PredictionSummary:
         run_dir.check_same_model(run_dir.read_flags(model), config)
     else:
         run_dir.check_no_model_settings(config, model)
-    task = _make_job(config, model).open()
+    has_dicom = any(source.is_dicom for source in inputs.images)
+    task = _make_job(config, model, has_dicom=has_dicom).open()
     console.say(f"predicting with {task.predictor.description}")
     if task.predictor.decision_text:
         console.say(f"deciding with {task.predictor.decision_text}")
@@ -129,7 +130,7 @@ def choose_model(config: Config) -> str:
     return PRETRAINED
 
 
-def _make_job(config: Config, model: str) -> image_job.Job:
+def _make_job(config: Config, model: str, *, has_dicom: bool) -> image_job.Job:
     decision = decision_lib.read_given(config.decision)
     runtime = backends.choose_runtime(
         model,
@@ -144,6 +145,7 @@ def _make_job(config: Config, model: str) -> image_job.Job:
         decision=decision,
         tta=config.tta,
         overlays=config.overlays,
+        has_dicom=has_dicom,
     )
 
 
@@ -184,8 +186,8 @@ class _Prediction:
             with self._opened_bar(len(inputs.images), earlier) as bar:
                 for source, outcome in self._outcomes(missing):
                     if outcome.row is None:
-                        skipped[source.path] = outcome.reason
-                        failed.add(source.path, outcome.reason)
+                        skipped[source.shown_as] = outcome.reason
+                        failed.add(source.shown_as, outcome.reason)
                         self._say("skipped", outcome.reason)
                     else:
                         table.add(outcome.row)
@@ -305,7 +307,7 @@ def _count_cores() -> int:
 
 def _describe_lost(source: Source) -> image_job.Outcome:
     return image_job.Outcome(
-        reason=f"{source.path}: the process that predicted it was killed "
+        reason=f"{source.shown_as}: the process that predicted it was killed "
         "twice, perhaps for its memory; predict it alone"
     )
 

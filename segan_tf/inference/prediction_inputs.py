@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from segan_tf import files
 from segan_tf.errors import UserError
-from segan_tf.imaging import formats
+from segan_tf.imaging import formats, images
 
 
 class Source(NamedTuple):
@@ -16,12 +16,24 @@ class Source(NamedTuple):
 
     Attributes:
       id: its path without ending, from the folder that all input has in
-        common; "/" is between folders. Its output has this path.
+        common; "/" is between folders. Its output has this path. Of DICOM it
+        is the SOP instance UID.
       path: of the file.
+      is_dicom: whether it is DICOM.
     """
 
     id: str
     path: str
+    is_dicom: bool = False
+
+    @property
+    def shown_as(self) -> str:
+        """What tables and messages call the file.
+
+        A DICOM file has its id in place of its path, which may hold the name of
+        a patient.
+        """
+        return self.id if self.is_dicom else self.path
 
 
 class Inputs(NamedTuple):
@@ -100,6 +112,7 @@ class _Search:
         self._root = root
         self._left_out = os.path.realpath(output_dir) if output_dir else ""
         self._seen: set[str] = set()
+        self._uids: dict[str, int] = {}  # with the number of copies
 
     def add(self, path: str) -> None:
         """Adds a file, or the files of a folder and its subfolders."""
@@ -125,8 +138,27 @@ class _Search:
         if inside in self._seen:  # given twice
             return
         self._seen.add(inside)
+        if formats.is_dicom(path):
+            self._add_dicom(path)
+            return
         stem = os.path.splitext(inside)[0]
         self.images.append(Source(stem.replace(os.sep, "/"), path))
+
+    def _add_dicom(self, path: str) -> None:
+        try:
+            uid = images.image_id(path)
+        except UserError as error:
+            self.unread[path] = str(error)
+            return
+        if uid in self._uids:
+            self._uids[uid] += 1
+            self.unread[f"{uid}, copy {self._uids[uid]}"] = (
+                f"{uid} is in several files, of which the first is used; "
+                "remove the others"
+            )
+            return
+        self._uids[uid] = 0
+        self.images.append(Source(uid, path, is_dicom=True))
 
     def _walk(self, top: str) -> Iterator[os.DirEntry[str]]:
         folders = [top]
@@ -176,7 +208,8 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
 
 def _is_readable_image(entry: os.DirEntry[str]) -> bool:
     # A broken link counts: its failure is reported when it is read.
-    return formats.is_image(entry) and files.is_regular(entry)
+    is_image = formats.is_image(entry) or formats.is_dicom(entry)
+    return is_image and files.is_regular(entry)
 
 
 def _common_folder(paths: Sequence[str]) -> str:

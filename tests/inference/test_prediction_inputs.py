@@ -60,7 +60,7 @@ def test_relative_input_keeps_its_form(tmp_path, monkeypatch):
     write(tmp_path, "x/1/a.png")
     monkeypatch.chdir(tmp_path / "x")
     found = prediction_inputs.find(["../x/1"])
-    assert found.images == [("a", "../x/1/a.png")]
+    assert found.images == [("a", "../x/1/a.png", False)]
 
 
 def test_list_names_files_and_folders(tmp_path):
