@@ -13,7 +13,9 @@ import importlib.util
 import os
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+from segan_tf.version import VERSION
+
+__version__ = VERSION
 
 # Name -> the module that defines it, or is it.
 _PUBLIC = {

@@ -18,7 +18,11 @@ from segan_tf import labels as labels_lib
 from segan_tf import styles as styles_lib
 from segan_tf.errors import UserError
 from segan_tf.imaging import dicom, images
-from segan_tf.inference import prediction_files, prediction_tables
+from segan_tf.inference import (
+    dicom_segmentation,
+    prediction_files,
+    prediction_tables,
+)
 from segan_tf.inference.prediction_inputs import Source
 from segan_tf.inference.predictor import Prediction, Predictor
 
@@ -158,13 +162,20 @@ class ImageJob:
             prediction_files.write_label_map(
                 f"{stem}_{style}", label_map, labels=labels
             )
+        row = {prediction_tables.ID: source.id, **_measure(prediction, labels)}
+        if source.is_dicom:
+            header = dicom.read_header(source.path)
+            row.update(_measure_mm2(row, labels, header))
+            dicom_segmentation.write(
+                f"{stem}{dicom_segmentation.ENDING}",
+                header,
+                prediction.label_map,
+                labels=labels,
+            )
         # The last file: where it is, the others are.
         prediction_files.write_label_map(
             stem, prediction.label_map, labels=labels
         )
-        row = {prediction_tables.ID: source.id, **_measure(prediction, labels)}
-        if source.is_dicom:
-            row.update(_measure_mm2(row, labels, source))
         warning = ""
         if prediction.expected_dice is not None:
             warning = expected_dice.warning(
@@ -195,10 +206,10 @@ def _measure(
 
 
 def _measure_mm2(
-    row: Mapping[str, Any], labels: labels_lib.Labels, source: Source
+    row: Mapping[str, Any], labels: labels_lib.Labels, header: Any
 ) -> dict[str, str]:
     """Returns the areas of the labels in mm2, where the spacing is known."""
-    spacing = dicom.pixel_spacing(dicom.read_header(source.path))
+    spacing = dicom.pixel_spacing(header)
     if spacing is None:
         return {}
     return {
