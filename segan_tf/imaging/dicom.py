@@ -24,6 +24,7 @@ _UID = re.compile(r"[0-9.]{1,64}")
 _GRAY = ("MONOCHROME1", "MONOCHROME2")
 _COLOR = ("RGB", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT")
 _PALETTE = "PALETTE COLOR"
+_UNREAD_KINDS = ("ARGB", "CMYK", "HSV", "YBR_PARTIAL_420", "YBR_PARTIAL_422")
 _TABLES = ("ModalityLUTSequence", "VOILUTSequence")
 
 
@@ -33,8 +34,10 @@ def read_uid(path: str | os.PathLike[str]) -> str:
     Raises:
       UserError: it has none, or pydicom is missing.
     """
-    header = _read(path, tags=["SOPInstanceUID"])
-    uid = str(header.get("SOPInstanceUID", ""))
+    # Values are decoded when they are asked for.
+    with _named_damage(path):
+        header = _read(path, tags=["SOPInstanceUID"])
+        uid = str(header.get("SOPInstanceUID", ""))
     if not _UID.fullmatch(uid):
         raise UserError(
             f"{path} has no valid SOP instance UID; export it again from its "
@@ -49,8 +52,9 @@ def read_header(path: str | os.PathLike[str]) -> Any:
     Raises:
       UserError: it holds no single image, or pydicom is missing.
     """
-    header = _read(path, with_pixels=False)
-    _check_single_image(path, header)
+    with _named_damage(path):
+        header = _read(path, with_pixels=False)
+        _check_single_image(path, header)
     return header
 
 
@@ -61,13 +65,13 @@ def size_of(header: Any) -> tuple[int, int]:
 
 def pixel_spacing(header: Any) -> tuple[float, float] | None:
     """Returns the distances of rows and of columns in mm, if they are known."""
-    spacing = header.get("PixelSpacing")
-    for group in header.get("SharedFunctionalGroupsSequence", ()):
-        for measures in group.get("PixelMeasuresSequence", ()):
-            spacing = spacing or measures.get("PixelSpacing")
     try:
+        spacing = header.get("PixelSpacing")
+        for group in header.get("SharedFunctionalGroupsSequence", ()):
+            for measures in group.get("PixelMeasuresSequence", ()):
+                spacing = spacing or measures.get("PixelSpacing")
         rows, columns = (float(value) for value in spacing or ())
-    except ValueError:
+    except (ValueError, TypeError, NotImplementedError):  # absent or damaged
         return None
     return (rows, columns) if rows > 0 and columns > 0 else None
 
@@ -81,10 +85,10 @@ def decode(path: str | os.PathLike[str]) -> Image.Image:
       UserError: it holds no single image, is damaged or of an unread kind, or
         a package is missing.
     """
-    dataset = _read(path)
-    _check_single_image(path, dataset)
-    _check_kind(path, dataset)
     with _named_damage(path):
+        dataset = _read(path)
+        _check_single_image(path, dataset)
+        _check_kind(path, dataset)
         pixels = importlib.import_module("pydicom.pixels")
         values = pixels.pixel_array(dataset)  # YBR as RGB
         kind = dataset.PhotometricInterpretation
@@ -130,11 +134,10 @@ def _check_single_image(path: str | os.PathLike[str], header: Any) -> None:
     Raises:
       UserError: it does not.
     """
-    if not header.get("Rows") or not header.get("Columns"):
-        kind = getattr(header.get("SOPClassUID"), "name", "unknown kind")
+    if not (header.get("Rows") and header.get("Columns") and size_of(header)):
+        kind = _name_of(header.get("SOPClassUID"))
         raise UserError(f"{path} holds no image ({kind}); remove it.")
-    with _named_damage(path):
-        frames = int(header.get("NumberOfFrames") or 1)
+    frames = int(header.get("NumberOfFrames") or 1)
     if frames != 1:
         raise UserError(
             f"{path} holds {frames} frames; save each as a file of its own."
@@ -149,6 +152,7 @@ def _check_kind(path: str | os.PathLike[str], dataset: Any) -> None:
     """
     kind = dataset.get("PhotometricInterpretation")
     if kind not in (*_GRAY, *_COLOR, _PALETTE):
+        kind = kind if kind in _UNREAD_KINDS else "unknown"
         raise UserError(
             f"{path} has the photometric interpretation {kind}; save it as RGB."
         )
@@ -157,20 +161,27 @@ def _check_kind(path: str | os.PathLike[str], dataset: Any) -> None:
             f"{path} has a lookup table of gray values, which is not read; "
             "save it as PNG."
         )
-    with _named_damage(path):
-        syntax = dataset.file_meta.TransferSyntaxUID
+    syntax = dataset.file_meta.TransferSyntaxUID
     pixels = importlib.import_module("pydicom.pixels")
     try:
         is_readable = pixels.get_decoder(syntax).is_available
     except NotImplementedError as error:
         raise UserError(
-            f"{path} has the transfer syntax {syntax.name}, which is not read; "
-            "convert it to JPEG 2000 or no compression."
+            f"{path} has the transfer syntax {_name_of(syntax)}, which is not "
+            "read; convert it to JPEG 2000 or no compression."
         ) from error
     if not is_readable:
         raise errors.missing_extra(
-            f"{path} ({syntax.name})", "pylibjpeg with its plug-ins", "dicom"
+            f"{path} ({_name_of(syntax)})",
+            "pylibjpeg with its plug-ins",
+            "dicom",
         )
+
+
+def _name_of(uid: Any) -> str:
+    """Names a UID of the standard; others may be any text of a damaged file."""
+    name = getattr(uid, "name", uid)
+    return str(name) if name != uid else "unknown"
 
 
 def _read(

@@ -287,8 +287,8 @@ def _opened(path: str | os.PathLike[str]) -> Iterator[Image.Image]:
                 f"{PngImagePlugin.MAX_TEXT_CHUNK >> 20} MiB; save it without."
             ) from error
         raise config.UserError(
-            f"{path} is damaged or truncated ({error}); copy it again or "
-            "remove it."
+            f"{path} is damaged or truncated ({' '.join(str(error).split())}); "
+            "copy it again or remove it."
         ) from error
 
 

@@ -21,7 +21,9 @@ PngImagePlugin.MAX_TEXT_MEMORY = 128 << 20
 # Raised on damaged files, as seen on truncated and altered ones.
 DAMAGE = (
     OSError,
+    RuntimeError,
     SyntaxError,
+    TypeError,
     ValueError,
     EOFError,
     LookupError,

@@ -101,7 +101,13 @@ def _named_gaps(path: str | os.PathLike[str]) -> Iterator[None]:
     """Turns what highdicom raises on incomplete sources into a UserError."""
     try:
         yield
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
+    except (
+        AttributeError,
+        LookupError,
+        RuntimeError,
+        TypeError,
+        ValueError,
+    ) as error:
         raise errors.UserError(
             f"{path} cannot be written, since its source lacks something that "
             f"a DICOM Segmentation needs ({type(error).__name__}: "

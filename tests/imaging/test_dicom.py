@@ -231,6 +231,29 @@ def test_truncated_file_is_one_line_without_names(tmp_path, share, caplog):
     assert "Mustermann" not in str(raised.value) + caplog.text
 
 
+def test_altered_files_give_one_line_without_names(tmp_path):
+    path = tmp_path / "a.dcm"
+    dicom_files.save(path, dicom_files.make(colors(), PixelSpacing=[1, 1]))
+    content = path.read_bytes()
+    rng = np.random.default_rng(1)
+    for _ in range(400):
+        altered = np.frombuffer(content, np.uint8).copy()
+        altered[rng.integers(140, 1400, 6)] = rng.integers(0, 256, 6)
+        path.write_bytes(altered.tobytes())
+        for read_one in (
+            images.read_image,
+            images.image_id,
+            lambda file: dicom.pixel_spacing(dicom.read_header(file)),
+        ):
+            said = ""
+            try:
+                read_one(path)
+            except config.UserError as error:
+                said = str(error)
+            assert "\n" not in said
+            assert "Mustermann" not in said
+
+
 @pytest.mark.parametrize("bad", ["", "../../etc/x", "1.2 3"])
 def test_uid_that_is_no_file_name_is_an_error(tmp_path, bad):
     path = tmp_path / "a.dcm"

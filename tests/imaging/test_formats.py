@@ -129,6 +129,26 @@ def test_half_a_file_is_an_error(tmp_path, ending, options):
         images.read_image(path)
 
 
+# Pillow warns of odd tags of a TIFF while it decodes.
+@pytest.mark.filterwarnings("ignore::UserWarning")
+@pytest.mark.parametrize("ending", ["tif", "webp", "gif", "jp2", "avif"])
+def test_altered_files_give_one_line_or_an_image(tmp_path, ending):
+    path = tmp_path / f"a.{ending}"
+    rng = np.random.default_rng(1)
+    noise = rng.integers(0, 256, (24, 24, 3), np.uint8)
+    Image.fromarray(noise).save(path)
+    content = path.read_bytes()
+    for _ in range(60):
+        altered = np.frombuffer(content, np.uint8).copy()
+        altered[rng.integers(0, min(len(altered), 900), 4)] ^= 0x5A
+        path.write_bytes(altered.tobytes())
+        try:
+            said = str(images.read_image(path).shape)
+        except config.UserError as error:
+            said = str(error)
+        assert "\n" not in said
+
+
 def write_tiff(path, values, bits, **tags):
     """Writes a gray TIFF of 12 or 16 bits; 12 are packed without gaps."""
     rows, columns = values.shape
