@@ -198,6 +198,7 @@ def test_segments_of_several_labels_may_overlap_or_be_empty(tmp_path, fill):
     found = highdicom.seg.segread(path)
     pixels = found.get_pixels_by_source_instance([uid])[0]
     np.testing.assert_array_equal(pixels, label_map)
+    assert found.NumberOfFrames == 2  # empty ones are stored, too
     assert found.get_segment_description(2).segment_label == "hair"
 
 
