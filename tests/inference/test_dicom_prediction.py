@@ -183,13 +183,13 @@ def test_missing_highdicom_names_the_extra(archive, tmp_path, monkeypatch):
     )
 
 
-@pytest.mark.parametrize("fill", [0, 1])
+@pytest.mark.parametrize("fill", [(0, 0), (0, 1), (1, 1)])
 def test_segments_of_several_labels_may_overlap_or_be_empty(tmp_path, fill):
     image = dicom_files.make(lesion())
     uid = dicom_files.save(tmp_path / "a.dcm", image)
     label_map = np.zeros((120, 160, 2), np.uint8)
-    label_map[10:20, 30:50, 0] = fill
-    label_map[15:40, 40:90, 1] = fill
+    label_map[10:20, 30:50, 0] = fill[0]
+    label_map[15:40, 40:90, 1] = fill[1]
     labels = labels_lib.Labels(("lesion", "hair"))
     path = tmp_path / "a_seg.dcm"
     dicom_segmentation.write(
