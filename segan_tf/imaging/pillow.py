@@ -49,8 +49,7 @@ def ignored_warnings() -> Iterator[None]:
 
 
 def names_of_read_formats() -> list[str]:
-    """Returns Pillow's names of the formats that it is to read."""
-    Image.init()
+    """Returns Pillow's names of the formats that are read and prepared."""
     return [
         known.name
         for known in formats.FORMATS
@@ -68,6 +67,9 @@ def prepare_reader(known: formats.ImageFormat | None, name: str) -> None:
     Raises:
       errors.UserError: a package is missing.
     """
+    Image.preinit()
+    if not known or known.name not in Image.OPEN:
+        Image.init()  # all plug-ins, which takes 50 ms
     if not known or not known.is_read or known.name == formats.DICOM:
         return
     if known.package and known.name not in Image.OPEN:

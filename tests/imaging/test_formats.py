@@ -1,11 +1,12 @@
 """Tests of the formats that Pillow and its plug-ins read."""
 
-import builtins
 import struct
+import subprocess
 import sys
 
 import numpy as np
 import pytest
+import running
 from PIL import Image, PngImagePlugin
 
 from segan_tf import config
@@ -274,16 +275,21 @@ def test_label_map_of_a_new_format_is_read(tmp_path):
     assert label_maps.read_label_file(path).sum() == 5 * 16
 
 
-def test_usual_formats_import_no_plug_in(tmp_path, monkeypatch):
-    imported = []
-    original = builtins.__import__
-
-    def note(name, *rest):
-        imported.append(name)
-        return original(name, *rest)
-
-    monkeypatch.setattr(builtins, "__import__", note)
+def test_usual_formats_import_no_plug_in(tmp_path):
     path = tmp_path / "a.png"
     halves().save(path)
-    images.read_image(path)
-    assert "pillow_heif" not in imported
+    program = (
+        "import sys; from segan_tf.imaging import images; "
+        f"images.read_image({str(path)!r}); print(*sys.modules)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=running.ROOT,
+    )
+    imported = done.stdout.split()
+    assert "PIL.PngImagePlugin" in imported
+    for name in ("pillow_heif", "pydicom", "PIL.PsdImagePlugin"):
+        assert name not in imported
