@@ -156,18 +156,18 @@ def check_distinct(
         one.endswith(f"_{other}") for one in parts for other in parts
     ):  # then only equal ids make equal names
         parts = parts[:1]
-    by_file: dict[str, str] = {}
+    by_file: dict[str, Source] = {}
     for source in sources:
         for part in parts:
             name = f"{source.id}_{part}.png"
             key = name
             if ignore_case:
                 key = unicodedata.normalize("NFC", name).casefold()
-            other = by_file.setdefault(key, source.path)
-            if other != source.path:
+            other = by_file.setdefault(key, source)
+            if other.path != source.path:
                 raise UserError(
-                    f"--input: {other} and {source.path} would write the same "
-                    f"{name}; rename one."
+                    f"--input: {other.shown_as} and {source.shown_as} would "
+                    f"write the same {name}; rename one."
                 )
 
 

@@ -160,6 +160,20 @@ def test_two_workers_write_the_same(archive, predicted, tmp_path):
         assert (tmp_path / path.name).read_text() == path.read_text()
 
 
+def test_name_of_a_dicom_file_is_in_no_error(archive, tmp_path):
+    folder = tmp_path / "in"
+    folder.mkdir()
+    uid = archive[1][1]
+    name = f"{dicom_files.NAME}.dcm"
+    (folder / name).write_bytes((archive[0] / "IM0002").read_bytes())
+    Image.fromarray(lesion(3)).save(folder / f"{uid}.png")
+    result = predict(folder, tmp_path / "out")
+    said = result.out + result.err
+    assert result.status == 1
+    assert "would write the same" in said
+    assert "Mustermann" not in said
+
+
 def test_images_of_other_formats_have_no_column_in_mm2(archive, tmp_path):
     predict(archive[0] / "d.png", tmp_path)
     (row,) = read_table(tmp_path / "predictions.csv")
