@@ -225,15 +225,8 @@ def _make_tflite(quantization: str) -> Artifact:
                 version=model.version,
                 decision=model.decision,
             )
-        return convert.export_tflite(
-            model.segmentor,
-            path,
-            quantization=quantization,
-            labels=model.labels,
-            version=model.version,
-            decision=model.decision,
-            styles=model.styles,
-            calibration_images=model.calibration_images,
+        return _export_tflite(
+            model, model.segmentor, path=path, quantization=quantization
         )
 
     def check(model: TrainedModel, export_dir: str) -> None:
@@ -242,9 +235,14 @@ def _make_tflite(quantization: str) -> Artifact:
                 quantization, model.calibration_images
             )
 
+    limits = QUANTIZATIONS[quantization]
     return Artifact(
         quantization,
-        tolerance=_tolerance_of(quantization),
+        tolerance=Tolerance(
+            limits.difference_limit,
+            limits.dice_loss_limit,
+            limits.disagreement_limit,
+        ),
         write=write,
         open=_open_tflite,
         runner=runner,
@@ -253,12 +251,23 @@ def _make_tflite(quantization: str) -> Artifact:
     )
 
 
-def _tolerance_of(quantization: str) -> Tolerance:
-    limits = QUANTIZATIONS[quantization]
-    return Tolerance(
-        limits.difference_limit,
-        limits.dice_loss_limit,
-        limits.disagreement_limit,
+def _export_tflite(
+    model: TrainedModel,
+    segmentor: keras.Model,
+    *,
+    path: str,
+    quantization: str,
+) -> str:
+    """Writes a segmentor of the model, with or without a style input."""
+    return convert.export_tflite(
+        segmentor,
+        path,
+        quantization=quantization,
+        labels=model.labels,
+        version=model.version,
+        decision=model.decision,
+        styles=model.styles,
+        calibration_images=model.calibration_images,
     )
 
 
@@ -270,15 +279,9 @@ def _make_tflite_with_styles(quantization: str) -> Artifact:
     def write(model: TrainedModel, folder: str) -> str:
         if model.styled is None:
             raise ValueError(f"{name} needs a segmentor with styles")
-        return convert.export_tflite(
-            model.styled.segmentor,
-            os.path.join(folder, f"segan_{name}.tflite"),
-            quantization=quantization,
-            labels=model.labels,
-            version=model.version,
-            decision=model.decision,
-            styles=model.styles,
-            calibration_images=model.calibration_images,
+        path = os.path.join(folder, f"segan_{name}.tflite")
+        return _export_tflite(
+            model, model.styled.segmentor, path=path, quantization=quantization
         )
 
     return dataclasses.replace(
