@@ -21,7 +21,7 @@ from segan_tf.datasets import (
 from segan_tf.imaging import images
 
 # Decoding releases Python's lock, so threads help. Each holds an image of up to
-# images.MAX_PIXELS.
+# size_limits.MAX_PIXELS.
 _MIN_THREADS = 2
 _MAX_THREADS = 8
 _USED_SPLITS = ("train", "validation", "test")

@@ -186,9 +186,9 @@ def _images_in(folder: str) -> tuple[list[str], list[str]]:
             inner[entry.path] = _images_below(entry.path, problems)
         elif reason := formats.unread_reason(entry):
             problems.append(reason)
-        elif (
-            formats.is_image(entry) or formats.is_dicom(entry)
-        ) and not layouts.is_ignored(formats.stem(entry)):
+        elif formats.is_image(entry) and not layouts.is_ignored(
+            formats.stem(entry)
+        ):
             # A broken link stays in, so that the checks name it.
             paths.append(entry.path)
     problems += _inner_folder_problems(folder, paths, inner)
@@ -200,9 +200,7 @@ def _images_in(folder: str) -> tuple[list[str], list[str]]:
 
 
 def _may_be_image(entry: os.DirEntry[str]) -> bool:
-    return not entry.is_dir() and (
-        formats.is_image(entry) or formats.is_unread_image(entry)
-    )
+    return not entry.is_dir() and formats.has_image_name(entry)
 
 
 def _images_below(folder: str, problems: list[str]) -> list[str]:
@@ -218,7 +216,7 @@ def _images_below(folder: str, problems: list[str]) -> list[str]:
         os.path.relpath(os.path.join(parent, name), folder)
         for parent, _, names in os.walk(folder, onerror=report)
         for name in sorted(names)
-        if formats.is_image(name) or formats.is_unread_image(name)
+        if formats.has_image_name(name)
     ]
 
 

@@ -9,9 +9,16 @@ import struct
 
 from PIL import Image, TiffImagePlugin
 
+from segan_tf.errors import UserError
+
 _TIFF_BITS = 258  # BitsPerSample
 _TIFF_MAXIMUM = 281  # MaxSampleValue
 _BITS = 16
+# The largest value of a 16-bit gray image.
+MAX_16_BIT = 65535
+# An image of 16 bits a value that uses no more than so many is an error: at
+# most a quarter of the range, 64 of the 256 gray levels that it is read as.
+MAX_EMPTY_BITS = 14
 # With 15, an image that is dark could be meant.
 _MOST_PNG_BITS = 14
 
@@ -90,3 +97,21 @@ def _read_png_white(path: str | os.PathLike[str]) -> int:
                 return (1 << bits) - 1 if bits <= _MOST_PNG_BITS else 0
             file.seek(length + 4, os.SEEK_CUR)
     return 0
+
+
+def check_brightness(name: str, brightest: int) -> None:
+    """Checks that an image of 16 bits a value does not use far fewer.
+
+    Scanners and cameras of 10, 12 or 14 bits often leave the upper ones empty.
+
+    Raises:
+      UserError: it does; it would be read as nearly black.
+    """
+    bits = brightest.bit_length()
+    if 0 < bits <= MAX_EMPTY_BITS:
+        raise UserError(
+            f"{name} has 16 bits a value but uses {bits} (its largest is "
+            f"{brightest} of {MAX_16_BIT}), so it would be read as nearly "
+            f"black; multiply its values by {2 ** (16 - bits)}, the same for "
+            "all images, or save it as PNG with 8 bits."
+        )

@@ -18,6 +18,7 @@ from PIL import Image
 
 from segan_tf import errors, files
 from segan_tf.errors import UserError
+from segan_tf.imaging import size_limits
 
 # Part 5, 9.1; an id also becomes a file name.
 _UID = re.compile(r"[0-9.]{1,64}")
@@ -54,7 +55,7 @@ def read_header(path: str | os.PathLike[str]) -> Any:
     """
     with _named_damage(path):
         header = _read(path, with_pixels=False)
-        _check_single_image(path, header)
+        _check_image(path, header)
     return header
 
 
@@ -87,7 +88,7 @@ def decode(path: str | os.PathLike[str]) -> Image.Image:
     """
     with _named_damage(path):
         dataset = _read(path)
-        _check_single_image(path, dataset)
+        _check_image(path, dataset)
         _check_kind(path, dataset)
         pixels = importlib.import_module("pydicom.pixels")
         values = pixels.pixel_array(dataset)  # YBR as RGB
@@ -128,8 +129,8 @@ def _scale(values: np.ndarray, low: float, high: float) -> np.ndarray:
     return np.clip(np.rint(scaled), 0, 255).astype(np.uint8)
 
 
-def _check_single_image(path: str | os.PathLike[str], header: Any) -> None:
-    """Checks that a file holds one image.
+def _check_image(path: str | os.PathLike[str], header: Any) -> None:
+    """Checks that a file holds one image of a size that is read.
 
     Raises:
       UserError: it does not.
@@ -142,6 +143,7 @@ def _check_single_image(path: str | os.PathLike[str], header: Any) -> None:
         raise UserError(
             f"{path} holds {frames} frames; save each as a file of its own."
         )
+    size_limits.check(path, size_of(header))
 
 
 def _check_kind(path: str | os.PathLike[str], dataset: Any) -> None:

@@ -44,13 +44,20 @@ _DICOM_INDEX = "DICOMDIR"
 
 FORMATS: tuple[ImageFormat, ...] = (
     ImageFormat(
-        "JPEG", (".jpg", ".jpeg"), is_read=True, signature=rb"\xff\xd8\xff"
+        "JPEG",
+        (
+            *(".jpg", ".jpeg", ".jpe"),
+            *(".jfif", ".jfi", ".jif", ".pjpeg", ".pjp"),
+        ),
+        is_read=True,
+        signature=rb"\xff\xd8\xff",
     ),
-    ImageFormat("PNG", (".png",), is_read=True, signature=rb"\x89PNG\r\n\x1a"),
-    ImageFormat("BMP", (".bmp",), is_read=True, signature=rb"BM.{4}\0{4}"),
-    ImageFormat("JPEG", (".jfif", ".jfi", ".jif", ".jpe", ".pjpeg", ".pjp")),
-    ImageFormat("BMP", (".dib",)),
-    ImageFormat("PNG", (".apng",)),
+    ImageFormat(
+        "PNG", (".png", ".apng"), is_read=True, signature=rb"\x89PNG\r\n\x1a"
+    ),
+    ImageFormat(
+        "BMP", (".bmp", ".dib"), is_read=True, signature=rb"BM.{4}\0{4}"
+    ),
     ImageFormat(
         "TIFF",
         (".tif", ".tiff"),
@@ -139,25 +146,37 @@ def format_names(last: str = "or") -> str:
 
 
 def is_image(path: str | os.PathLike[str]) -> bool:
-    """Tells by its name whether a file is an image that is read here.
+    """Tells whether a file is an image that is read here.
 
-    Hidden files are not: archives packed on a Mac hold a `._name.jpg` for
-    each image.
+    Its name decides, and the content where the name is that of another format,
+    since browsers and telephones save a JPEG under many names, or of DICOM
+    under any. Hidden files are none: archives packed on a Mac hold a
+    `._name.jpg` for each image.
     """
-    return _has_format(path, is_read=True)
+    if _has_format(path, is_read=True):
+        return True
+    if not has_image_name(path):
+        return is_dicom(path)
+    found = format_of_file(path)
+    return found is not None and found.is_read
+
+
+def has_image_name(path: str | os.PathLike[str]) -> bool:
+    """Tells by its name whether a file is an image, read here or not."""
+    return any(_has_format(path, is_read=is_read) for is_read in (True, False))
 
 
 def is_dicom(path: str | os.PathLike[str]) -> bool:
     """Tells whether a file is DICOM; many have no ending that says so.
 
-    A file whose name ends as those of another format is not opened.
+    A file whose name ends as those of another format that is read is not
+    opened.
     """
     name = os.path.basename(os.fspath(path))
     if name.startswith(".") or name.upper() == _DICOM_INDEX:
         return False
-    if not name.lower().endswith(_endings_of(DICOM)) and (
-        is_image(path) or is_unread_image(path)
-    ):
+    ends_as_dicom = name.lower().endswith(_endings_of(DICOM))
+    if _has_format(path, is_read=True) and not ends_as_dicom:
         return False
     found = format_of_file(path)
     return found is not None and found.name == DICOM
@@ -175,11 +194,6 @@ def stem(path: str | os.PathLike[str]) -> str:
 
 def _endings_of(name: str) -> tuple[str, ...]:
     return next(known.endings for known in FORMATS if known.name == name)
-
-
-def is_unread_image(path: str | os.PathLike[str]) -> bool:
-    """Tells by its name whether a file is an image that is not read here."""
-    return not is_image(path) and _has_format(path, is_read=False)
 
 
 def unread_reason(path: str | os.PathLike[str]) -> str:
@@ -203,7 +217,7 @@ def unread_reason(path: str | os.PathLike[str]) -> str:
             f"{path} is not used: it holds a {found.name}, but its name does "
             f"not say so; rename it to end in {found.endings[0]}"
         )
-    if found or is_unread_image(path):
+    if found or has_image_name(path):
         return (
             f"{path} is not used: only {format_names('and')} are read; save it "
             "as PNG"

@@ -208,8 +208,7 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
 
 def _is_readable_image(entry: os.DirEntry[str]) -> bool:
     # A broken link counts: its failure is reported when it is read.
-    is_image = formats.is_image(entry) or formats.is_dicom(entry)
-    return is_image and files.is_regular(entry)
+    return formats.is_image(entry) and files.is_regular(entry)
 
 
 def _common_folder(paths: Sequence[str]) -> str:

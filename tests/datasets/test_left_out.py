@@ -31,7 +31,7 @@ def draw_pairs(folder, count):
 
 @pytest.mark.parametrize(
     "ending",
-    ["jfif", "jpe", "jxl", "jxr", "psd", "nii"],
+    ["jxl", "jxr", "psd", "nii"],
 )
 def test_image_of_an_ending_that_is_not_read_is_named(tmp_path, ending):
     draw_pairs(tmp_path, 2)
@@ -39,6 +39,18 @@ def test_image_of_an_ending_that_is_not_read_is_named(tmp_path, ending):
     path.write_bytes(b"whatever")
     (problem,) = pairs.find_pairs(str(tmp_path)).problems
     assert problem.startswith(f"{path} is not used: only JPEG, PNG, BMP")
+
+
+@pytest.mark.parametrize("ending", ["jxl", "img", "webp", "dcm"])
+def test_image_under_the_name_of_another_format_is_read(tmp_path, ending):
+    draw_pairs(tmp_path, 2)
+    draw(tmp_path, f"images/x.{ending}", "masks/x.png")
+    found = pairs.find_pairs(str(tmp_path))
+    assert found.problems == ()
+    assert [pair.id for pair in found.pairs] == ["p0", "p1", "x"]
+    path = found.pairs[2].image_path
+    assert images.read_image(path)[0, 0].tolist() == [0, 0, 0]
+    assert images.read_image(path)[-1, -1].tolist() == [128, 128, 128]
 
 
 @pytest.mark.parametrize(
@@ -85,7 +97,8 @@ def test_other_files_are_no_images(tmp_path, content):
 
 
 def test_predict_names_what_it_does_not_read(tmp_path):
-    draw(tmp_path, "in/a.png", "in/b.jxl", "in/more/c.png", "in/out/d.png")
+    draw(tmp_path, "in/a.png", "in/more/c.png", "in/out/d.png")
+    (tmp_path / "in" / "b.jxl").write_bytes(b"\xff\n and more")
     (tmp_path / "in" / "notes.txt").write_text("no image")
     (tmp_path / "in" / "empty").mkdir()
     result = running.run(

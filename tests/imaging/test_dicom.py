@@ -163,7 +163,9 @@ def test_deflated_file_is_read(tmp_path):
     np.testing.assert_array_equal(read(tmp_path, image), colors())
 
 
-@pytest.mark.parametrize("name", ["IM0001", "1.2.840.113.5", "a.dcm", "b.IMA"])
+@pytest.mark.parametrize(
+    "name", ["IM0001", "1.2.840.113.5", "a.dcm", "b.IMA", "c.img"]
+)
 def test_dicom_is_known_by_its_content(tmp_path, name):
     image = dicom_files.make(colors())
     np.testing.assert_array_equal(read(tmp_path, image, name), colors())
@@ -173,7 +175,7 @@ def test_dicom_is_known_by_its_content(tmp_path, name):
 
 
 def test_dicom_under_another_name_is_an_error(tmp_path):
-    with pytest.raises(config.UserError, match=r"a\.png is not a JPEG, PNG"):
+    with pytest.raises(config.UserError, match=r"a\.png holds DICOM, but"):
         read(tmp_path, dicom_files.make(colors()), "a.png")
 
 

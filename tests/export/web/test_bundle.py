@@ -357,9 +357,9 @@ def test_colors_are_those_of_the_program():
 
 
 def test_limits_are_those_of_the_program():
-    from segan_tf.imaging import images
+    from segan_tf.imaging import size_limits
 
     code = (PAGE / "image_header.js").read_text()
     stated = dict(re.findall(r"const (MAX_PIXELS|MIN_SIDE) = ([\d_]+);", code))
-    assert int(stated["MAX_PIXELS"]) == images.MAX_PIXELS
-    assert int(stated["MIN_SIDE"]) == images.MIN_SIDE
+    assert int(stated["MAX_PIXELS"]) == size_limits.MAX_PIXELS
+    assert int(stated["MIN_SIDE"]) == size_limits.MIN_SIDE
