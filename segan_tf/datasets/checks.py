@@ -264,7 +264,9 @@ def _find_near_duplicates(
         _, split_b, b = good[near.second]
         found.append(
             check_report.NearDuplicate(
-                (a.id, b.id), (split_a, split_b), near.similarity
+                (a.named_with_file, b.named_with_file),
+                (split_a, split_b),
+                near.similarity,
             )
         )
     return tuple(sorted(found, key=lambda near: -near.similarity))

@@ -34,6 +34,12 @@ class Pair:
     label_map_paths: tuple[str, ...]
     split: str = ""
 
+    @property
+    def named_with_file(self) -> str:
+        """The id, and the image's path where its name does not hold the id."""
+        is_in_name = self.id in os.path.basename(self.image_path)
+        return self.id if is_in_name else f"{self.id} ({self.image_path})"
+
 
 @dataclasses.dataclass(frozen=True)
 class DiscoveredPairs:

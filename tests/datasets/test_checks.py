@@ -224,7 +224,7 @@ def test_near_duplicate_across_splits_is_a_leak(folder):
         image.save(folder / "images" / "d.png")
     report = check(folder)
     (leak,) = report.leaks
-    assert (leak.ids, leak.splits) == (("a", "d"), ("train", "test"))
+    assert (leak.names, leak.splits) == (("a", "d"), ("train", "test"))
     assert "a (train) and d (test), similarity 1.00" in report.summary()
     assert not report.blocks_training
 

@@ -88,6 +88,16 @@ def test_check_reads_dicom_and_names_no_patient(tmp_path):
     assert "4711" not in said
 
 
+def test_check_names_the_file_of_a_uid(tmp_path):
+    (uid,) = draw_pairs(tmp_path, 1)
+    Image.fromarray(lesion(1)[0]).save(tmp_path / "images" / "b.tif")
+    Image.fromarray(lesion(1)[1]).save(tmp_path / "masks" / "b.png")
+    dicom_pair, other = pairs.find_pairs(str(tmp_path)).pairs
+    path = tmp_path / "images" / "IM0000"
+    assert dicom_pair.named_with_file == f"{uid} ({path})"
+    assert other.named_with_file == "b"
+
+
 def test_dicom_of_two_values_is_a_label_map(tmp_path):
     label_map = lesion(0)[1]
     image = dicom_files.make(label_map // 255, "MONOCHROME2", bits=1)
