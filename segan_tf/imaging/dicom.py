@@ -10,6 +10,7 @@ import importlib
 import logging
 import os
 import re
+import warnings
 from collections.abc import Iterator
 from typing import Any
 
@@ -26,6 +27,7 @@ _GRAY = ("MONOCHROME1", "MONOCHROME2")
 _COLOR = ("RGB", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT")
 _PALETTE = "PALETTE COLOR"
 _UNREAD_KINDS = ("ARGB", "CMYK", "HSV", "YBR_PARTIAL_420", "YBR_PARTIAL_422")
+_WARNING_MODULES = rf"pydicom\.|{re.escape(__name__)}"  # that pydicom blames
 _TABLES = ("ModalityLUTSequence", "VOILUTSequence")
 
 
@@ -210,6 +212,7 @@ def _import_pydicom(path: str | os.PathLike[str]) -> Any:
             f"{path} (DICOM)", "pydicom", "dicom"
         ) from error
     # Its warnings and log lines quote values, names of patients among them.
+    warnings.filterwarnings("ignore", module=_WARNING_MODULES)
     pydicom.config.settings.reading_validation_mode = pydicom.config.IGNORE
     logging.getLogger("pydicom").setLevel(logging.CRITICAL + 1)
     return pydicom

@@ -182,6 +182,14 @@ def is_dicom(path: str | os.PathLike[str]) -> bool:
     return found is not None and found.name == DICOM
 
 
+def held_format(path: str | os.PathLike[str]) -> str:
+    """Names the format that a file holds if its name says another, else ""."""
+    name = os.path.basename(os.fspath(path)).lower()
+    named = [known.name for known in FORMATS if name.endswith(known.endings)]
+    found = format_of_file(path) if named else None
+    return found.name if found and found.name not in named else ""
+
+
 def stem(path: str | os.PathLike[str]) -> str:
     """Returns a file's name without folder and ending.
 

@@ -20,6 +20,13 @@ _NAME = "SegAN for TensorFlow"
 _SERIES_NUMBER = 1001
 # Of labels that have no code here; "99" begins the names of private schemes.
 _PRIVATE_SCHEME = "99SEGAN"
+# Of type 2, part 3, C.7.1.1 and C.7.2.1: they must be there and may be empty.
+# Many archives remove them, or hold values of other forms.
+_MAY_BE_EMPTY = (
+    *("PatientID", "PatientName", "PatientBirthDate", "PatientSex"),
+    *("StudyDate", "StudyTime", "StudyID", "AccessionNumber"),
+)
+_SEXES = ("M", "F", "O", "")
 # Characters of a code and of its meaning, part 5, 6.2.
 _MAX_CODE, _MAX_MEANING = 16, 64
 
@@ -93,7 +100,34 @@ def _as_flat_image(header: Any) -> Any:
         del flat.NumberOfFrames
     if "PixelSpacing" in flat and not flat.get("SliceThickness"):
         flat.SliceThickness = flat.PixelSpacing[0]
+    _blank_unsound(flat)
     return flat
+
+
+def _blank_unsound(image: Any) -> None:
+    """Empties what a segmentation must have and may have empty."""
+    valuerep = importlib.import_module("pydicom.valuerep")
+    checks = {
+        "PatientBirthDate": valuerep.DA,
+        "StudyDate": valuerep.DA,
+        "StudyTime": valuerep.TM,
+        "PatientSex": _SEXES.index,
+    }
+    for keyword in _MAY_BE_EMPTY:
+        value = image.get(keyword)
+        try:
+            checks.get(keyword, str)(value or "")
+        except ValueError:
+            value = None
+        if value is None:
+            setattr(image, keyword, "")
+    known = importlib.import_module("pydicom.charset").python_encoding
+    named = image.get("SpecificCharacterSet") or ""
+    named = [named] if isinstance(named, str) else named
+    if "SpecificCharacterSet" in image and not all(
+        name and name in known for name in named
+    ):
+        del image.SpecificCharacterSet
 
 
 @contextlib.contextmanager

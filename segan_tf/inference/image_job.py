@@ -17,7 +17,7 @@ from segan_tf import expected_dice, failures
 from segan_tf import labels as labels_lib
 from segan_tf import styles as styles_lib
 from segan_tf.errors import UserError
-from segan_tf.imaging import dicom, images
+from segan_tf.imaging import dicom, formats, images
 from segan_tf.inference import (
     dicom_segmentation,
     prediction_files,
@@ -70,11 +70,13 @@ class Outcome:
       row: of the table, by column; None if the image was not predicted.
       reason: why it was not.
       warning: about the label map.
+      note: about the file.
     """
 
     row: dict[str, Any] | None = None
     reason: str = ""
     warning: str = ""
+    note: str = ""
 
 
 class ImageJob:
@@ -148,6 +150,7 @@ class ImageJob:
                 for style in self.styles
             ]
         stem = os.path.join(self.job.output_dir, source.id)
+        os.makedirs(os.path.dirname(stem), exist_ok=True)
         labels = self.predictor.labels
         if self.job.overlays != prediction_files.NONE:
             prediction_files.write_overlays(
@@ -184,7 +187,18 @@ class ImageJob:
             )
             row["expected_dice"] = f"{prediction.expected_dice:.4f}"
             row["warning"] = warning
-        return Outcome(row, warning=warning)
+        return Outcome(row, warning=warning, note=_describe_name(source))
+
+
+def _describe_name(source: Source) -> str:
+    """Says what an image holds if its name says otherwise, else nothing."""
+    held = "" if source.is_dicom else formats.held_format(source.path)
+    if not held:
+        return ""
+    return (
+        f"{source.path} holds a {held} and is read as one; its ending is "
+        "passed over"
+    )
 
 
 def _measure(

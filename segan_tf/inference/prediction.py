@@ -34,7 +34,8 @@ _LEGEND = "legend.png"
 _STYLE_LEGEND = "styles_legend.png"
 # Starting a process takes as long as predicting some images.
 _IMAGES_PER_WORKER = 32
-_MAX_PRINTED = 20  # lines about single images, of each kind
+MAX_PRINTED = 20  # lines about single images, of each kind
+_TABLES = {"skipped": "failed", "warning": "predictions"}  # that hold them all
 
 
 @dataclasses.dataclass(frozen=True)
@@ -159,7 +160,7 @@ class _Prediction:
         self._task = task
         self._folder = config.output_dir
         self._part = part
-        self._prepared: set[str] = set()
+        self._cleared: set[str] = set()
         self._printed: dict[str, int] = {}
 
     def run(self, inputs: Inputs) -> PredictionSummary:
@@ -192,6 +193,8 @@ class _Prediction:
                     else:
                         table.add(outcome.row)
                         self._say_warning(outcome)
+                        if outcome.note:
+                            self._say("note", outcome.note)
                     bar.update()
         total = len(inputs.images) + len(inputs.unread)
         return PredictionSummary(
@@ -244,7 +247,7 @@ class _Prediction:
     ) -> Iterator[tuple[Source, image_job.Outcome]]:
         """Predicts images, in this process or in workers."""
         count = _count_workers(self._config.workers, len(sources), self._task)
-        prepared = self._prepare_folders(sources)
+        prepared = self._clear_folders(sources)
         if count <= 1:
             for source in prepared:
                 yield source, self._task(source)
@@ -254,14 +257,14 @@ class _Prediction:
         ) as pool:
             yield from pool.map(prepared)
 
-    def _prepare_folders(self, sources: Iterable[Source]) -> Iterator[Source]:
-        """Makes the folder of each image before it is predicted."""
+    def _clear_folders(self, sources: Iterable[Source]) -> Iterator[Source]:
+        """Removes what a killed prediction left in the folder of each image."""
         for source in sources:
             folder = os.path.dirname(os.path.join(self._folder, source.id))
-            if folder not in self._prepared:
-                self._prepared.add(folder)
-                os.makedirs(folder, exist_ok=True)
-                if not self._part:  # or another shard may be writing there
+            if folder not in self._cleared:
+                self._cleared.add(folder)
+                # With shards, another one may be writing there.
+                if not self._part and os.path.isdir(folder):
                     files.remove_leftovers(folder)
             yield source
 
@@ -277,15 +280,13 @@ class _Prediction:
     def _say(self, kind: str, text: str) -> None:
         """Prints the first lines about single images; tables hold them all."""
         number = self._printed[kind] = self._printed.get(kind, 0) + 1
-        if number <= _MAX_PRINTED:
+        if number <= MAX_PRINTED:
             # One line, whatever a file is called.
             console.say(console.printable(f"{kind}: {text}", keep=""))
-        elif number == _MAX_PRINTED + 1:
-            table = "failed" if kind == "skipped" else "predictions"
-            console.say(
-                f"note: further lines of this kind are only in {table}"
-                f"{self._part}.csv"
-            )
+        elif number == MAX_PRINTED + 1:
+            table = _TABLES.get(kind)
+            where = f"only in {table}{self._part}.csv" if table else "left out"
+            console.say(f"note: further lines of this kind are {where}")
 
 
 def _count_workers(

@@ -1,5 +1,6 @@
 """Finds the images to predict, and explains what of the input is not read."""
 
+import collections
 import contextlib
 import os
 import zlib
@@ -16,8 +17,9 @@ class Source(NamedTuple):
 
     Attributes:
       id: its path without ending, from the folder that all input has in
-        common; "/" is between folders. Its output has this path. Of DICOM it
-        is the SOP instance UID.
+        common; "/" is between folders. Where images differ by the ending
+        alone, it has it. Its output has this path. Of DICOM it is the SOP
+        instance UID.
       path: of the file.
       is_dicom: whether it is DICOM.
     """
@@ -83,7 +85,18 @@ def find(
         search.add(path)
     if not search.images:
         _raise_nothing_found(given, list_path, search.unread)
-    return Inputs(search.images, search.unread)
+    return Inputs(_with_distinct_ids(search.images), search.unread)
+
+
+def _with_distinct_ids(sources: list[Source]) -> list[Source]:
+    """Leaves the ending in the ids of images that differ by it alone."""
+    counts = collections.Counter(source.id for source in sources)
+    return [
+        source._replace(id=source.id + os.path.splitext(source.path)[1])
+        if counts[source.id] > 1 and not source.is_dicom
+        else source
+        for source in sources
+    ]
 
 
 def take_shard(inputs: Inputs, shard: int, num_shards: int) -> Inputs:

@@ -13,7 +13,7 @@ import pytest
 import running
 from PIL import Image
 
-from segan_tf.inference import prediction_files
+from segan_tf.inference import prediction, prediction_files
 
 COUNT = 120
 ODD_NAMES = (
@@ -283,6 +283,23 @@ def test_label_maps_of_other_settings_are_not_mixed(tmp_path, given, message):
     predict(tmp_path / "in", tmp_path / "out", "--noresume", *given)
 
 
+def test_image_under_another_ending_is_predicted_with_a_note(tmp_path):
+    for number in range(prediction.MAX_PRINTED + 2):
+        draw(tmp_path / "in" / f"{number:02}.png", 0, size=(20, 16))
+        (tmp_path / "in" / f"{number:02}.png").rename(
+            tmp_path / "in" / f"{number:02}.heic"
+        )
+    result = predict(tmp_path / "in", tmp_path / "out")
+    said = result.out.splitlines()
+    notes = [line for line in said if "passed over" in line]
+    assert len(notes) == prediction.MAX_PRINTED
+    assert notes[0] == (
+        f"note: {tmp_path}/in/00.heic holds a PNG and is read as one; its "
+        "ending is passed over"
+    )
+    assert "note: further lines of this kind are left out" in said
+
+
 def test_table_with_other_columns_is_not_continued(tmp_path):
     draw(tmp_path / "in" / "a.png", 0)
     predict(tmp_path / "in", tmp_path / "out")
@@ -304,6 +321,7 @@ def test_failures_are_listed_and_tried_again(tmp_path):
     with open(out / "failed.csv", encoding="utf-8") as file:
         failed = {row["file"]: row["reason"] for row in csv.DictReader(file)}
     assert set(failed) == {str(bad), f"{tmp_path}/in/c.heic"}
+    assert not (out / "b").exists()  # its folder may have a patient's name
     assert "is not a JPEG, PNG, BMP, TIFF" in failed[str(bad)]
 
     draw(bad, 1)

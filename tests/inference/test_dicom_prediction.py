@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+import warnings
 
 import dicom_files
 import numpy as np
@@ -160,7 +161,7 @@ def test_two_workers_write_the_same(archive, predicted, tmp_path):
         assert (tmp_path / path.name).read_text() == path.read_text()
 
 
-def test_name_of_a_dicom_file_is_in_no_error(archive, tmp_path):
+def test_image_named_as_a_uid_is_predicted_too(archive, tmp_path):
     folder = tmp_path / "in"
     folder.mkdir()
     uid = archive[1][1]
@@ -169,9 +170,24 @@ def test_name_of_a_dicom_file_is_in_no_error(archive, tmp_path):
     Image.fromarray(lesion(3)).save(folder / f"{uid}.png")
     result = predict(folder, tmp_path / "out")
     said = result.out + result.err
-    assert result.status == 1
-    assert "would write the same" in said
+    assert result.status == 0
+    rows = read_table(tmp_path / "out" / "predictions.csv")
+    assert sorted(row["id"] for row in rows) == [uid, f"{uid}.png"]
     assert "Mustermann" not in said
+
+
+def test_warnings_of_pydicom_are_not_shown(tmp_path, recwarn):
+    image = dicom_files.make(lesion())
+    dicom_files.save(tmp_path / "a.dcm", image)
+    content = (tmp_path / "a.dcm").read_bytes()
+    assert content.count(b"20260101") == 1  # its date, which becomes a name
+    (tmp_path / "a.dcm").write_bytes(content.replace(b"20260101", b"Muster^E"))
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        result = predict(tmp_path / "a.dcm", tmp_path / "out")
+    assert result.status == 0
+    assert "Muster" not in result.out + result.err
+    assert not recwarn.list
 
 
 def test_images_of_other_formats_have_no_column_in_mm2(archive, tmp_path):
@@ -233,6 +249,24 @@ def test_sources_of_many_kinds_have_a_segmentation(tmp_path, changes):
     header = dicom.read_header(tmp_path / "a.dcm")
     dicom_segmentation.write(path, header, label_map, labels=labels_lib.LESION)
     assert highdicom.seg.segread(path).pixel_array.all()
+
+
+def test_what_an_archive_removed_is_empty_in_the_segmentation(tmp_path):
+    removed = ("PatientID", "PatientSex", "StudyDate", "AccessionNumber")
+    image = dicom_files.make(lesion())
+    for keyword in removed:
+        delattr(image, keyword)
+    image.SpecificCharacterSet = "ISO_IR 999"  # there is none
+    uid = image.SOPInstanceUID
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        dicom_files.save(tmp_path / "a.dcm", image)
+    result = predict(tmp_path / "a.dcm", tmp_path / "out")
+    assert result.status == 0, result.out
+    found = highdicom.seg.segread(tmp_path / "out" / f"{uid}_seg.dcm")
+    assert [found[keyword].value or "" for keyword in removed] == [""] * 4
+    assert "SpecificCharacterSet" not in found
+    assert found.PatientName == dicom_files.NAME
 
 
 def test_source_without_a_study_is_one_line(tmp_path):

@@ -283,16 +283,6 @@ def test_ids_and_labels_that_make_one_name_are_an_error(tmp_path, monkeypatch):
     assert "would write the same a_b_c.png; rename one." in error
 
 
-def test_two_images_with_the_same_id_are_an_error(image_dir, tmp_path):
-    with Image.open(image_dir / "wide.png") as image:
-        image.save(image_dir / "wide.jpg")
-    error = running.error_of(
-        "--mode=predict", f"--input={image_dir}", f"--output_dir={tmp_path}/out"
-    )
-    assert f"{image_dir}/wide.jpg and {image_dir}/wide.png would write" in error
-    assert not (tmp_path / "out").exists()
-
-
 def test_ids_that_differ_by_case_are_an_error_where_the_disk_ignores_case(
     image_dir, tmp_path, monkeypatch
 ):

@@ -48,6 +48,12 @@ def test_subfolders_are_searched_after_the_files_of_a_folder(tmp_path):
     assert unread == {}
 
 
+def test_ending_is_in_the_ids_of_images_that_differ_by_it(tmp_path):
+    write(tmp_path, "a.jpg", "a.png", "b.png", "c/a.png")
+    images = prediction_inputs.find([str(tmp_path)]).images
+    assert [one.id for one in images] == ["a.jpg", "a.png", "b", "c/a"]
+
+
 def test_several_inputs_are_named_from_their_common_folder(tmp_path):
     write(tmp_path, "x/1/a.png", "x/2/a.png", "x/2/b.png", "x/3/a.png")
     ids, _ = find(
