@@ -176,20 +176,6 @@ def test_image_named_as_a_uid_is_predicted_too(archive, tmp_path):
     assert "Mustermann" not in said
 
 
-def test_warnings_of_pydicom_are_not_shown(tmp_path, recwarn):
-    image = dicom_files.make(lesion())
-    dicom_files.save(tmp_path / "a.dcm", image)
-    content = (tmp_path / "a.dcm").read_bytes()
-    assert content.count(b"20260101") == 1  # its date, which becomes a name
-    (tmp_path / "a.dcm").write_bytes(content.replace(b"20260101", b"Muster^E"))
-    with warnings.catch_warnings():
-        warnings.simplefilter("always")
-        result = predict(tmp_path / "a.dcm", tmp_path / "out")
-    assert result.status == 0
-    assert "Muster" not in result.out + result.err
-    assert not recwarn.list
-
-
 def test_images_of_other_formats_have_no_column_in_mm2(archive, tmp_path):
     predict(archive[0] / "d.png", tmp_path)
     (row,) = read_table(tmp_path / "predictions.csv")
@@ -261,7 +247,10 @@ def test_what_an_archive_removed_is_empty_in_the_segmentation(tmp_path):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         dicom_files.save(tmp_path / "a.dcm", image)
-    result = predict(tmp_path / "a.dcm", tmp_path / "out")
+    with warnings.catch_warnings(record=True) as shown:
+        warnings.simplefilter("always")
+        result = predict(tmp_path / "a.dcm", tmp_path / "out")
+    assert shown == []  # they quote values, names among them
     assert result.status == 0, result.out
     found = highdicom.seg.segread(tmp_path / "out" / f"{uid}_seg.dcm")
     assert [found[keyword].value or "" for keyword in removed] == [""] * 4
