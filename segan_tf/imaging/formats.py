@@ -137,6 +137,7 @@ FORMATS: tuple[ImageFormat, ...] = (
 )
 
 SIGNATURE_BYTES = 352
+_USUAL_ENDINGS = (".jpg", ".jpeg", ".png")
 
 
 def format_names(last: str = "or") -> str:
@@ -183,8 +184,14 @@ def is_dicom(path: str | os.PathLike[str]) -> bool:
 
 
 def held_format(path: str | os.PathLike[str]) -> str:
-    """Names the format that a file holds if its name says another, else ""."""
+    """Names the format that a file holds if its name says another, else "".
+
+    JPEG and PNG files are not opened: that one is called as the other is of no
+    interest.
+    """
     name = os.path.basename(os.fspath(path)).lower()
+    if name.endswith(_USUAL_ENDINGS):
+        return ""
     named = [known.name for known in FORMATS if name.endswith(known.endings)]
     found = format_of_file(path) if named else None
     return found.name if found and found.name not in named else ""

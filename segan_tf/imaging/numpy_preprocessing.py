@@ -39,13 +39,13 @@ def _resize_rows(image: np.ndarray, count: int) -> np.ndarray:
     """
     starts, weights = _triangles(len(image), count)
     lines = image.reshape(len(image), -1)
-    out = np.zeros((count, lines.shape[1]), np.float32)
+    out = np.empty((count, lines.shape[1]), np.float32)
     longest = weights.shape[1]
     if longest <= _SHORT_SPAN:
-        last = len(image) - 1
+        np.multiply(_rows_at(lines, starts), weights[:, 0, None], out=out)
         term = np.empty_like(out)
-        for step in range(longest):
-            pixels = lines[np.minimum(starts + step, last)]
+        for step in range(1, longest):
+            pixels = _rows_at(lines, starts + step)
             out += np.multiply(pixels, weights[:, step, None], out=term)
     else:
         terms = np.empty((longest, lines.shape[1]), np.float32)
@@ -60,6 +60,11 @@ def _resize_rows(image: np.ndarray, count: int) -> np.ndarray:
     return out.reshape(count, *image.shape[1:])
 
 
+def _rows_at(array: np.ndarray, places: np.ndarray) -> np.ndarray:
+    """Takes rows; a place beyond the last is the last."""
+    return array.take(places, axis=0, mode="clip")
+
+
 def _resize_columns(image: np.ndarray, count: int) -> np.ndarray:
     """Resizes the second axis of float32 [rows, columns, channels]."""
     rows, columns, channels = image.shape
@@ -67,9 +72,13 @@ def _resize_columns(image: np.ndarray, count: int) -> np.ndarray:
         turned = np.ascontiguousarray(image.swapaxes(0, 1))
         return np.ascontiguousarray(_resize_rows(turned, count).swapaxes(0, 1))
     lines = image.reshape(rows, -1)
-    out = np.zeros((rows, count * channels), np.float32)
-    for values, weight in _column_steps(columns, count, channels):
-        pixels = np.take(lines, values, axis=1)
+    (values, weight), *others = _column_steps(columns, count, channels)
+    # Without a check of each place, which "clip" leaves out, it is faster.
+    out = lines.take(values, axis=1, mode="clip")
+    out *= weight
+    pixels = np.empty_like(out)
+    for values, weight in others:
+        lines.take(values, axis=1, mode="clip", out=pixels)
         pixels *= weight
         out += pixels
     return out.reshape(rows, count, channels)
@@ -135,17 +144,20 @@ def resize_probability_map(
       float32 [height, width, labels] in [0, 1].
     """
     left, right, share = _neighbors(probability_map.shape[1], width)
-    first = probability_map[:, left]
+    first = probability_map.take(left, axis=1, mode="clip")
     # Between neighbors in a row, then between rows, as ResizeBilinear.
-    wide = first + (probability_map[:, right] - first) * share[:, None]
+    wide = probability_map.take(right, axis=1, mode="clip")
+    wide -= first
+    wide *= share[:, None]
+    wide += first
     top, bottom, share = _neighbors(len(probability_map), height)
     share = share[:, None, None]
     out = np.empty((height, *wide.shape[1:]), np.float32)
     size = max(1, _BLOCK // wide[0].size)
     for start in range(0, height, size):
         rows = slice(start, start + size)
-        upper = wide[top[rows]]
-        np.subtract(wide[bottom[rows]], upper, out=out[rows])
+        upper = _rows_at(wide, top[rows])
+        np.subtract(_rows_at(wide, bottom[rows]), upper, out=out[rows])
         out[rows] *= share[rows]
         out[rows] += upper
     return out

@@ -108,6 +108,7 @@ class ImageJob:
             self.predictor.styles.names if in_all else ()
         )
         self._predicting = threading.Lock()  # a model runs one image at a time
+        self._folders: set[str] = set()  # that are there
 
     @property
     def columns(self) -> list[str]:
@@ -141,6 +142,11 @@ class ImageJob:
                 reason = f"{source.shown_as}: {reason}"
             return Outcome(reason=reason.replace(source.path, source.shown_as))
 
+    def _make_folder(self, folder: str) -> None:
+        if folder not in self._folders:
+            os.makedirs(folder, exist_ok=True)
+            self._folders.add(folder)
+
     def _predict(self, source: Source) -> Outcome:
         image = images.read_image(source.path)
         with self._predicting:
@@ -150,7 +156,7 @@ class ImageJob:
                 for style in self.styles
             ]
         stem = os.path.join(self.job.output_dir, source.id)
-        os.makedirs(os.path.dirname(stem), exist_ok=True)
+        self._make_folder(os.path.dirname(stem))
         labels = self.predictor.labels
         if self.job.overlays != prediction_files.NONE:
             prediction_files.write_overlays(
