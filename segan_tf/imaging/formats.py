@@ -152,15 +152,20 @@ def is_dicom(path: str | os.PathLike[str]) -> bool:
 
     A file whose name ends as those of another format is not opened.
     """
-    name = os.path.basename(os.fspath(path))
-    if name.startswith(".") or name.upper() == _DICOM_INDEX:
-        return False
-    if not name.lower().endswith(_endings_of(DICOM)) and (
-        is_image(path) or is_unread_image(path)
-    ):
+    if not may_be_dicom(path):
         return False
     found = format_of_file(path)
     return found is not None and found.name == DICOM
+
+
+def may_be_dicom(path: str | os.PathLike[str]) -> bool:
+    """Tells by its name whether a file may be DICOM."""
+    name = os.path.basename(os.fspath(path))
+    if name.startswith(".") or name.upper() == _DICOM_INDEX:
+        return False
+    return name.lower().endswith(_endings_of(DICOM)) or not (
+        is_image(path) or is_unread_image(path)
+    )
 
 
 def stem(path: str | os.PathLike[str]) -> str:

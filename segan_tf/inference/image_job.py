@@ -110,27 +110,20 @@ class ImageJob:
     @property
     def columns(self) -> list[str]:
         """The columns of the table."""
-        names = [prediction_tables.ID, "width", "height"]
-        for slug in self.predictor.labels.slugs:
-            names += [
-                f"{slug}_area_px",
-                f"{slug}_fraction",
-                f"{slug}_mean_probability",
-            ]
-            if self.job.has_dicom:
-                names.append(f"{slug}_area_mm2")
-        if self.predictor.knows_expected_dice:
-            names += ["expected_dice", "warning"]
-        return names
+        return columns_of(self.predictor, has_dicom=self.job.has_dicom)
 
-    def __call__(self, source: Source) -> Outcome:
+    def __call__(self, source: Source, output_dir: str = "") -> Outcome:
         """Writes the files of an image.
+
+        Args:
+          source: the image.
+          output_dir: to write to; that of the job by default.
 
         Raises:
           Exception: what the next image would meet too, such as a full disk.
         """
         try:
-            return self._predict(source)
+            return self._predict(source, output_dir or self.job.output_dir)
         except Exception as error:
             if not failures.concerns_one_file(error):
                 raise
@@ -139,7 +132,7 @@ class ImageJob:
                 reason = f"{source.shown_as}: {reason}"
             return Outcome(reason=reason.replace(source.path, source.shown_as))
 
-    def _predict(self, source: Source) -> Outcome:
+    def _predict(self, source: Source, output_dir: str) -> Outcome:
         image = images.read_image(source.path)
         with self._predicting:
             prediction = self.predictor(image)
@@ -147,7 +140,7 @@ class ImageJob:
                 self.predictor.label_map(image, style=style)
                 for style in self.styles
             ]
-        stem = os.path.join(self.job.output_dir, source.id)
+        stem = os.path.join(output_dir, source.id)
         labels = self.predictor.labels
         if self.job.overlays != prediction_files.NONE:
             prediction_files.write_overlays(
@@ -185,6 +178,22 @@ class ImageJob:
             row["expected_dice"] = f"{prediction.expected_dice:.4f}"
             row["warning"] = warning
         return Outcome(row, warning=warning)
+
+
+def columns_of(predictor: Predictor, *, has_dicom: bool) -> list[str]:
+    """Returns the columns of the table of a model's predictions."""
+    names = [prediction_tables.ID, "width", "height"]
+    for slug in predictor.labels.slugs:
+        names += [
+            f"{slug}_area_px",
+            f"{slug}_fraction",
+            f"{slug}_mean_probability",
+        ]
+        if has_dicom:
+            names.append(f"{slug}_area_mm2")
+    if predictor.knows_expected_dice:
+        names += ["expected_dice", "warning"]
+    return names
 
 
 def _measure(
