@@ -166,6 +166,11 @@ def test_tables_are_those_of_the_shards_of_predict(archive, tmp_path):
     assert {n: found[n] for n in tables} == {
         n: wanted[n] for n in wanted if n.endswith(".csv")
     }
+    # Also where there are fewer images than tables.
+    run(tmp_path / "one", f"--input={archive}/a.png", "--num_shards=3")
+    found = contents(tmp_path / "one")
+    sizes = [len(found[f"predictions-0000{n}-of-00003.csv"]) for n in range(3)]
+    assert sorted(sizes) == [1, 1, 2]
 
 
 def test_listed_images_have_the_ids_of_predict(archive, tmp_path):
@@ -196,7 +201,8 @@ def test_name_that_is_not_utf8_is_a_failure(archive, tmp_path):
 def test_images_that_would_write_the_same_files_fail(archive, tmp_path):
     for name in ("a.jpg", "a.png", "b.png"):
         shutil.copy(archive / "a.png", tmp_path / name)
-    assert run(tmp_path / "out", f"--input={tmp_path}") == 1
+    for _ in range(2):  # the label maps of the first are no images
+        assert run(tmp_path / "out", f"--input={tmp_path}") == 1
     assert [
         row["id"] for row in read_table(tmp_path / "out" / "predictions.csv")
     ] == ["b"]

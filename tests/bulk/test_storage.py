@@ -41,6 +41,7 @@ def test_images_and_model_are_read_from_and_written_to_another_file_system(
     stored["mem://images/sub/a.png"] = image
     stored["mem://images/b.png"] = image[:100]
     stored["mem://images/c.xyz"] = b"no image"
+    stored["mem://images/d.png"] = None
     flags = (
         "--model=mem://models/a.tflite",
         "--input=mem://images/",
@@ -63,8 +64,11 @@ def test_images_and_model_are_read_from_and_written_to_another_file_system(
         }
         (row,) = stored[f"{results}predictions.csv"].splitlines()[1:]
         assert row.startswith(b"sub/a,80,60,")
-        (row,) = stored[f"{results}failed.csv"].splitlines()[1:]
-        assert row.startswith(b"mem://images/b.png,mem://images/b.png is dam")
+        damaged, denied = stored[f"{results}failed.csv"].splitlines()[1:]
+        assert damaged.startswith(b"mem://images/b.png,mem://images/b.png is d")
+        assert denied.startswith(
+            b"mem://images/d.png,mem://images/d.png cannot"
+        )
         record = stored[f"{results}prediction.json"]
         assert b'"model": "mem://models/a.tflite"' in record
 

@@ -1,13 +1,15 @@
 """A file system in memory for Beam: mem://bucket/name.
 
-As HDFS it renames to new names only, and it has no folders, as GCS and S3.
+As HDFS it renames to new names only, and it has no folders, as GCS and S3. Like
+all of Beam's, it unpacks compressed files unless told otherwise.
 """
 
+import gzip
 import io
 
 from apache_beam.io import filesystem
 
-FILES = {}
+FILES = {}  # None for a file that may not be read
 
 
 class _Written(io.BytesIO):
@@ -43,13 +45,17 @@ class MemoryFileSystem(filesystem.FileSystem):
     def _list(self, dir_or_prefix):
         for path, data in FILES.items():
             if path.startswith(dir_or_prefix):
-                yield filesystem.FileMetadata(path, len(data))
+                yield filesystem.FileMetadata(path, len(data or b""))
 
     def create(self, path, mime_type="", compression_type="auto"):
         return _Written(path)
 
     def open(self, path, mime_type="", compression_type="auto"):
-        self._check(path)
+        if FILES.get(path) is None:
+            raise filesystem.BeamIOError(f"{path}: access denied")
+        is_packed = path.endswith(".gz")
+        if compression_type == filesystem.CompressionTypes.AUTO and is_packed:
+            return gzip.GzipFile(fileobj=io.BytesIO(FILES[path]))
         return io.BytesIO(FILES[path])
 
     def copy(self, source_file_names, destination_file_names):
