@@ -2,6 +2,7 @@
 
 import argparse
 import dataclasses
+import logging
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
@@ -54,7 +55,9 @@ def run(arguments: Sequence[str]) -> int:
         cannot start.
     """
     config, rest = parse(arguments)
-    done = pipeline.predict(config, make_options(rest))
+    options = make_options(rest)
+    set_log_level(options)
+    done = pipeline.predict(config, options)
     console.say(done.summary())
     return 1 if done.failed and not config.skip_bad_images else 0
 
@@ -74,8 +77,15 @@ def parse(arguments: Sequence[str]) -> tuple[Config, list[str]]:
     fields = {field.name: field for field in dataclasses.fields(Config)}
     for name in _SETTINGS:
         _add(parser, fields[name])
-    given, rest = parser.parse_known_args(arguments)
-    return Config(**vars(given)), rest
+    found, rest = parser.parse_known_args(arguments)
+    given = vars(found)
+    for name, value in given.items():
+        if value == "" or (isinstance(value, list) and "" in value):
+            raise UserError(
+                f"--{name} is given without a value, as by a shell variable "
+                "that is not set; give one, or leave the flag out."
+            )
+    return Config(**given), rest
 
 
 def make_options(flags: Sequence[str]) -> pipeline_options.PipelineOptions:
@@ -98,6 +108,13 @@ def make_options(flags: Sequence[str]) -> pipeline_options.PipelineOptions:
     if runner in _LOCAL_RUNNERS:
         _set_up_local_runner(options, flags)
     return options
+
+
+def set_log_level(options: pipeline_options.PipelineOptions) -> None:
+    """Shows what a runner elsewhere reports, such as the address of its job."""
+    runner = options.view_as(pipeline_options.StandardOptions).runner
+    is_local = (runner or "") in _LOCAL_RUNNERS
+    logging.getLogger().setLevel(logging.ERROR if is_local else logging.INFO)
 
 
 def _set_up_local_runner(

@@ -1,5 +1,7 @@
 """Tests of the command line of the pipeline."""
 
+import logging
+import shlex
 import subprocess
 import sys
 
@@ -47,6 +49,8 @@ def error_of(*flags):
         (["--input=IMAGES", "--output_dir=IMAGES"], "folder of the images"),
         (["--input=IMAGES", "--output_dir=o*"], "holds one of *?["),
         (["--input=IMAGES", "--output_dir=/proc/x"], "cannot be written"),
+        (["--input=IMAGES", "--output_dir="], "--output_dir is given without"),
+        (["--input=IMAGES", "--input="], "--input is given without a value"),
         (["--input=IMAGES", "--num_shards=0"], "--num_shards (0) must be"),
         (["--input=IMAGES", "--overlays=gif"], "'gif' (choose from"),
         (
@@ -100,6 +104,44 @@ def test_flags_of_other_runners_are_passed_on():
     assert options["runner"] == "FlinkRunner"
     assert options["flink_master"] == "a:1"
     assert not options["allow_unsafe_triggers"]
+
+
+@pytest.mark.parametrize(
+    ("flags", "level"),
+    [([], logging.ERROR), (["--runner=FlinkRunner"], logging.INFO)],
+)
+def test_reports_of_other_runners_are_shown(flags, level):
+    before = logging.getLogger().level
+    try:
+        command.set_log_level(command.make_options(flags))
+        assert logging.getLogger().level == level
+    finally:
+        logging.getLogger().setLevel(before)
+
+
+def documented_commands():
+    """Lists the commands of the guide."""
+    text = (running.ROOT / "docs" / "beam.md").read_text()
+    lines = text.replace("\\\n", " ").splitlines()
+    start = "    python -m segan_tf.bulk "
+    return [
+        shlex.split(line.removeprefix(start))
+        for line in lines
+        if line.startswith(start)
+    ]
+
+
+def test_commands_of_the_guide_have_flags_that_exist():
+    commands = documented_commands()
+    assert len(commands) == 5
+    for flags in commands:
+        config, rest = command.parse(flags)
+        assert config.output_dir != "predictions"
+        options = command.make_options(rest)
+        known = options.get_all_options()
+        for flag in rest:
+            name = flag.removeprefix("--").partition("=")[0]
+            assert name in known or f"{name}s" in known, flag
 
 
 def test_help_lists_the_settings(capsys):
