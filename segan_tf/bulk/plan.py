@@ -1,9 +1,10 @@
 """Checks what a pipeline is to do, on the machine that starts it."""
 
 import dataclasses
+import glob
 import os
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping
 
 from apache_beam.io import filesystems
 
@@ -55,8 +56,8 @@ def make_plan(config: Config) -> Plan:
             f"--output_dir ({output_dir}) holds one of *?[, which Beam takes "
             "for a pattern; give another folder."
         )
-    patterns = tuple(_as_pattern(path) for path in config.input)
-    root = _find_root(config, patterns)
+    starts = dict(_as_pattern(path) for path in config.input)
+    root = _find_root(config.input_list, starts)
     if root == output_dir:
         raise UserError(
             f"--output_dir ({output_dir}) is the folder of the images; give "
@@ -69,7 +70,7 @@ def make_plan(config: Config) -> Plan:
         _check_names(task)
         _write_shared(folder, task, job)
     return Plan(
-        patterns=patterns,
+        patterns=tuple(starts),
         input_list=config.input_list,
         root=root,
         job=job,
@@ -86,34 +87,41 @@ def _absolute(path: str) -> str:
     return os.path.abspath(path) if storage.is_local(path) else path.rstrip("/")
 
 
-def _as_pattern(path: str) -> str:
-    """Returns a pattern, or that of all files of a folder."""
-    if storage.is_local(path):
-        is_folder = os.path.isdir(path)
-        path = os.path.abspath(path)
-    else:
-        is_folder = path.endswith("/")
-    return storage.join(path, "**") if is_folder else path
+def _as_pattern(path: str) -> tuple[str, str]:
+    """Returns a pattern of files, and the beginning of their paths."""
+    if not storage.is_local(path):
+        path = f"{path}**" if path.endswith("/") else path
+        return path, storage.without_pattern(path)
+    is_there, is_folder = os.path.exists(path), os.path.isdir(path)
+    path = os.path.abspath(path)
+    if is_folder:
+        start = storage.join(path, "")
+        return f"{glob.escape(start)}**", start
+    if is_there:
+        return glob.escape(path), path
+    return path, storage.without_pattern(path)
 
 
-def _find_root(config: Config, patterns: Sequence[str]) -> str:
+def _find_root(input_list: str, starts: Mapping[str, str]) -> str:
     """Returns the folder that ids begin at.
+
+    Args:
+      input_list: file of paths.
+      starts: patterns instead, with the beginning of the paths of each.
 
     Raises:
       UserError: there is no input, or none that can be found.
     """
-    if bool(patterns) == bool(config.input_list):
+    if bool(starts) == bool(input_list):
         raise UserError(
             "give either --input, a pattern of paths, or --input_list, a file "
             "with a path in each line."
         )
-    if config.input_list:
-        return storage.common_folder(_read_list(config.input_list))
-    for pattern in patterns:
+    if input_list:
+        return storage.common_folder(_read_list(input_list))
+    for pattern in starts:
         _check_match(pattern)
-    return storage.common_folder(
-        [storage.without_pattern(pattern) for pattern in patterns]
-    )
+    return storage.common_folder(list(starts.values()))
 
 
 def _read_list(path: str) -> list[str]:

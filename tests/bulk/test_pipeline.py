@@ -186,6 +186,30 @@ def test_listed_images_have_the_ids_of_predict(archive, tmp_path):
     assert "No such file" in failed["reason"]
 
 
+# Of Beam's regular expression for "[[]".
+@pytest.mark.filterwarnings("ignore:Possible nested set:FutureWarning")
+def test_folder_whose_name_is_a_pattern_is_searched(archive, tmp_path):
+    folder = tmp_path / "[2024] *"
+    draw(folder / "sub" / "a.png", 0)
+    assert run(tmp_path / "out", f"--input={folder}") == 0
+    (row,) = read_table(tmp_path / "out" / "predictions.csv")
+    assert row["id"] == "sub/a"
+    one = f"--input={archive}/x/y/z/[a]*?.png"
+    assert run(tmp_path / "out", one) == 0
+    (row,) = read_table(tmp_path / "out" / "predictions.csv")
+    assert row["id"] == "[a]*?"
+
+
+def test_several_inputs_have_the_ids_of_predict(archive, tmp_path):
+    given = (f"--input={archive}/0", f"--input={archive}/sub folder/a.png")
+    run(tmp_path / "found", *given)
+    running.run(
+        *("--mode=predict", "--runtime=int8", *given),
+        f"--output_dir={tmp_path}/expected",
+    )
+    assert contents(tmp_path / "found") == contents(tmp_path / "expected")
+
+
 def test_name_that_is_not_utf8_is_a_failure(archive, tmp_path):
     source = bytes(archive / "a.png")
     folder = bytes(tmp_path)
