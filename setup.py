@@ -74,6 +74,7 @@ setuptools.setup(
     # cannot overwrite the modules of others.
     packages=[
         "segan_tf",
+        "segan_tf.bulk",
         "segan_tf.datasets",
         "segan_tf.evaluation",
         "segan_tf.exporting",
@@ -114,6 +115,9 @@ setuptools.setup(
     ],
     extras_require={
         "lite": [],
+        # Prediction on many machines, docs/beam.md. No TensorFlow: Beam needs
+        # an older protobuf.
+        "beam": ["apache-beam>=2.77,<3"],
         "cpu": ["tensorflow-cpu>=2.19,<2.22", *KERAS],
         "gpu": ["tensorflow[and-cuda]>=2.19,<2.22", *KERAS],
         # The edition for TensorFlow 2.15, on Python 3.10 and 3.11: without a

@@ -43,6 +43,7 @@ FLOORS = {
     "segan_tf.models": 4,
     "segan_tf.input": 5,
     "segan_tf.inference": 5,
+    "segan_tf.bulk": 6,
     "segan_tf.training": 6,
     "segan_tf.evaluation": 6,
     "export": 6,
@@ -51,7 +52,7 @@ FLOORS = {
     "segan_tf.command": 10,  # starts main
 }
 # Equal wings: what they share is below them.
-WINGS = ("segan_tf.training", "segan_tf.evaluation", "export")
+WINGS = ("segan_tf.training", "segan_tf.evaluation", "segan_tf.bulk", "export")
 FLAGS_MAY_IMPORT = (*sys.stdlib_module_names, "absl", "segan_tf.config")
 
 

@@ -209,7 +209,11 @@ def test_setup_and_library_have_the_same_version(setup_arguments):
 
 @pytest.mark.parametrize(
     ("file", "extra"),
-    [("requirements.txt", "cpu"), ("requirements-addons.txt", "addons")],
+    [
+        ("requirements.txt", "cpu"),
+        ("requirements-addons.txt", "addons"),
+        ("requirements-beam.txt", "beam"),
+    ],
 )
 def test_requirements_are_pinned_within_their_ranges(
     setup_arguments, file, extra

@@ -173,14 +173,19 @@ def is_dicom(path: str | os.PathLike[str]) -> bool:
     A file whose name ends as those of another format that is read is not
     opened.
     """
+    if not may_be_dicom(path):
+        return False
+    found = format_of_file(path)
+    return found is not None and found.name == DICOM
+
+
+def may_be_dicom(path: str | os.PathLike[str]) -> bool:
+    """Tells by its name whether a file may be DICOM."""
     name = os.path.basename(os.fspath(path))
     if name.startswith(".") or name.upper() == _DICOM_INDEX:
         return False
     ends_as_dicom = name.lower().endswith(_endings_of(DICOM))
-    if _has_format(path, is_read=True) and not ends_as_dicom:
-        return False
-    found = format_of_file(path)
-    return found is not None and found.name == DICOM
+    return ends_as_dicom or not _has_format(path, is_read=True)
 
 
 def held_format(path: str | os.PathLike[str]) -> str:

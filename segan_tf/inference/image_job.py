@@ -108,32 +108,25 @@ class ImageJob:
             self.predictor.styles.names if in_all else ()
         )
         self._predicting = threading.Lock()  # a model runs one image at a time
-        self._folders: set[str] = set()  # that are there
+        self._folder = ""  # the last that was made
 
     @property
     def columns(self) -> list[str]:
         """The columns of the table."""
-        names = [prediction_tables.ID, "width", "height"]
-        for slug in self.predictor.labels.slugs:
-            names += [
-                f"{slug}_area_px",
-                f"{slug}_fraction",
-                f"{slug}_mean_probability",
-            ]
-            if self.job.has_dicom:
-                names.append(f"{slug}_area_mm2")
-        if self.predictor.knows_expected_dice:
-            names += ["expected_dice", "warning"]
-        return names
+        return columns_of(self.predictor, has_dicom=self.job.has_dicom)
 
-    def __call__(self, source: Source) -> Outcome:
+    def __call__(self, source: Source, output_dir: str = "") -> Outcome:
         """Writes the files of an image.
+
+        Args:
+          source: the image.
+          output_dir: to write to; that of the job by default.
 
         Raises:
           Exception: what the next image would meet too, such as a full disk.
         """
         try:
-            return self._predict(source)
+            return self._predict(source, output_dir or self.job.output_dir)
         except Exception as error:
             if not failures.concerns_one_file(error):
                 raise
@@ -143,11 +136,11 @@ class ImageJob:
             return Outcome(reason=reason.replace(source.path, source.shown_as))
 
     def _make_folder(self, folder: str) -> None:
-        if folder not in self._folders:
+        if folder != self._folder:
             os.makedirs(folder, exist_ok=True)
-            self._folders.add(folder)
+            self._folder = folder
 
-    def _predict(self, source: Source) -> Outcome:
+    def _predict(self, source: Source, output_dir: str) -> Outcome:
         image = images.read_image(source.path)
         with self._predicting:
             prediction = self.predictor(image)
@@ -155,7 +148,7 @@ class ImageJob:
                 self.predictor.label_map(image, style=style)
                 for style in self.styles
             ]
-        stem = os.path.join(self.job.output_dir, source.id)
+        stem = os.path.join(output_dir, source.id)
         self._make_folder(os.path.dirname(stem))
         labels = self.predictor.labels
         if self.job.overlays != prediction_files.NONE:
@@ -205,6 +198,22 @@ def _describe_name(source: Source) -> str:
         f"{source.path} holds a {held} and is read as one; its ending is "
         "passed over"
     )
+
+
+def columns_of(predictor: Predictor, *, has_dicom: bool) -> list[str]:
+    """Returns the columns of the table of a model's predictions."""
+    names = [prediction_tables.ID, "width", "height"]
+    for slug in predictor.labels.slugs:
+        names += [
+            f"{slug}_area_px",
+            f"{slug}_fraction",
+            f"{slug}_mean_probability",
+        ]
+        if has_dicom:
+            names.append(f"{slug}_area_mm2")
+    if predictor.knows_expected_dice:
+        names += ["expected_dice", "warning"]
+    return names
 
 
 def _measure(

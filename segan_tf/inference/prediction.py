@@ -30,8 +30,6 @@ from segan_tf.inference import (
 )
 from segan_tf.inference.prediction_inputs import Inputs, Source
 
-_LEGEND = "legend.png"
-_STYLE_LEGEND = "styles_legend.png"
 # Starting a process takes as long as predicting some images.
 _IMAGES_PER_WORKER = 32
 MAX_PRINTED = 20  # lines about single images, of each kind
@@ -92,7 +90,7 @@ def predict(config: Config) -> PredictionSummary:
     else:
         run_dir.check_no_model_settings(config, model)
     has_dicom = any(source.is_dicom for source in inputs.images)
-    task = _make_job(config, model, has_dicom=has_dicom).open()
+    task = make_job(config, model, has_dicom=has_dicom).open()
     console.say(f"predicting with {task.predictor.description}")
     if task.predictor.decision_text:
         console.say(f"deciding with {task.predictor.decision_text}")
@@ -131,7 +129,12 @@ def choose_model(config: Config) -> str:
     return PRETRAINED
 
 
-def _make_job(config: Config, model: str, *, has_dicom: bool) -> image_job.Job:
+def make_job(config: Config, model: str, *, has_dicom: bool) -> image_job.Job:
+    """Makes the job that does what a configuration says.
+
+    Raises:
+      UserError: the decision cannot be read, or the runtime does not fit.
+    """
     decision = decision_lib.read_given(config.decision)
     runtime = backends.choose_runtime(
         model,
@@ -174,7 +177,9 @@ class _Prediction:
                 resume=self._config.resume,
             )
             earlier = len(inputs.images) - len(missing)
-            self._write_legends()
+            prediction_files.write_legends(
+                self._folder, self._task.predictor.labels, self._task.styles
+            )
             skipped = dict(inputs.unread)
             for path, reason in skipped.items():
                 failed.add(path, reason)
@@ -212,16 +217,6 @@ class _Prediction:
             prediction_tables.GrowingTable(predictions, self._task.columns),
             prediction_tables.FailureTable(failed),
         )
-
-    def _write_legends(self) -> None:
-        labels = self._task.predictor.labels
-        for name, names in (
-            (_LEGEND, labels.names if labels.count > 1 else ()),
-            (_STYLE_LEGEND, self._task.styles),
-        ):
-            if names:
-                path = os.path.join(self._folder, name)
-                prediction_files.write_legend(path, names)
 
     @contextlib.contextmanager
     def _opened_bar(self, total: int, earlier: int) -> Iterator[Any]:

@@ -21,6 +21,8 @@ JPEG_SIDE = 1024
 _JPEG_QUALITY = 85
 OVERLAY = "overlay"
 _STYLE_OVERLAY = "styles_overlay"
+_LEGEND = "legend.png"
+_STYLE_LEGEND = "styles_legend.png"
 _LEGEND_TILE_PX = 300  # as in the gallery, so that the text has its size
 
 
@@ -123,7 +125,25 @@ def _draw_outlines(
     )
 
 
-def write_legend(path: str, names: Sequence[str]) -> None:
+def write_legends(
+    folder: str, labels: labels_lib.Labels, styles: Sequence[str]
+) -> None:
+    """Writes what the colors of several labels, and of styles, mean.
+
+    Args:
+      folder: of the files.
+      labels: of the label maps.
+      styles: that all label maps are also drawn in.
+    """
+    for name, names in (
+        (_LEGEND, labels.names if labels.count > 1 else ()),
+        (_STYLE_LEGEND, styles),
+    ):
+        if names:
+            _write_legend(os.path.join(folder, name), names)
+
+
+def _write_legend(path: str, names: Sequence[str]) -> None:
     """Writes the names of labels or styles in their colors."""
     legend = contact_sheet.sheet(
         [],
@@ -147,15 +167,9 @@ def check_distinct(
     Raises:
       UserError: two do; names them and the file.
     """
-    parts = [*label_map_parts(labels), OVERLAY]
-    if styles:
-        parts.append(_STYLE_OVERLAY)
-    for style in styles:
-        parts += [f"{style}_{part}" for part in label_map_parts(labels)]
-    if not any(
-        one.endswith(f"_{other}") for one in parts for other in parts
-    ):  # then only equal ids make equal names
-        parts = parts[:1]
+    parts = _endings(labels, styles)
+    if not ambiguous_ending(labels, styles):
+        parts = parts[:1]  # then only equal ids make equal names
     by_file: dict[str, Source] = {}
     for source in sources:
         for part in parts:
@@ -169,6 +183,27 @@ def check_distinct(
                     f"--input: {other.shown_as} and {source.shown_as} would "
                     f"write the same {name}; rename one."
                 )
+
+
+def ambiguous_ending(labels: labels_lib.Labels, styles: Sequence[str]) -> str:
+    """Returns an ending of file names that another ends in; "" if none is.
+
+    Where there is one, the files of two ids may have the same name.
+    """
+    parts = _endings(labels, styles)
+    return next(
+        (two for one in parts for two in parts if one.endswith(f"_{two}")), ""
+    )
+
+
+def _endings(labels: labels_lib.Labels, styles: Sequence[str]) -> list[str]:
+    """Returns what follows the id in the names of an image's files."""
+    parts = [*label_map_parts(labels), OVERLAY]
+    if styles:
+        parts.append(_STYLE_OVERLAY)
+    for style in styles:
+        parts += [f"{style}_{part}" for part in label_map_parts(labels)]
+    return parts
 
 
 def is_written(source: Source, folder: str, labels: labels_lib.Labels) -> bool:

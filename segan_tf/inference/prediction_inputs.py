@@ -107,13 +107,17 @@ def take_shard(inputs: Inputs, shard: int, num_shards: int) -> Inputs:
     """
 
     def is_mine(name: str) -> bool:
-        number = zlib.crc32(files.encode(name))
-        return number % num_shards == shard
+        return shard_of(name, num_shards) == shard
 
     return Inputs(
         [source for source in inputs.images if is_mine(source.id)],
         {path: why for path, why in inputs.unread.items() if is_mine(path)},
     )
+
+
+def shard_of(name: str, num_shards: int) -> int:
+    """Returns the part that an id, or the path of an unread file, is in."""
+    return zlib.crc32(files.encode(name)) % num_shards
 
 
 class _Search:

@@ -39,13 +39,18 @@ def find_missing(
     """
     folder = task.job.output_dir
     record = os.path.join(folder, FILE_NAME)
-    settings = _describe(task)
+    settings = describe(task)
     if not resume or not os.path.exists(record):
         records.write(record, settings)
         table.start()
         return sources
     with records.reported_read_errors(record):
-        _check_same(records.read(record), settings, folder)
+        check_same(
+            records.read(record),
+            settings,
+            folder,
+            remedy="give another folder, or --noresume to replace them.",
+        )
     if not os.path.exists(table.path):
         table.start()
         return sources
@@ -63,7 +68,7 @@ def find_missing(
     return missing
 
 
-def _describe(task: ImageJob) -> dict[str, Any]:
+def describe(task: ImageJob) -> dict[str, Any]:
     """Describes what the label maps of a folder have in common."""
     predictor, job = task.predictor, task.job
     settings: dict[str, Any] = {
@@ -79,13 +84,27 @@ def _describe(task: ImageJob) -> dict[str, Any]:
     return settings
 
 
-def _check_same(
-    earlier: Mapping[str, Any], settings: Mapping[str, Any], folder: str
+def check_same(
+    earlier: Mapping[str, Any],
+    settings: Mapping[str, Any],
+    folder: str,
+    *,
+    remedy: str,
 ) -> None:
+    """Checks that a folder has predictions of the same model and settings.
+
+    Args:
+      earlier: settings in the folder.
+      settings: those now.
+      folder: for the message.
+      remedy: for the message.
+
+    Raises:
+      UserError: some differ.
+    """
     for name, value in settings.items():
         if earlier.get(name) != value:
             raise UserError(
                 f"--output_dir ({folder}) holds predictions with the {name} "
-                f"{earlier.get(name)}, not {value}; give another folder, or "
-                "--noresume to replace them."
+                f"{earlier.get(name)}, not {value}; {remedy}"
             )

@@ -10,7 +10,7 @@ from segan_tf import csv_files, files
 from segan_tf.errors import UserError
 
 ID = "id"
-_FAILURE_COLUMNS = ("file", "reason")
+FAILURE_COLUMNS = ("file", "reason")
 
 
 def shard_part(shard: int, num_shards: int) -> str:
@@ -108,7 +108,7 @@ class FailureTable:
 
     def __init__(self, path: str) -> None:
         self.path = path
-        self._table = GrowingTable(path, _FAILURE_COLUMNS)
+        self._table = GrowingTable(path, FAILURE_COLUMNS)
         self._is_started = False
 
     def __enter__(self) -> "FailureTable":
