@@ -12,6 +12,8 @@ from PIL import Image
 from segan_tf import config, console, labels
 from segan_tf.datasets import checks, findings, label_maps, loading, pairs
 
+pytestmark = pytest.mark.any_edition
+
 SIZE = (40, 24)  # width and height
 RECTANGLE = (10, 6, 30, 18)
 
