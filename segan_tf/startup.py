@@ -1,7 +1,10 @@
 """Imports TensorFlow quietly, and Keras with the settings of this program."""
 
+import contextlib
+import gc
 import os
 import sys
+from collections.abc import Iterator
 
 from segan_tf import console
 from segan_tf.errors import UserError
@@ -59,7 +62,8 @@ def import_tensorflow() -> None:
     """
     set_environment()
     try:
-        with console.capture_output():
+        with console.capture_output(), _without_garbage_collection():
+            import keras  # noqa: F401
             import tensorflow  # noqa: F401
     except ModuleNotFoundError as error:
         raise UserError(
@@ -68,6 +72,21 @@ def import_tensorflow() -> None:
             "python -m pip install -r requirements.txt"
         ) from error
     _set_up_keras()
+
+
+@contextlib.contextmanager
+def _without_garbage_collection() -> Iterator[None]:
+    """Pauses the garbage collector, which takes a fifth of an import's time.
+
+    Nearly all of the half million objects that an import makes are kept.
+    """
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
 
 
 def _set_up_keras() -> None:

@@ -12,6 +12,8 @@ from PIL import Image
 from segan_tf.imaging import formats, images
 from segan_tf.synthetic import lesions
 
+pytestmark = pytest.mark.any_edition
+
 TINY = ("--image_size=32", "--width=2", "--epochs=1", "--batch_size=4")
 GOOD = 12
 

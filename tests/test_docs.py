@@ -9,6 +9,8 @@ import pytest
 
 import flags
 
+pytestmark = pytest.mark.any_edition
+
 ROOT = pathlib.Path(__file__).parent.parent
 PAGES = [
     ROOT / "README.md",

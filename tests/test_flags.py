@@ -14,6 +14,8 @@ import flags
 import main
 from segan_tf import config
 
+pytestmark = pytest.mark.any_edition
+
 FIELDS = {field.name: field for field in dataclasses.fields(config.Config)}
 OURS = {flag.name: flag for flag in flags.FLAGS.flags_by_module_dict()["flags"]}
 FLAG_TYPES = {bool: "bool", int: "int", float: "float", str: "string"}

@@ -164,6 +164,7 @@ def test_int8_needs_enough_images_for_calibration(model_dir, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.any_edition
 def test_int8_that_nobody_asked_for_is_left_out_of_a_small_export(
     model_dir, tmp_path, unmeasured
 ):
@@ -209,6 +210,7 @@ def test_int8_is_calibrated_on_the_training_split(
     assert prediction.status == 0, prediction.err
 
 
+@pytest.mark.any_edition
 def test_export_without_the_data_of_the_run_reports_no_dice(
     model_dir, tmp_path, unmeasured
 ):
@@ -238,6 +240,7 @@ def test_export_without_the_data_of_the_run_reports_no_dice(
     assert row["dice_to_keras"] == pytest.approx(1, abs=1e-3)
 
 
+@pytest.mark.any_edition
 def test_export_with_a_withheld_model_ends_with_status_1(
     model_dir, tmp_path, monkeypatch, unmeasured
 ):
@@ -280,6 +283,7 @@ def test_export_does_not_overwrite_a_version(model_dir, export_dir):
     assert contents(export_dir) == before
 
 
+@pytest.mark.any_edition
 def test_next_export_has_the_next_version_and_says_so(
     model_dir, export_dir, tmp_path, unmeasured
 ):
@@ -455,6 +459,7 @@ def test_predict_needs_no_training(drawn_image, tmp_path, monkeypatch):
     assert per_image.dice(per_image.confusion(predicted, true)) > 0.8
 
 
+@pytest.mark.any_edition
 def test_model_dir_that_is_given_must_hold_a_model(drawn_image, tmp_path):
     path, _ = drawn_image
     result = running.run(

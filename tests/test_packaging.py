@@ -15,6 +15,8 @@ import flags
 import segan_tf
 from segan_tf.config import RELEASES
 
+pytestmark = pytest.mark.any_edition
+
 VERSION = segan_tf.__version__
 EXPORTING = "segan_tf.exporting"
 ROOT = pathlib.Path(__file__).parent.parent

@@ -9,6 +9,8 @@ from PIL import Image
 from segan_tf import config
 from segan_tf.datasets import label_maps, pairs
 
+pytestmark = pytest.mark.any_edition
+
 
 def lesion(seed):
     """Draws an image with a dark lesion, and its label map."""

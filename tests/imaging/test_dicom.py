@@ -12,6 +12,8 @@ from pydicom import uid
 from segan_tf import config
 from segan_tf.imaging import dicom, formats, images
 
+pytestmark = pytest.mark.any_edition
+
 LEFT, RIGHT = (200, 30, 40), (20, 60, 220)
 
 

@@ -13,6 +13,8 @@ from segan_tf import config
 from segan_tf.datasets import label_maps
 from segan_tf.imaging import formats, images, pillow
 
+pytestmark = pytest.mark.any_edition
+
 LEFT, RIGHT = (200, 30, 40), (20, 60, 220)
 
 

@@ -15,6 +15,8 @@ from PIL import Image
 
 from segan_tf.inference import prediction, prediction_files
 
+pytestmark = pytest.mark.any_edition
+
 COUNT = 120
 ODD_NAMES = (
     "a.png",

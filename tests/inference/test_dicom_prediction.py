@@ -19,6 +19,8 @@ from segan_tf.imaging import dicom
 from segan_tf.inference import dicom_segmentation, prediction_inputs
 from segan_tf.synthetic import lesions
 
+pytestmark = pytest.mark.any_edition
+
 highdicom = pytest.importorskip("highdicom", reason="needs the extra dicom")
 
 

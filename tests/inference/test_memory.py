@@ -10,6 +10,8 @@ CODE = """
 import resource, sys
 import numpy
 from segan_tf.inference import memory
+
+pytestmark = pytest.mark.any_edition
 if sys.argv[1] == "keep":
     memory.keep_freed()
 def use():

@@ -8,6 +8,8 @@ import worker_functions
 from segan_tf.errors import UserError
 from segan_tf.inference import workers
 
+pytestmark = pytest.mark.any_edition
+
 
 def run(items, start=worker_functions.start, count=2):
     """Returns the items with their results."""

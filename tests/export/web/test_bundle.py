@@ -18,6 +18,8 @@ import running
 from export.web import bundle, runtime
 from segan_tf import config, labels
 
+pytestmark = pytest.mark.any_edition
+
 PAGE = running.ROOT / "export" / "web" / "page"
 MODEL = b"\0\0\0\0TFL3 and so on"
 
