@@ -1,8 +1,8 @@
 """Segments a folder of images on a server: python serving_client.py --help.
 
 Sends JPEG, PNG and BMP files unchanged to TF Serving, by REST (needs only
-Python) or gRPC (needs tensorflow-serving-api), and writes a label map for each
-and a table of them all. It is one file, so that it can be copied alone. DICOM
+Python) or gRPC (needs grpcio and serving_grpc.py), and writes a label map for
+each and a table of them all. For REST this one file can be copied alone. DICOM
 files are decoded here, which needs segan-tf[dicom], and sent as PNG.
 """
 
@@ -21,6 +21,7 @@ import os
 import pathlib
 import queue
 import random
+import re
 import sys
 import threading
 import time
@@ -56,6 +57,10 @@ BUSY = (
     http.HTTPStatus.SERVICE_UNAVAILABLE,
     http.HTTPStatus.GATEWAY_TIMEOUT,
 )
+BUSY_CODES = ("UNAVAILABLE", "DEADLINE_EXCEEDED", "RESOURCE_EXHAUSTED")
+# An error of an older model, which fails all images of a server's batch.
+_POSITION = re.compile(r"image_bytes\[(\d+)\]")
+_SHOWN = 80  # characters of an answer that is none
 # The largest values of options.
 LARGEST = {"timeout": 86_400, "attempts": 1000, "concurrency": 1000}
 _PNG = b"\x89PNG\r\n\x1a\n"
@@ -100,6 +105,8 @@ class ServerError(Exception):
     Attributes:
       is_passing: the same request may succeed a little later.
       is_of_image: another image may succeed.
+      position: of the image at fault in the server's batch, if the message
+        says so. That image may be another client's.
     """
 
     def __init__(
@@ -112,6 +119,8 @@ class ServerError(Exception):
         super().__init__(message)
         self.is_passing = is_passing
         self.is_of_image = is_of_image
+        found = _POSITION.search(message) if is_of_image else None
+        self.position = int(found[1]) if found else None
 
 
 class ImageError(Exception):
@@ -170,9 +179,13 @@ class Source:
 Segment = Callable[[bytes], Answer]
 
 
-def make_rest_client(server: str, model: str, *, timeout: float) -> Segment:
+def make_rest_client(
+    server: str, model: str, *, version_label: str = "", timeout: float
+) -> Segment:
     """Makes a function that segments an image by REST."""
     name = urllib.parse.quote(model, safe="")
+    if version_label:
+        name += f"/labels/{urllib.parse.quote(version_label, safe='')}"
     url = f"http://{server}/v1/models/{name}:predict"
     opener = urllib.request.build_opener(
         urllib.request.ProxyHandler({} if find_proxy(server) is None else None)
@@ -198,7 +211,7 @@ def make_rest_client(server: str, model: str, *, timeout: float) -> Segment:
                 f"--server ({server}) is right",
                 is_passing=True,
             ) from error
-        return _read_answer(lambda: _parse(content))
+        return _read_answer(lambda: _parse(content), content)
 
     return segment
 
@@ -221,6 +234,7 @@ def find_proxy(server: str) -> str | None:
 
 def _parse(content: bytes) -> Answer:
     (outputs,) = json.loads(content)["predictions"]
+    _check_image(outputs.get("error", ""))
     return _make_answer(
         base64.b64decode(outputs["label_map_bytes"]["b64"], validate=True),
         outputs["label_names"],
@@ -230,60 +244,53 @@ def _parse(content: bytes) -> Answer:
     )
 
 
-def make_grpc_client(server: str, model: str, *, timeout: float) -> Segment:
+def make_grpc_client(
+    server: str, model: str, *, version_label: str = "", timeout: float
+) -> Segment:
     """Makes a function that segments an image by gRPC."""
     import grpc
-    import tensorflow as tf
-    from tensorflow_serving.apis import predict_pb2
-    from tensorflow_serving.apis import prediction_service_pb2_grpc as services
+    import serving_grpc
 
-    # gRPC's limit of 4 MiB is not enough for a label map of a large image.
-    options = [
-        ("grpc.max_receive_message_length", -1),
-        ("grpc.enable_http_proxy", int(find_proxy(server) is not None)),
-    ]
-    stub = services.PredictionServiceStub(
-        grpc.insecure_channel(server, options)
+    predict = serving_grpc.make_predict(
+        server, timeout=timeout, uses_proxy=find_proxy(server) is not None
     )
-    passing = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED)
-    bad_image = grpc.StatusCode.INVALID_ARGUMENT
 
-    def read(reply: Any) -> Answer:
-        maps, names, fractions, means = (
-            tf.make_ndarray(reply[name]).tolist()
-            for name in (
-                "label_map_bytes",
-                "label_names",
-                "label_fractions",
-                "mean_probability",
-            )
+    def read(content: bytes) -> Answer:
+        outputs: dict[str, Any] = serving_grpc.decode_response(content)
+        (error,) = outputs.get("error", [b""])
+        _check_image(error.decode())
+        (label_map,) = outputs["label_map_bytes"]
+        (expected,) = outputs.get("expected_dice", [None])
+        return _make_answer(
+            label_map,
+            [name.decode() for name in outputs["label_names"]],
+            outputs["label_fractions"],
+            outputs["mean_probability"],
+            expected,
         )
-        (label_map,) = maps
-        names = [name.decode() for name in names[0]]
-        expected = None
-        if "expected_dice" in reply:
-            (expected,) = tf.make_ndarray(reply["expected_dice"]).tolist()
-        return _make_answer(label_map, names, fractions[0], means[0], expected)
 
     def segment(image: bytes) -> Answer:
-        request = predict_pb2.PredictRequest()
-        request.model_spec.name = model
-        request.inputs["image_bytes"].CopyFrom(tf.make_tensor_proto([image]))
+        request = serving_grpc.encode_request(model, version_label, image)
         try:
-            reply = stub.Predict(request, timeout=timeout).outputs
+            content = predict(request)
         except grpc.RpcError as error:
+            code = error.code().name
             raise ServerError(
-                f"{error.code().name}: "
-                + (error.details() or "").partition("\n")[0],
-                is_passing=error.code() in passing,
-                is_of_image=error.code() == bad_image,
+                f"{code}: " + (error.details() or "").partition("\n")[0],
+                is_passing=code in BUSY_CODES,
+                is_of_image=code == "INVALID_ARGUMENT",
             ) from error
-        return _read_answer(lambda: read(reply))
+        return _read_answer(lambda: read(content), content)
 
     return segment
 
 
-def _read_answer(parse: Callable[[], Answer]) -> Answer:
+def _check_image(error: str) -> None:
+    if error:
+        raise ServerError(f"the image {error}", is_of_image=True)
+
+
+def _read_answer(parse: Callable[[], Answer], content: bytes) -> Answer:
     """Reads an answer, which may be of another service or another model.
 
     Raises:
@@ -298,9 +305,12 @@ def _read_answer(parse: Callable[[], Answer]) -> Answer:
         AttributeError,
         RecursionError,
     ) as error:
+        start = content[:_SHOWN].decode(errors="replace")
+        more = "..." if len(content) > _SHOWN else ""
         raise ServerError(
             "the answer is none of an exported SegAN model for one image "
-            f"({type(error).__name__}: {error}); check --server and --model"
+            f"({type(error).__name__}: {error}); check --server and --model; "
+            f"it begins: {start}{more}"
         ) from error
 
 
@@ -363,12 +373,31 @@ def with_retries(segment: Segment, image: bytes, *, attempts: int) -> Answer:
     raise ValueError(f"attempts ({attempts}) must be at least 1")
 
 
+def alone(segment: Segment) -> Segment:
+    """Adapts a function to be called while no other image is sent.
+
+    A server with batching may still join the image with those of other
+    clients. So an error with a position is that of this image only at 0.
+    """
+
+    def segment_alone(image: bytes) -> Answer:
+        try:
+            return segment(image)
+        except ServerError as error:
+            error.is_passing = error.is_passing or bool(error.position)
+            raise
+
+    return segment_alone
+
+
 def segment_folder(
     segment: Segment, sources: list[Source], *, options: argparse.Namespace
 ) -> Iterator[tuple[Source, Answer | Exception]]:
     """Segments images, a few at a time, and continues after one that fails.
 
-    The label map is written before its image is yielded.
+    The label map is written before its image is yielded. Images that failed
+    with a position in a batch, where another one may be at fault, are sent
+    again alone at the end.
 
     Yields:
       Each image with its answer, or with the error that it failed with; not
@@ -395,16 +424,26 @@ def segment_folder(
     for _ in range(min(options.concurrency, len(sources))):
         threading.Thread(target=work, daemon=True).start()
     unanswered, left = 0, len(sources)
+    again = []
     while left:
         source, result = done.get()
         left -= 1
         if isinstance(result, Exception) and not _is_of_one_image(result):
+            list(waiting)  # no worker takes another
             raise result
+        if isinstance(result, ServerError) and result.position is not None:
+            again.append(source)
+            continue
         yield source, result
         is_missing = isinstance(result, ServerError) and not result.is_of_image
         unanswered = unanswered + 1 if is_missing else 0
         if unanswered >= OUTAGE:
             left -= len(list(waiting))
+    for source in again:
+        try:
+            yield source, _segment_file(alone(segment), source, options=options)
+        except (ServerError, ImageError, MemoryError) as error:
+            yield source, error
 
 
 def _segment_file(
@@ -452,6 +491,50 @@ def keep_earlier(table: pathlib.Path) -> None:
         say(f"note: {text_of(table)} of an earlier run is now {kept.name}")
 
 
+def continue_table(
+    table: pathlib.Path, sources: list[Source], output_dir: pathlib.Path
+) -> list[Source]:
+    """Finds what an earlier run has done, and continues its table.
+
+    An image is done if it has a whole row and a label map that is not older
+    than its file. The rows of others are removed.
+
+    Returns:
+      The images that are not done.
+    """
+    if not table.exists():
+        return sources
+    content = table.read_bytes().decode(errors="replace")
+    rows = list(csv.reader(io.StringIO(content, newline="")))
+    if rows and tuple(rows[0]) != COLUMNS:
+        fail(
+            f"{text_of(table)} has other columns than {', '.join(COLUMNS)}; "
+            "leave out --resume, or give another output_dir"
+        )
+    # A run that was killed may have written half a row, or not all of an image.
+    partial = rows[-1][:1] if rows and not content.endswith("\n") else []
+    named = {row[0] for row in rows[1:] if row} - set(partial)
+    done = {
+        _as_text(source.name): source
+        for source in sources
+        if _as_text(source.name) in named
+        and _is_newer(output_dir / f"{source.stem}_label_map.png", source.path)
+    }
+    temporary = output_dir / f".{uuid.uuid4().hex}.tmp"
+    with open(temporary, "w", encoding="utf-8", newline="") as file:
+        kept = [row for row in rows[1:] if row and row[0] in done]
+        csv.writer(file).writerows([COLUMNS, *kept])
+    temporary.replace(table)
+    return [s for s in sources if _as_text(s.name) not in done]
+
+
+def _is_newer(label_map: pathlib.Path, image: pathlib.Path) -> bool:
+    try:
+        return label_map.stat().st_mtime >= image.stat().st_mtime
+    except OSError:
+        return False
+
+
 def _as_text(cell: str) -> str:
     """Keeps a spreadsheet from taking a cell for a formula."""
     return f"'{cell}" if cell.startswith(_FORMULAS) else cell
@@ -484,7 +567,8 @@ def find_images(
 ) -> tuple[list[Source], list[str]]:
     """Lists a folder's images; exits with one line if it cannot be used.
 
-    Hidden files, such as the `._name.jpg` of archives from a Mac, are none.
+    Hidden files, such as the `._name.jpg` of archives from a Mac, are none;
+    those with the ending of an image are named in a note.
 
     Returns:
       The images, and for what else may hold some a line that says why it is
@@ -497,10 +581,14 @@ def find_images(
             f"{text_of(output_dir)} is the folder of the images; give "
             "another for the label maps"
         )
-    sources, unsent = [], []
+    sources, unsent, hidden = [], [], []
     uids: set[str] = set()
     for path in sorted(folder.iterdir()):
-        if path.name.startswith(".") or path.name.upper() == DICOM_INDEX:
+        if path.name.startswith("."):
+            if path.suffix.lower() in ENDINGS:
+                hidden.append(path.name)
+            continue
+        if path.name.upper() == DICOM_INDEX:
             continue
         if path.is_file() and path.suffix.lower() in ENDINGS:
             sources.append(Source(path))
@@ -515,6 +603,12 @@ def find_images(
                 sources.append(Source(path, uid))
         elif reason := _unsent_reason(path, output_dir):
             unsent.append(f"{text_of(path)}: {reason}")
+    if hidden:
+        more = f" and {len(hidden) - 3} more" if len(hidden) > 3 else ""
+        say(
+            f"note: hidden files are not sent: "
+            f"{', '.join(map(text_of, hidden[:3]))}{more}"
+        )
     if not sources:
         more = f" ({len(unsent)} not sent: {unsent[0]})" if unsent else ""
         fail(
@@ -592,8 +686,11 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     add("--protocol", choices=("rest", "grpc"), default="rest")
     add("--server", help="host:port; default localhost, 8501 or 8500 for grpc")
     add("--model", default="segan", help="its name on the server")
+    add("--version_label", default="", help="such as stable; default: newest")
+    add("--resume", action="store_true", help="go on where a run was stopped")
     add("--timeout", type=float, default=30.0, help="seconds per attempt")
-    add("--attempts", type=int, default=10, help="per image")
+    # The waits between 25 are 102 seconds at least: a restart is bridged.
+    add("--attempts", type=int, default=25, help="per image; default 25")
     add("--concurrency", type=int, default=4, help="images in flight")
     options = parser.parse_args(argv)
     if options.server is None:
@@ -631,11 +728,17 @@ def make_client(options: argparse.Namespace) -> Segment:
         )
     make = make_grpc_client if options.protocol == "grpc" else make_rest_client
     try:
-        return make(options.server, options.model, timeout=options.timeout)
+        return make(
+            options.server,
+            options.model,
+            version_label=options.version_label,
+            timeout=options.timeout,
+        )
     except ImportError as error:
         fail(
-            f"--protocol=grpc needs {error.name}; install "
-            "tensorflow-serving-api, or use --protocol=rest"
+            f"--protocol=grpc needs {error.name}: python -m pip install "
+            "grpcio, with serving_grpc.py next to this file; or use "
+            "--protocol=rest"
         )
 
 
@@ -647,6 +750,9 @@ def run(options: argparse.Namespace) -> int:
     segment = make_client(options)
     options.output_dir.mkdir(parents=True, exist_ok=True)
     table = options.output_dir / TABLE
+    num_found = len(sources)
+    if options.resume:
+        sources = continue_table(table, sources, options.output_dir)
     num_failed, num_written = 0, 0
     try:
         answers = segment_folder(segment, sources, options=options)
@@ -655,7 +761,7 @@ def run(options: argparse.Namespace) -> int:
                 num_failed += 1
                 say(f"failed: {source.shown_as}: {result}")
                 continue
-            if not num_written:
+            if not num_written and not options.resume:
                 keep_earlier(table)
             add_rows(table, source.name, result)
             num_written += 1
@@ -663,7 +769,9 @@ def run(options: argparse.Namespace) -> int:
                 dice = f"expected Dice {result.expected_dice:.2f}"
                 say(f"warning: {source.name}: {result.warning} ({dice})")
     finally:
-        more = f"; {len(unsent)} files not sent" if unsent else ""
+        num_done = num_found - len(sources)
+        more = f"; {num_done} were there" if num_done else ""
+        more += f"; {len(unsent)} files not sent" if unsent else ""
         print(f"{num_written} of {len(sources)} label maps written{more}")
     if num_left := len(sources) - num_written - num_failed:
         say(
