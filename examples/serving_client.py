@@ -22,6 +22,7 @@ import pathlib
 import queue
 import random
 import re
+import ssl
 import sys
 import threading
 import time
@@ -38,6 +39,7 @@ ENDINGS = (".jpg", ".jpeg", ".png", ".bmp")
 NOT_IMAGES = (".csv", ".txt", ".json", ".xml", ".md", ".pdf", ".ini", ".db")
 DICOM_MAGIC = (128, b"DICM")  # its place in a file; many have no ending
 DICOM_INDEX = "DICOMDIR"  # of a medium, no image
+PASSWORD = "SERVING_AUTHORIZATION"  # the environment's, for the HTTP header
 TABLE = "label_maps.csv"
 COLUMNS = (
     "image",
@@ -179,23 +181,27 @@ class Source:
 Segment = Callable[[bytes], Answer]
 
 
-def make_rest_client(
-    server: str, model: str, *, version_label: str = "", timeout: float
-) -> Segment:
+def make_rest_client(options: argparse.Namespace) -> Segment:
     """Makes a function that segments an image by REST."""
-    name = urllib.parse.quote(model, safe="")
-    if version_label:
-        name += f"/labels/{urllib.parse.quote(version_label, safe='')}"
-    url = f"http://{server}/v1/models/{name}:predict"
+    server, timeout = options.server, options.timeout
+    name = urllib.parse.quote(options.model, safe="")
+    if options.version_label:
+        label = urllib.parse.quote(options.version_label, safe="")
+        name += f"/labels/{label}"
+    scheme = "https" if options.tls else "http"
+    url = f"{scheme}://{server}/v1/models/{name}:predict"
+    password = os.environ.get(PASSWORD)
+    headers = {"Authorization": password} if password else {}
     opener = urllib.request.build_opener(
-        urllib.request.ProxyHandler({} if find_proxy(server) is None else None)
+        urllib.request.ProxyHandler({} if find_proxy(options) is None else None)
     )
 
     def segment(image: bytes) -> Answer:
         encoded = base64.b64encode(image).decode()
         body = json.dumps({"instances": [{"b64": encoded}]}).encode()
         try:
-            with opener.open(url, body, timeout=timeout) as reply:
+            request = urllib.request.Request(url, body, headers)
+            with opener.open(request, timeout=timeout) as reply:
                 content = reply.read()
         except urllib.error.HTTPError as error:
             raise ServerError(
@@ -209,27 +215,30 @@ def make_rest_client(
             raise ServerError(
                 f"no answer ({reason}); check that the server runs and that "
                 f"--server ({server}) is right",
-                is_passing=True,
+                is_passing=not isinstance(
+                    getattr(error, "reason", None), ssl.SSLCertVerificationError
+                ),
             ) from error
         return _read_answer(lambda: _parse(content), content)
 
     return segment
 
 
-def find_proxy(server: str) -> str | None:
+def find_proxy(options: argparse.Namespace) -> str | None:
     """Returns the proxy that the environment names for a server.
 
     A server on this machine or in a private network needs none, whatever
-    http_proxy says.
+    http_proxy or https_proxy says.
     """
-    host = urllib.parse.urlsplit(f"//{server}").hostname or ""
+    host = urllib.parse.urlsplit(f"//{options.server}").hostname or ""
     try:
         is_near = ipaddress.ip_address(host).is_private
     except ValueError:
         is_near = host == "localhost"
     if is_near or urllib.request.proxy_bypass(host):
         return None
-    return urllib.request.getproxies().get("http")
+    scheme = "https" if options.tls else "http"
+    return urllib.request.getproxies().get(scheme)
 
 
 def _parse(content: bytes) -> Answer:
@@ -244,15 +253,17 @@ def _parse(content: bytes) -> Answer:
     )
 
 
-def make_grpc_client(
-    server: str, model: str, *, version_label: str = "", timeout: float
-) -> Segment:
+def make_grpc_client(options: argparse.Namespace) -> Segment:
     """Makes a function that segments an image by gRPC."""
     import grpc
     import serving_grpc
 
     predict = serving_grpc.make_predict(
-        server, timeout=timeout, uses_proxy=find_proxy(server) is not None
+        options.server,
+        timeout=options.timeout,
+        uses_tls=options.tls,
+        uses_proxy=find_proxy(options) is not None,
+        authorization=os.environ.get(PASSWORD),
     )
 
     def read(content: bytes) -> Answer:
@@ -270,7 +281,9 @@ def make_grpc_client(
         )
 
     def segment(image: bytes) -> Answer:
-        request = serving_grpc.encode_request(model, version_label, image)
+        request = serving_grpc.encode_request(
+            options.model, options.version_label, image
+        )
         try:
             content = predict(request)
         except grpc.RpcError as error:
@@ -685,6 +698,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     add("output_dir", help="for label maps and a table")
     add("--protocol", choices=("rest", "grpc"), default="rest")
     add("--server", help="host:port; default localhost, 8501 or 8500 for grpc")
+    add("--tls", action="store_true", help="as https, or gRPC over TLS")
     add("--model", default="segan", help="its name on the server")
     add("--version_label", default="", help="such as stable; default: newest")
     add("--resume", action="store_true", help="go on where a run was stopped")
@@ -721,19 +735,16 @@ def _is_address(server: str) -> bool:
 
 def make_client(options: argparse.Namespace) -> Segment:
     """Makes the function that segments an image; says which proxy it uses."""
-    if proxy := find_proxy(options.server):
+    if proxy := find_proxy(options):
         say(
-            f"note: images are sent through the proxy {proxy} of http_proxy; "
-            "to send them directly, add the server to no_proxy"
+            f"note: images are sent through the proxy {proxy} of the "
+            "environment; to send them directly, add the server to no_proxy"
         )
+    if os.environ.get(PASSWORD) and not options.tls:
+        fail(f"{PASSWORD} would be sent in clear without --tls; add it")
     make = make_grpc_client if options.protocol == "grpc" else make_rest_client
     try:
-        return make(
-            options.server,
-            options.model,
-            version_label=options.version_label,
-            timeout=options.timeout,
-        )
+        return make(options)
     except ImportError as error:
         fail(
             f"--protocol=grpc needs {error.name}: python -m pip install "

@@ -7,6 +7,8 @@ tensor.proto and tensor_shape.proto of TensorFlow.
 """
 
 import math
+import os
+import pathlib
 import struct
 from collections.abc import Callable, Iterator
 
@@ -31,7 +33,12 @@ Values = list[bytes] | list[float]
 
 
 def make_predict(
-    server: str, *, timeout: float, uses_proxy: bool
+    server: str,
+    *,
+    timeout: float,
+    uses_tls: bool,
+    uses_proxy: bool,
+    authorization: str | None,
 ) -> Callable[[bytes], bytes]:
     """Makes a function from a request to the answer; raises grpc.RpcError."""
     # gRPC's limit of 4 MiB is not enough for a label map of a large image.
@@ -39,8 +46,17 @@ def make_predict(
         ("grpc.max_receive_message_length", -1),
         ("grpc.enable_http_proxy", int(uses_proxy)),
     ]
-    predict = grpc.insecure_channel(server, options).unary_unary(_METHOD)
-    return lambda request: predict(request, timeout=timeout)
+    if uses_tls:
+        # The variable by which Python's own TLS, for REST, is told.
+        path = os.environ.get("SSL_CERT_FILE")
+        roots = pathlib.Path(path).read_bytes() if path else None
+        credentials = grpc.ssl_channel_credentials(roots)
+        channel = grpc.secure_channel(server, credentials, options)
+    else:
+        channel = grpc.insecure_channel(server, options)
+    predict = channel.unary_unary(_METHOD)
+    metadata = [("authorization", authorization)] if authorization else []
+    return lambda request: predict(request, timeout=timeout, metadata=metadata)
 
 
 def encode_request(model: str, version_label: str, image: bytes) -> bytes:

@@ -421,3 +421,19 @@ def test_autoscaler_acts_before_the_limit(container):
     # It is told of the request.
     used = percent / 100 * float(resources["requests"]["cpu"])
     assert used / float(resources["limits"]["cpu"]) == pytest.approx(0.7)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        *sorted(DEPLOY.glob("kubernetes/*.yaml")),
+        DEPLOY.parent / "predict" / "job.yaml",
+    ],
+    ids=lambda path: path.name,
+)
+def test_manifest_is_valid_by_the_official_schemas(path):
+    kubernetes_validate = pytest.importorskip(
+        "kubernetes_validate", reason="scripts/test --all installs it"
+    )
+    for resource in yaml.safe_load_all(path.read_text()):
+        kubernetes_validate.validate(resource, "1.33", strict=True)

@@ -11,7 +11,9 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from concurrent import futures
 
+import certificates
 import numpy as np
 import pytest
 import running
@@ -557,6 +559,55 @@ def test_grpc_needs_no_tensorflow(served, image_dir, tmp_path):
 
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout == "3 of 3 label maps written\n"
+
+
+def test_grpc_by_tls_with_a_password(image_dir, tmp_path, monkeypatch):
+    certificate, key = certificates.make(tmp_path)
+    answer = predict_pb2.PredictResponse()
+    for name, value in {
+        "label_map_bytes": [(image_dir / "wide.png").read_bytes()],
+        "label_names": [["lesion"]],
+        "label_fractions": [[0.5]],
+        "mean_probability": [0.5],
+    }.items():
+        answer.outputs[name].CopyFrom(tf.make_tensor_proto(value))
+    seen = []
+
+    def predict(request, context):
+        seen.append(dict(context.invocation_metadata())["authorization"])
+        return answer.SerializeToString()
+
+    server = grpc.server(futures.ThreadPoolExecutor(4))
+    server.add_generic_rpc_handlers(
+        [
+            grpc.method_handlers_generic_handler(
+                "tensorflow.serving.PredictionService",
+                {"Predict": grpc.unary_unary_rpc_method_handler(predict)},
+            )
+        ]
+    )
+    credentials = grpc.ssl_server_credentials(
+        [(key.read_bytes(), certificate.read_bytes())]
+    )
+    port = server.add_secure_port("127.0.0.1:0", credentials)
+    server.start()
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    monkeypatch.setenv("SERVING_AUTHORIZATION", "Bearer abc")
+    try:
+        status = serving_client.main(
+            [
+                str(image_dir),
+                str(tmp_path / "out"),
+                "--protocol=grpc",
+                f"--server=127.0.0.1:{port}",
+                "--tls",
+            ]
+        )
+    finally:
+        server.stop(None).wait()
+
+    assert status == 0
+    assert seen == ["Bearer abc"] * 3
 
 
 def _run_cli(version_dir, folder, signature, **inputs):

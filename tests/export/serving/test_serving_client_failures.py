@@ -10,12 +10,14 @@ import json
 import os
 import pathlib
 import signal
+import ssl
 import subprocess
 import sys
 import threading
 import time
 import unicodedata
 
+import certificates
 import numpy as np
 import pytest
 import running
@@ -56,6 +58,8 @@ class Server:
         self.failures = 0  # of the next requests, which get HTTP 503
         self.sent = []  # the files of all requests
         self.paths = []
+        self.passwords = set()
+        self.tls = None
 
 
 @pytest.fixture
@@ -69,6 +73,7 @@ def server():
         def do_POST(self):
             state.requests += 1
             state.paths.append(self.path)
+            state.passwords.add(self.headers["Authorization"])
             body = self.rfile.read(int(self.headers["Content-Length"]))
             (instance,) = json.loads(body)["instances"]
             state.sent.append(base64.b64decode(instance["b64"]))
@@ -81,7 +86,14 @@ def server():
                 self.end_headers()
                 self.wfile.write(state.body)
 
-    running_server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    class HttpServer(http.server.ThreadingHTTPServer):
+        def get_request(self):
+            connection, address = super().get_request()
+            if state.tls:
+                connection = state.tls.wrap_socket(connection, server_side=True)
+            return connection, address
+
+    running_server = HttpServer(("127.0.0.1", 0), Handler)
     state.address = f"127.0.0.1:{running_server.server_port}"
     threading.Thread(
         target=running_server.serve_forever, kwargs={"poll_interval": 0.01}
@@ -653,6 +665,34 @@ def test_interrupt_is_one_line_and_keeps_the_rows(server, folder, tmp_path):
     assert 1 <= len(rows) < 32
 
 
+def test_tls_and_password_are_those_of_the_environment(
+    server, client, tmp_path, monkeypatch
+):
+    certificate, key = certificates.make(tmp_path)
+    server.tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    server.tls.load_cert_chain(certificate, key)
+    monkeypatch.setenv("SERVING_AUTHORIZATION", "Basic dTpw")
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+
+    assert client("--tls") == (0, [])
+    assert server.passwords == {"Basic dTpw"}
+
+    monkeypatch.delenv("SSL_CERT_FILE")
+    status, lines = client("--tls", "--attempts=1000")
+
+    assert status == 1
+    assert ["certificate verify failed" in line for line in lines] == [True] * 2
+
+
+def test_password_is_not_sent_in_clear(server, client, monkeypatch):
+    monkeypatch.setenv("SERVING_AUTHORIZATION", "Basic dTpw")
+
+    with pytest.raises(SystemExit, match="in clear without --tls; add it"):
+        client()
+
+    assert server.requests == 0
+
+
 @pytest.mark.parametrize("proxy", ["http_proxy", "HTTP_PROXY"])
 def test_proxy_is_not_used_for_a_near_server(proxy, client, monkeypatch):
     monkeypatch.setenv(proxy.lower(), "http://127.0.0.1:9")
@@ -678,7 +718,9 @@ def test_proxy_of_the_environment_is_for_far_servers(
     monkeypatch.setenv("http_proxy", "http://proxy.example:3128")
     monkeypatch.setenv("no_proxy", "inside.example")
 
-    proxy = serving_client.find_proxy(server)
+    options = serving_client.parse(["a", "b", f"--server={server}"])
+
+    proxy = serving_client.find_proxy(options)
 
     assert proxy == ("http://proxy.example:3128" if uses_proxy else None)
 
