@@ -29,7 +29,15 @@ OTHERS |= {
     "monitoring_config_file",
     "enable_batching",
     "batching_parameters_file",
+    "allow_version_labels_for_unavailable_models",
+    "rest_api_num_threads",
+    "ssl_config_file",
     "protocol",
+    "server",
+    "version_label",
+    "tls",
+    "clients",
+    "megapixels",
 }
 # Flags of scripts/test, of mkdocs, of Python's own server and of Slurm.
 OTHERS |= {"addons", "all", "strict", "directory", "array"}
