@@ -13,6 +13,7 @@ from google.protobuf import (
     wrappers_pb2,
 )
 
+import segan_tf
 from export import versions
 from export.serving import saved_model
 
@@ -316,6 +317,21 @@ def test_arguments_of_the_export_are_accepted(seen):
     assert running.run(*exporter["args"]).status == 0
 
     assert seen[0].model == "pretrained"
+
+
+def test_image_of_the_export_is_that_of_predict_with_tensorflow():
+    job = _read_yaml("kubernetes/export.yaml")
+    (exporter,) = job["spec"]["template"]["spec"]["containers"]
+    text = (DEPLOY / "Dockerfile").read_text()
+    other = (DEPLOY.parent / "predict" / "Dockerfile").read_text()
+
+    assert exporter["image"] == f"segan-tf-export:{segan_tf.__version__}"
+    assert f"-t {exporter['image']} ." in text
+    steps = [
+        [line for line in one.splitlines() if not line.startswith("#")]
+        for one in (text, other.replace("[lite]", "[cpu]"))
+    ]
+    assert steps[0] == steps[1]
 
 
 @pytest.mark.parametrize("name", ["deployment", "export"])
