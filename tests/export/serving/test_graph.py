@@ -14,7 +14,7 @@ import small_models
 import tensorflow as tf
 from PIL import Image
 
-from export.serving import check, graph, saved_model
+from export.serving import check, graph, image_decoding, saved_model
 from segan_tf import config, labels
 
 _SIZE = 16
@@ -308,3 +308,21 @@ def test_check_measures_how_far_keras_is_from_the_served_decision(
     probability_map[:, : _SIZE // 2, 0] += 0.2
     probability_map[:, _SIZE // 2 :, 0] -= 0.4
     assert measure() == pytest.approx(0.2, abs=0.002)
+
+
+def test_images_that_are_too_large_for_a_server_are_not_checked(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setattr(image_decoding, "MAX_PIXELS", 20 * 20)
+    path = _export(tmp_path, _ONE)
+    images = [_plain((204, 0, 0), 20, 20), _plain((204, 0, 0), 20, 21)]
+    right, wrong = np.full((20, 20, 1), 0.8), np.zeros((20, 21, 1))
+
+    difference = check.check_label_maps(
+        path, images, [right, wrong], labels=_ONE
+    )
+
+    assert difference < 1e-6
+    with c_loader.CSession(path) as session:
+        answer = _ask(session, images[1])
+    assert answer["error"][0].startswith(b"is too large (21x20); ")
