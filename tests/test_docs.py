@@ -37,6 +37,7 @@ OTHERS |= {
     "version_label",
     "tls",
     "clients",
+    "seconds",
     "megapixels",
 }
 # Flags of scripts/test, of mkdocs, of Python's own server and of Slurm.
