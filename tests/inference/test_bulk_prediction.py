@@ -438,6 +438,8 @@ def test_interrupted_prediction_ends_with_its_workers(archive, tmp_path):
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
+        # A shell's background jobs, such as these tests, ignore Ctrl+C.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     ) as program:
         table = tmp_path / "predictions.csv"
         while not table.exists() or table.read_bytes().count(b"\n") < 2:
