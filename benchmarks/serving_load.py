@@ -117,23 +117,20 @@ def run(
     """Sends images for so long, from so many clients at once."""
     sys.path.insert(0, str(_ROOT / "examples"))
     import serving_client
+    from segan_client import answers, sending
 
     good, bad = draw_files()
     with serve(saved_model_dir) as (addresses, pid):
-        options = serving_client.parse(
-            ["-", "-", f"--server={addresses[protocol]}"]
-        )
-        segment = {
-            "rest": serving_client.make_rest_client,
-            "grpc": serving_client.make_grpc_client,
-        }[protocol](options)
+        given = f"--protocol={protocol}", f"--server={addresses[protocol]}"
+        options = serving_client.parse(["-", "-", *given])
+        segment = serving_client.make_client(options)
 
         def ask(file: bytes) -> object:
             try:
-                return serving_client.with_retries(
+                return sending.with_retries(
                     segment, file, attempts=options.attempts
                 )
-            except serving_client.ServerError as error:
+            except answers.ServerError as error:
                 return str(error) if error.is_of_image else None
 
         alone = [ask(file) for file in good + bad]  # one after the other

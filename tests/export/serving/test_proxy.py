@@ -22,7 +22,7 @@ pytestmark = pytest.mark.serving
 grpc = pytest.importorskip("grpc", reason="scripts/test --all installs it")
 
 sys.path.insert(0, str(running.ROOT / "examples"))
-import serving_grpc  # noqa: E402
+from segan_client import grpc_client  # noqa: E402
 
 CONFIGURATION = running.ROOT / "deploy" / "tf_serving" / "nginx.conf"
 PASSWORD = "Basic " + base64.b64encode(b"alice:secret").decode()
@@ -204,7 +204,7 @@ def test_other_requests_end_at_the_proxy(proxy, status, options):
 def test_one_method_of_grpc_reaches_the_server(proxy, monkeypatch):
     port, certificate, backend, _ = proxy
     monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
-    predict = serving_grpc.make_predict(
+    predict = grpc_client.make_predict(
         f"127.0.0.1:{port}",
         timeout=30,
         uses_tls=True,

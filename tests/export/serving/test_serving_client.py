@@ -36,7 +36,7 @@ apis = pytest.importorskip(
 sys.path.insert(0, str(running.ROOT / "examples"))
 import contract_server  # noqa: E402
 import serving_client  # noqa: E402
-import serving_grpc  # noqa: E402
+from segan_client import messages, sending  # noqa: E402
 from tensorflow_serving.apis import (  # noqa: E402
     get_model_metadata_pb2,
     get_model_status_pb2,
@@ -88,7 +88,7 @@ def image_dir(tmp_path):
 @pytest.fixture
 def segment(served, servable, image_dir, tmp_path, monkeypatch, capsys):
     """Returns a function that runs the client: status, stdout, stderr."""
-    monkeypatch.setattr(serving_client, "FIRST_SECONDS", 0.01)
+    monkeypatch.setattr(sending, "FIRST_SECONDS", 0.01)
 
     def run(protocol, *options):
         status = serving_client.main(
@@ -250,7 +250,7 @@ def test_answer_after_the_deadline_is_retried(protocol, servable, segment):
 def test_missing_server_is_one_line_for_each_image(
     protocol, image_dir, tmp_path, capsys, monkeypatch
 ):
-    monkeypatch.setattr(serving_client, "FIRST_SECONDS", 0.01)
+    monkeypatch.setattr(sending, "FIRST_SECONDS", 0.01)
 
     status = serving_client.main(
         [
@@ -473,7 +473,7 @@ def test_request_of_the_client_is_that_of_the_official_messages(label):
     if not label:
         official.model_spec.ClearField("version_label")
 
-    encoded = serving_grpc.encode_request("segan", label, image)
+    encoded = messages.encode_request("segan", label, image)
 
     assert predict_pb2.PredictRequest.FromString(encoded) == official
 
@@ -503,7 +503,7 @@ def test_answer_is_read_as_by_the_official_messages(as_content):
     response.outputs["three"].tensor_shape.dim[0].size = 3
     response.outputs["three"].float_val.append(0.5)
 
-    answer = serving_grpc.decode_response(response.SerializeToString())
+    answer = messages.decode_response(response.SerializeToString())
 
     assert answer == {
         "label_map_bytes": [b"\0\xff"],
@@ -525,13 +525,13 @@ def test_answer_that_is_no_message_is_an_error():
         content = bytearray(whole)
         content[rng.integers(len(whole))] = rng.integers(256)
         try:
-            serving_grpc.decode_response(bytes(content))
+            messages.decode_response(bytes(content))
         except ValueError:
             errors += 1
     assert errors > 500
     for content in (b"<html>log in</html>", whole[:-1], b"\xff" * 20):
         with pytest.raises(ValueError, match="."):
-            serving_grpc.decode_response(content)
+            messages.decode_response(content)
 
 
 def test_grpc_needs_no_tensorflow(served, image_dir, tmp_path):

@@ -1,20 +1,14 @@
-"""Asks TF Serving by gRPC, for serving_client.py, with grpcio alone.
+"""Writes and reads TF Serving's messages, as far as one image needs them.
 
-TF Serving's messages are in a package that needs TensorFlow. Of a request and
-an answer for one image only a few fields matter, which are written and read
-here. Numbers of fields: predict.proto and model.proto of TF Serving's apis/,
-tensor.proto and tensor_shape.proto of TensorFlow.
+The package that has them all needs TensorFlow. Numbers of fields:
+predict.proto and model.proto of TF Serving's apis/, tensor.proto and
+tensor_shape.proto of TensorFlow.
 """
 
 import math
-import os
-import pathlib
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
-import grpc
-
-_METHOD = "/tensorflow.serving.PredictionService/Predict"
 # Names of tensors.
 _INPUT = "image_bytes"
 # Of PredictRequest and PredictResponse.
@@ -30,33 +24,6 @@ _VARINT, _FIXED_64, _BYTES, _FIXED_32 = 0, 1, 2, 5
 _MAX_VALUES = 10_000  # of a tensor for one image, whatever it states
 
 Values = list[bytes] | list[float]
-
-
-def make_predict(
-    server: str,
-    *,
-    timeout: float,
-    uses_tls: bool,
-    uses_proxy: bool,
-    authorization: str | None,
-) -> Callable[[bytes], bytes]:
-    """Makes a function from a request to the answer; raises grpc.RpcError."""
-    # gRPC's limit of 4 MiB is not enough for a label map of a large image.
-    options = [
-        ("grpc.max_receive_message_length", -1),
-        ("grpc.enable_http_proxy", int(uses_proxy)),
-    ]
-    if uses_tls:
-        # The variable by which Python's own TLS, for REST, is told.
-        path = os.environ.get("SSL_CERT_FILE")
-        roots = pathlib.Path(path).read_bytes() if path else None
-        credentials = grpc.ssl_channel_credentials(roots)
-        channel = grpc.secure_channel(server, credentials, options)
-    else:
-        channel = grpc.insecure_channel(server, options)
-    predict = channel.unary_unary(_METHOD)
-    metadata = [("authorization", authorization)] if authorization else []
-    return lambda request: predict(request, timeout=timeout, metadata=metadata)
 
 
 def encode_request(model: str, version_label: str, image: bytes) -> bytes:
