@@ -20,7 +20,8 @@ PAGES = [
 ]
 # Flags of the scripts in benchmarks/, and absl's own.
 OTHERS = {"help", "flagfile", "widths", "rounds", "count", "seed", "page"}
-# Flags of docker and pip, of TF Serving, and of examples/serving_client.py.
+# Flags of docker and pip, of TF Serving, of examples/serving_client.py, of
+# segan_tf.serve and of benchmarks/serving_*.py.
 OTHERS |= {
     "rm",
     "no",  # --no-deps
@@ -34,6 +35,7 @@ OTHERS |= {
     "ssl_config_file",
     "protocol",
     "server",
+    "port",
     "version_label",
     "tls",
     "clients",
