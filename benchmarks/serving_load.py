@@ -21,7 +21,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import IO, cast
 
 from PIL import Image
@@ -115,45 +115,13 @@ def run(
     seconds: float,
 ) -> Load:
     """Sends images for so long, from so many clients at once."""
-    sys.path.insert(0, str(_ROOT / "examples"))
-    import serving_client
-    from segan_client import answers, sending
-
     good, bad = draw_files()
     with serve(saved_model_dir) as (addresses, pid):
-        given = f"--protocol={protocol}", f"--server={addresses[protocol]}"
-        options = serving_client.parse(["-", "-", *given])
-        segment = serving_client.make_client(options)
-
-        def ask(file: bytes) -> object:
-            try:
-                return sending.with_retries(
-                    segment, file, attempts=options.attempts
-                )
-            except answers.ServerError as error:
-                return str(error) if error.is_of_image else None
-
-        alone = [ask(file) for file in good + bad]  # one after the other
-        counts: collections.Counter[str] = collections.Counter()
-        took: list[float] = []
-        until = time.monotonic() + seconds
-
-        def work(seed: int) -> None:
-            rng = random.Random(seed)
-            is_bad = seed == 0  # one at least, however slow the machine is
-            while (start := time.monotonic()) < until:
-                i = rng.randrange(len(good))
-                if is_bad:
-                    i = len(good) + rng.randrange(len(bad))
-                answer = ask((good + bad)[i])
-                took.append(time.monotonic() - start)
-                kind = "right" if i < len(good) else "error"
-                kind = kind if answer == alone[i] else "wrong"
-                counts["lost" if answer is None else kind] += 1
-                is_bad = rng.random() < _BAD_SHARE
-
+        ask = _make_asker(protocol, addresses[protocol])
+        sender = _Sender(ask, good, bad, seconds=seconds)
         threads = [
-            threading.Thread(target=work, args=(i,)) for i in range(clients)
+            threading.Thread(target=sender.work, args=(i,))
+            for i in range(clients)
         ]
         for thread in threads:
             thread.start()
@@ -161,9 +129,66 @@ def run(
         while any(thread.is_alive() for thread in threads):
             memory.append(read_memory(pid))
             time.sleep(min(1.0, seconds / 12))
-        for thread in threads:
-            thread.join()
-    return Load(counts, took, memory)
+    return Load(collections.Counter(sender.kinds), sender.seconds, memory)
+
+
+def _make_asker(protocol: str, address: str) -> Callable[[bytes], object]:
+    """Makes a function from a file to its answer, its error, or None."""
+    sys.path.insert(0, str(_ROOT / "examples"))
+    import serving_client
+    from segan_client import answers, sending
+
+    given = f"--protocol={protocol}", f"--server={address}"
+    options = serving_client.parse(["-", "-", *given])
+    segment = serving_client.make_client(options)
+
+    def ask(file: bytes) -> object:
+        try:
+            return sending.with_retries(
+                segment, file, attempts=options.attempts
+            )
+        except answers.ServerError as error:
+            return str(error) if error.is_of_image else None
+
+    return ask
+
+
+class _Sender:
+    """Sends files and compares the answers with those of the files alone.
+
+    Attributes:
+      kinds: of the answers, see `Load`.
+      seconds: of each answer.
+    """
+
+    def __init__(
+        self,
+        ask: Callable[[bytes], object],
+        good: list[bytes],
+        bad: list[bytes],
+        *,
+        seconds: float,
+    ) -> None:
+        self.kinds: list[str] = []
+        self.seconds: list[float] = []
+        self._ask, self._files, self._num_good = ask, good + bad, len(good)
+        self._alone = [ask(file) for file in self._files]
+        self._until = time.monotonic() + seconds
+
+    def work(self, seed: int) -> None:
+        """Sends one file after the other until the time is over."""
+        rng = random.Random(seed)
+        is_bad = seed == 0  # one at least, however slow the machine is
+        while (start := time.monotonic()) < self._until:
+            i = rng.randrange(self._num_good)
+            if is_bad:
+                i = rng.randrange(self._num_good, len(self._files))
+            answer = self._ask(self._files[i])
+            self.seconds.append(time.monotonic() - start)
+            kind = "error" if is_bad else "right"
+            kind = kind if answer == self._alone[i] else "wrong"
+            self.kinds.append("lost" if answer is None else kind)
+            is_bad = rng.random() < _BAD_SHARE
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""Measures the memory that large images take on the served graph.
+"""Measures the memory and the CPU time of images on the served graph.
 
 Each line is a process of its own: TensorFlow's C++ session, which TF Serving
 runs too, with so many requests of one image at once. Linux only.
@@ -56,15 +56,17 @@ def run(saved_model_dir: str, image: bytes, at_once: int) -> None:
         threads = [
             threading.Thread(target=ask, args=(image,)) for _ in range(at_once)
         ]
-        start = time.monotonic()
+        start, cpu_start = time.monotonic(), time.process_time()
         for thread in threads:
             thread.start()
         for thread in threads:
             thread.join()
         seconds = time.monotonic() - start
+        cpu_seconds = time.process_time() - cpu_start
     print(
         f"{at_once} at once: {before:.0f} MB before, {read_memory():.0f} MB at "
-        f"most, {seconds:.1f} s"
+        f"most, {seconds:.1f} s, {cpu_seconds / at_once:.2f} s of CPU time an "
+        "image"
     )
 
 

@@ -8,6 +8,7 @@ import os
 import shutil
 import subprocess
 import sys
+import threading
 import time
 import urllib.error
 import urllib.request
@@ -25,6 +26,7 @@ from export.serving import saved_model
 from segan_tf import decision, expected_dice, labels
 from segan_tf.imaging import images
 from segan_tf.inference.predictor import Predictor
+from segan_tf.serve import server as trying
 from segan_tf.synthetic import lesions
 
 pytestmark = pytest.mark.serving
@@ -310,6 +312,66 @@ def _get(served, path):
 
 def _b64(content):
     return {"b64": base64.b64encode(content).decode()}
+
+
+@pytest.fixture(scope="module")
+def tried(version_dir):
+    """Returns the address of python -m segan_tf.serve."""
+    with trying.start(version_dir, 0) as started:
+        thread = threading.Thread(target=started.serve_forever)
+        thread.start()
+        yield {"rest": f"127.0.0.1:{started.server_port}"}
+        started.shutdown()
+        thread.join()
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        (":predict", {"instances": [{"b64": "bm8gaW1hZ2U="}, {"b64": ""}]}),
+        (":predict", {"instances": [{"b64": "?"}]}),
+        (":predict", {"instances": [1]}),
+        (":predict", {}),
+        (":predict", {"instances": [{"b64": ""}], "signature_name": "no"}),
+        ("/versions/9:predict", {"instances": [{"b64": ""}]}),
+        ("2:predict", {"instances": [{"b64": ""}]}),
+    ],
+    ids=range(7),
+)
+def test_server_to_try_clients_answers_as_the_contract_says(
+    path, body, served, tried
+):
+    path = f"/v1/models/segan{path}"
+
+    status, answer = _post((None, tried), body, path)
+
+    expected_status, expected = _post(served, body, path)
+    assert status == expected_status
+    assert set(answer) == set(expected)
+    if status == 200:
+        assert answer == expected
+
+
+def test_server_to_try_clients_answers_images_as_the_contract_says(
+    image_dir, served, tried
+):
+    encoded = [_b64(path.read_bytes()) for path in image_dir.iterdir()]
+
+    _, answer = _post((None, tried), {"instances": encoded})
+    _, expected = _post(served, {"instances": encoded})
+
+    for row, wanted in zip(
+        answer["predictions"], expected["predictions"], strict=True
+    ):
+        assert row.keys() == wanted.keys()
+        for name, value in wanted.items():
+            if name in ("label_map_bytes", "label_names", "error"):
+                assert row[name] == value
+            else:
+                assert row[name] == pytest.approx(value, abs=1e-6)
+    for path in ("", "/versions/2"):
+        path = f"/v1/models/segan{path}"
+        assert _get((None, tried), path) == _get(served, path)
 
 
 def test_rest_rows_and_columns_agree(served, image_dir):
