@@ -88,6 +88,7 @@ setuptools.setup(
         "segan_tf.metrics",
         "segan_tf.models",
         "segan_tf.models.pretrained",
+        "segan_tf.serve",
         "segan_tf.synthetic",
         "segan_tf.training",
     ],

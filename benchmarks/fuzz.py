@@ -42,16 +42,14 @@ def make_graph_reader() -> Reader:
     from export.serving import image_decoding
 
     @tf.function(input_signature=[tf.TensorSpec((), tf.string)])
-    def read(content: tf.Tensor) -> tf.Tensor:
-        return image_decoding.read_image(content, 0, name="image_bytes")
+    def read(content: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        return image_decoding.read_image(content)
 
     read.get_concrete_function()  # traced before the time is taken
 
     def reader(content: bytes, path: str) -> np.ndarray | None:
-        try:
-            return read(tf.constant(content)).numpy()
-        except tf.errors.InvalidArgumentError:
-            return None
+        image, problem = read(tf.constant(content))
+        return None if problem.numpy() else image.numpy()
 
     return reader
 

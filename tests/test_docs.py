@@ -20,7 +20,8 @@ PAGES = [
 ]
 # Flags of the scripts in benchmarks/, and absl's own.
 OTHERS = {"help", "flagfile", "widths", "rounds", "count", "seed", "page"}
-# Flags of docker and pip, of TF Serving, and of examples/serving_client.py.
+# Flags of docker and pip, of TF Serving, of examples/serving_client.py, of
+# segan_tf.serve and of benchmarks/serving_*.py.
 OTHERS |= {
     "rm",
     "no",  # --no-deps
@@ -29,7 +30,17 @@ OTHERS |= {
     "monitoring_config_file",
     "enable_batching",
     "batching_parameters_file",
+    "allow_version_labels_for_unavailable_models",
+    "rest_api_num_threads",
+    "ssl_config_file",
     "protocol",
+    "server",
+    "port",
+    "version_label",
+    "tls",
+    "clients",
+    "seconds",
+    "megapixels",
 }
 # Flags of scripts/test, of mkdocs, of Python's own server and of Slurm.
 OTHERS |= {"addons", "all", "strict", "directory", "array"}

@@ -51,6 +51,7 @@ FLOORS = {
     "export": 6,
     "flags": 8,
     "main": 9,
+    "segan_tf.serve": 9,  # exports through the public names
     "segan_tf.command": 10,  # starts main
 }
 # Equal wings: what they share is below them.

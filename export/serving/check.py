@@ -10,7 +10,7 @@ from segan_tf.decision import DEFAULT, Decision, score_factors
 from segan_tf.imaging import preprocessing
 from segan_tf.inference import signatures
 
-from . import graph, session
+from . import graph, image_decoding, session
 
 
 def check_label_maps(
@@ -30,7 +30,8 @@ def check_label_maps(
 
     Args:
       path: the folder of the version.
-      images: at least one, each uint8 [height, width, 3] RGB, of any sizes.
+      images: at least one, each uint8 [height, width, 3] RGB, of any sizes;
+        those that are too large for a server are left out.
       probability_maps: Keras' for each, float32 [height, width, labels] in
         [0, 1].
       labels: of the segmentor's channels.
@@ -51,8 +52,10 @@ def check_label_maps(
         )
     fractions = answer[signatures.LABEL_FRACTIONS]
     means = answer[signatures.MEAN_PROBABILITY].reshape(fractions.shape)
-    differences = []
+    differences = [0.0]
     for i, probability_map in enumerate(probability_maps):
+        if images[i].shape[0] * images[i].shape[1] > image_decoding.MAX_PIXELS:
+            continue  # a server says so
         label_map = read_label_map(
             answer[signatures.LABEL_MAP_BYTES][i], labels=labels
         )

@@ -80,18 +80,19 @@ def segment_image_bytes(
       lesion_fraction: float32 [batch], of a model that knows lesions only.
       expected_dice: float32 [batch], of the label map with the true one, if
         the decision has the curve of `expected_dice.THRESHOLDS`.
-
-    Raises:
-      InvalidArgumentError: when it runs: an image cannot be decoded.
+      error: string [batch], "" or what is wrong with the file; its label map
+        is then empty, no bytes, and its numbers are 0. The others are not
+        affected: a server may have joined them from several clients.
     """
     _, *size, _ = segmentor.input_shape
-    images, sizes = _decode_images(image_bytes, size)
+    images, sizes, errors = _decode_images(image_bytes, size)
     probability_maps = segmentor(
         preprocessing.normalize(images), training=False
     )
     answer = _describe_all(
-        probability_maps, sizes, labels=labels, decision=decision
+        probability_maps, sizes, errors, labels=labels, decision=decision
     )
+    answer[signatures.ERROR] = errors
     answer[signatures.LABEL_NAMES] = _label_names(labels, tf.size(image_bytes))
     if labels.count == 1:
         answer[signatures.MEAN_PROBABILITY] = answer[
@@ -157,32 +158,30 @@ def gray_weights(labels: labels.Labels) -> list[int]:
 
 def _decode_images(
     image_bytes: tf.Tensor, size: Sequence[int]
-) -> tuple[tf.Tensor, tf.Tensor]:
+) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
     """Decodes and resizes images, few at once.
 
     All at once, a batch of large images would need memory for all of them.
 
     Returns:
-      float32 [batch, *size, 3] in 0..255, and int32 [batch, 2], the images'
-      own heights and widths.
+      float32 [batch, *size, 3] in 0..255; int32 [batch, 2], the images' own
+      heights and widths; and string [batch], "" or what is wrong with a file,
+      whose image is then black.
     """
 
-    def read(
-        position_and_bytes: tuple[tf.Tensor, tf.Tensor],
-    ) -> tuple[tf.Tensor, tf.Tensor]:
-        position, content = position_and_bytes
-        image = image_decoding.read_image(
-            content, position, name=signatures.IMAGE_BYTES
-        )
-        return preprocessing.resize_image(image, *size), tf.shape(image)[:2]
+    def read(content: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        image, error = image_decoding.read_image(content)
+        resized = preprocessing.resize_image(image, *size)
+        return resized, tf.shape(image)[:2], error
 
     return tf.map_fn(
         read,
-        (tf.range(tf.size(image_bytes)), image_bytes),
+        image_bytes,
         parallel_iterations=DECODED_AT_ONCE,
         fn_output_signature=(
             tf.TensorSpec((*size, 3), tf.float32),
             tf.TensorSpec((2,), tf.int32),
+            tf.TensorSpec((), tf.string),
         ),
     )
 
@@ -190,6 +189,7 @@ def _decode_images(
 def _describe_all(
     probability_maps: tf.Tensor,
     sizes: tf.Tensor,
+    errors: tf.Tensor,
     *,
     labels: labels.Labels,
     decision: Decision,
@@ -199,7 +199,8 @@ def _describe_all(
     Returns:
       By name: PNG files, string [batch]; the fraction and the mean probability
       of each label, float32 [batch, labels]; and the expected Dice, float32
-      [batch], if the decision has a curve for it.
+      [batch], if the decision has a curve for it. Empty and 0 where there is
+      an error.
     """
     of_labels = tf.TensorSpec((labels.count,), tf.float32)
     specs = {
@@ -209,14 +210,28 @@ def _describe_all(
     }
     if expected_dice.THRESHOLDS in decision.expected_dice:
         specs[signatures.EXPECTED_DICE] = tf.TensorSpec((), tf.float32)
+    nothing = {
+        name: tf.constant("")
+        if spec.dtype == tf.string
+        else tf.zeros(spec.shape, spec.dtype)
+        for name, spec in specs.items()
+    }
+
+    def describe(
+        of_image: tuple[tf.Tensor, tf.Tensor, tf.Tensor],
+    ) -> dict[str, tf.Tensor]:
+        probability_map, size, error = of_image
+        return tf.cond(
+            error == "",
+            lambda: _describe(
+                probability_map, size, labels=labels, decision=decision
+            ),
+            lambda: nothing,
+        )
+
     return tf.map_fn(
-        lambda map_and_size: _describe(
-            map_and_size[0],
-            map_and_size[1],
-            labels=labels,
-            decision=decision,
-        ),
-        (probability_maps, sizes),
+        describe,
+        (probability_maps, sizes, errors),
         parallel_iterations=DECODED_AT_ONCE,
         fn_output_signature=specs,
     )

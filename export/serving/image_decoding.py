@@ -1,7 +1,7 @@
-"""Decodes images inside a graph, with an error for each kind of bad file.
+"""Decodes images inside a graph, and says what is wrong with bad files.
 
-The error tells a client which of its images is at fault: `image_bytes[2] is
-empty`.
+Nothing that is wrong with a file fails the graph: the other images of a batch
+may be other clients'.
 """
 
 from collections.abc import Sequence
@@ -11,6 +11,10 @@ import tensorflow as tf
 from segan_tf.imaging import bit_depth, size_limits
 
 from . import exif, headers
+
+# Half of what `--mode=predict` reads, since a server decodes several images at
+# once. The main cameras of phones have up to 50 million pixels.
+MAX_PIXELS = 50_000_000
 
 # The first bytes of each format.
 _JPEG = b"\xff\xd8\xff"
@@ -31,7 +35,7 @@ _FILLING = (128, 64)
 _BLOCK = 8
 _MORE_DATA = b"\x55" * 16
 _RESTART_MARKERS = [bytes((0xFF, kind)) for kind in range(0xD0, 0xD8)]
-_SIZE_REMEDY = f"); at most {size_limits.MAX_PIXELS:,} pixels are decoded"
+_SIZE_REMEDY = f"); a server decodes at most {MAX_PIXELS:,} pixels"
 _SIDE_REMEDY = (
     f"); an image needs at least {size_limits.MIN_SIDE} pixels a side"
 )
@@ -39,25 +43,18 @@ _OPAQUE = 255
 _WHITE = 255
 
 
-def read_image(
-    image_bytes: tf.Tensor, position: tf.Tensor, *, name: str
-) -> tf.Tensor:
+def read_image(image_bytes: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     """Decodes an image as RGB, upright, over white where it is transparent.
 
     Args:
       image_bytes: string [], a JPEG, PNG or BMP file.
-      position: int32 [], within the batch, for the error.
-      name: of the input, for the error.
 
     Returns:
-      uint8 [height, width, 3].
-
-    Raises:
-      InvalidArgumentError: when it runs: `<name>[<position>]` is empty, no
-        image, damaged, of a kind that TensorFlow cannot decode as Pillow does,
-        or smaller or larger than training reads.
+      uint8 [height, width, 3], and string [], "" or what is wrong with the
+      file: it is empty, no image, damaged, of a kind that TensorFlow cannot
+      decode as Pillow does, or too small or large. The image is then a black
+      pixel.
     """
-    where = _join(name, "[", position, "] ")
     is_jpeg, is_png, is_bmp = (
         tf.strings.substr(image_bytes, 0, len(start)) == start
         for start in (_JPEG, _PNG, _BMP)
@@ -72,43 +69,63 @@ def read_image(
         ),
     )
     orientation = exif.read_orientation(header.exif)
-    image_bytes = _check_header(
+    problem = _find_problem_of_header(
         image_bytes,
         header,
-        where,
         orientation=orientation,
         is_bmp=is_bmp,
         is_image=is_jpeg | is_png | is_bmp,
     )
+
+    def decode() -> tuple[tf.Tensor, tf.Tensor]:
+        rgb, problem = _decode_checked(image_bytes, header, is_jpeg=is_jpeg)
+        return exif.turn_upright(rgb, orientation), problem
+
+    image, problem = tf.cond(
+        problem == "", decode, lambda: (tf.zeros((1, 1, 3), tf.uint8), problem)
+    )
+    return tf.ensure_shape(image, (None, None, 3)), problem
+
+
+def _decode_checked(
+    image_bytes: tf.Tensor, header: headers.Header, *, is_jpeg: tf.Tensor
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Decodes a file with a good header; also returns what is wrong with it."""
     decoded, brightest = _try_to_decode(image_bytes, header, is_jpeg=is_jpeg)
     is_cut = tf.cond(
         is_jpeg & _ends_in_filling(decoded),
         lambda: _is_cut_jpeg(image_bytes, decoded, header),
         lambda: False,
     )
-    decoded = _checked(
-        decoded, where, [((tf.size(decoded) == 0) | is_cut, _DAMAGED)]
+
+    def look() -> tuple[tf.Tensor, tf.Tensor]:
+        rgb = _to_rgb(decoded, has_alpha=header.has_alpha)
+        return rgb, _find_invisible(decoded, rgb, brightest, header=header)
+
+    rgb, problem = tf.cond(
+        (tf.size(decoded) > 0) & ~is_cut,
+        look,
+        lambda: (tf.zeros((1, 1, 3), tf.uint8), tf.constant(_DAMAGED)),
     )
-    rgb = _to_rgb(decoded, has_alpha=header.has_alpha)
-    rgb = _check_visible(decoded, rgb, brightest, where, header=header)
-    return exif.turn_upright(rgb, orientation)
+    return tf.cond(
+        problem == "",
+        lambda: rgb,
+        lambda: tf.zeros((1, 1, 3), tf.uint8),
+    ), problem
 
 
-def _check_header(
+def _find_problem_of_header(
     image_bytes: tf.Tensor,
     header: headers.Header,
-    where: tf.Tensor,
     *,
     orientation: tf.Tensor,
     is_bmp: tf.Tensor,
     is_image: tf.Tensor,
 ) -> tf.Tensor:
-    """Checks a file by its header; returns the file."""
+    """Checks a file by its header; returns "" or what is wrong."""
     width, height = header.width, header.height
     size = _join(width, "x", height)
-    return _checked(
-        image_bytes,
-        where,
+    return _first_that_holds(
         [
             (tf.strings.length(image_bytes) == 0, "is empty"),
             (~is_image, "is not a JPEG, PNG or BMP image"),
@@ -122,7 +139,7 @@ def _check_header(
             ),
             (~header.is_complete | (tf.minimum(height, width) <= 0), _DAMAGED),
             (
-                height * width > size_limits.MAX_PIXELS,
+                height * width > MAX_PIXELS,
                 _join("is too large (", size, _SIZE_REMEDY),
             ),
             (header.is_short, _DAMAGED),
@@ -134,18 +151,14 @@ def _check_header(
     )
 
 
-def _checked(
-    tensor: tf.Tensor,
-    where: tf.Tensor,
+def _first_that_holds(
     problems: Sequence[tuple[tf.Tensor, tf.Tensor | str]],
 ) -> tf.Tensor:
-    """Returns the tensor, or raises with the first problem that holds."""
-    problem = ""
+    """Returns the message of the first condition that holds, or ""."""
+    problem = tf.constant("")
     for condition, message in reversed(problems):
         problem = tf.where(condition, message, problem)
-    check = tf.debugging.Assert(problem == "", [where + problem])
-    with tf.control_dependencies([check]):
-        return tf.identity(tensor)
+    return problem
 
 
 def _join(*parts: tf.Tensor | str) -> tf.Tensor:
@@ -221,15 +234,14 @@ def _is_cut_jpeg(
     )
 
 
-def _check_visible(
+def _find_invisible(
     decoded: tf.Tensor,
     rgb: tf.Tensor,
     brightest: tf.Tensor,
-    where: tf.Tensor,
     *,
     header: headers.Header,
 ) -> tf.Tensor:
-    """Checks that anything would be seen, as training does; returns rgb."""
+    """Checks as training does that anything would be seen; "" if so."""
     channels = tf.shape(decoded)[-1]
     is_transparent = tf.cond(
         header.has_alpha & (channels % 2 == 0),  # gray or RGB, and alpha
@@ -243,8 +255,8 @@ def _check_visible(
         lambda: tf.cast(tf.reduce_max(rgb), tf.int32) * 256 + _OPAQUE < faint,
         lambda: (brightest > 0) & (brightest < faint),
     )
-    return _checked(
-        rgb, where, [(is_transparent, _TRANSPARENT), (is_faint, _FAINT)]
+    return _first_that_holds(
+        [(is_transparent, _TRANSPARENT), (is_faint, _FAINT)]
     )
 
 

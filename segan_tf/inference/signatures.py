@@ -21,6 +21,7 @@ MEAN_PROBABILITY = "mean_probability"
 LABEL_NAMES = "label_names"
 LESION_FRACTION = "lesion_fraction"
 EXPECTED_DICE = "expected_dice"
+ERROR = "error"
 
 
 def in_style(signature: str, style: str) -> str:

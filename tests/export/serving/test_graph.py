@@ -14,7 +14,7 @@ import small_models
 import tensorflow as tf
 from PIL import Image
 
-from export.serving import check, graph, saved_model
+from export.serving import check, graph, image_decoding, saved_model
 from segan_tf import config, labels
 
 _SIZE = 16
@@ -179,17 +179,30 @@ def test_large_image_is_shrunk_with_antialiasing(lesion_session):
     assert _ask(lesion_session, image)["lesion_fraction"].tolist() == [0]
 
 
-def test_error_names_the_position_of_the_image(
-    lesion_session,
-):
-    encoded = [_png(_plain((0, 0, 0)))] * 3
-    encoded[1] = b"no image"
+def test_bad_image_has_an_error_and_the_others_of_its_batch_do_not(served):
+    named, _, session = served
+    good = [_png(_plain(color, 20, 30)) for color in ((204, 0, 0), (0, 153, 0))]
+    bad = [b"no image", b"", good[0][:-30], _png(np.zeros((20, 20, 4)))]
+    encoded = [good[0], *bad, good[1]]
 
-    words = r"image_bytes\[1\] is not a JPEG, PNG or BMP image"
-    with pytest.raises(c_loader.CSessionError, match=words) as caught:
-        lesion_session.run("serving_default", {"image_bytes": encoded})
+    answer = session.run("serving_default", {"image_bytes": encoded})
+    alone = session.run("serving_default", {"image_bytes": good})
 
-    assert caught.value.code == "INVALID_ARGUMENT"
+    assert answer["error"].tolist() == [
+        b"",
+        b"is not a JPEG, PNG or BMP image",
+        b"is empty",
+        b"is damaged or truncated",
+        b"is fully transparent: send it without its alpha channel",
+        b"",
+    ]
+    assert answer["label_map_bytes"][1:5].tolist() == [b""] * 4
+    for name, values in answer.items():
+        np.testing.assert_array_equal(values[[0, 5]], alone[name], name)
+        if values.dtype != object:
+            assert not values[1:5].any()
+    names = [name.encode() for name in named.names]
+    assert answer["label_names"].tolist() == [names] * 6
 
 
 def test_probabilities_come_with_label_names(served):
@@ -234,6 +247,7 @@ def test_signatures_have_open_batch_dimensions(served):
             (None,) if count == 1 else (None, count),
         ),
         "label_names": ("string", (None, count)),
+        "error": ("string", (None,)),
     }
     if named is _ONE:
         expected["lesion_fraction"] = ("float32", (None,))
@@ -294,3 +308,21 @@ def test_check_measures_how_far_keras_is_from_the_served_decision(
     probability_map[:, : _SIZE // 2, 0] += 0.2
     probability_map[:, _SIZE // 2 :, 0] -= 0.4
     assert measure() == pytest.approx(0.2, abs=0.002)
+
+
+def test_images_that_are_too_large_for_a_server_are_not_checked(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setattr(image_decoding, "MAX_PIXELS", 20 * 20)
+    path = _export(tmp_path, _ONE)
+    images = [_plain((204, 0, 0), 20, 20), _plain((204, 0, 0), 20, 21)]
+    right, wrong = np.full((20, 20, 1), 0.8), np.zeros((20, 21, 1))
+
+    difference = check.check_label_maps(
+        path, images, [right, wrong], labels=_ONE
+    )
+
+    assert difference < 1e-6
+    with c_loader.CSession(path) as session:
+        answer = _ask(session, images[1])
+    assert answer["error"][0].startswith(b"is too large (21x20); ")

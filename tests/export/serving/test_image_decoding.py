@@ -18,11 +18,20 @@ _HEIGHT, _WIDTH = 40, 60
 
 @tf.function(input_signature=[tf.TensorSpec((), tf.string)])
 def _read_in_graph(content):
-    return image_decoding.read_image(content, 2, name="image_bytes")
+    return image_decoding.read_image(content)
+
+
+class BadFileError(Exception):
+    """What the graph says of a file."""
 
 
 def _read(content):
-    return _read_in_graph(tf.constant(content)).numpy()
+    image, problem = _read_in_graph(tf.constant(content))
+    if problem.numpy():
+        # A segmentor can read it, whatever the file was.
+        assert image.numpy().tolist() == [[[0, 0, 0]]]
+        raise BadFileError(problem.numpy().decode())
+    return image.numpy()
 
 
 def _draw(mode="RGB"):
@@ -173,7 +182,9 @@ def _bmp_of_size(width, height):
 
 _NO_IMAGE = "is not a JPEG, PNG or BMP image"
 _DAMAGED = "is damaged or truncated"
-_TOO_LARGE = r"is too large \(20000x20000\); at most 100,000,000 pixels"
+_TOO_LARGE = (
+    r"is too large \(20000x20000\); a server decodes at most 50,000,000 pixels"
+)
 
 
 @pytest.mark.parametrize(
@@ -194,17 +205,15 @@ _TOO_LARGE = r"is too large \(20000x20000\); at most 100,000,000 pixels"
         (_jpeg_of_size(20000, 20000), _TOO_LARGE),
         (_bmp_of_size(20000, -20000), _TOO_LARGE),
         (_png_of_size(2**31 - 1, 2**31 - 1), "is too large"),
-        (_png_of_size(10001, 10000), "is too large"),
-        (_png_of_size(10000, 10000), _DAMAGED),  # large enough, and cut off
+        (_png_of_size(10001, 5000), "is too large"),
+        (_png_of_size(10000, 5000), _DAMAGED),  # large enough, and cut off
         (_encode(_draw("L"), "BMP"), "is a BMP image of 8 bits a pixel"),
         (_encode(_draw("1"), "BMP"), "is a BMP image of 1 bits a pixel"),
     ],
     ids=range(19),
 )
-def test_error_names_the_position_of_a_bad_file(content, words):
-    with pytest.raises(
-        tf.errors.InvalidArgumentError, match=rf"image_bytes\[2\] {words}"
-    ):
+def test_bad_file_is_described(content, words):
+    with pytest.raises(BadFileError, match=f"^{words}"):
         _read(content)
 
 
@@ -222,12 +231,12 @@ def test_altered_header_bytes_never_crash_the_graph():
         content[rng.integers(2, 60)] = rng.integers(256)
         try:
             shape = _read(bytes(content)).shape
-        except tf.errors.InvalidArgumentError as error:
+        except BadFileError as error:
             refused.append(str(error))
         else:
             assert shape[-1] == 3
     assert 0 < len(refused) < 150
-    assert all("image_bytes[2] is " in error for error in refused)
+    assert all(error.startswith(("is ", "uses ")) for error in refused)
 
 
 def _segment(marker, content):
@@ -307,7 +316,7 @@ _TEXT = _exif(6).replace(
 def test_orientation_that_is_uncertain_is_an_error(exif):
     content = _encode(_draw(), "JPEG")
 
-    with pytest.raises(tf.errors.InvalidArgumentError, match="unusual kind"):
+    with pytest.raises(BadFileError, match="unusual kind"):
         _read(content[:2] + _segment(0xE1, exif) + content[2:])
 
 
@@ -369,7 +378,7 @@ def test_bmp_with_the_usual_masks_is_read_as_in_training(alpha, tmp_path):
     ],
 )
 def test_bmp_with_other_masks_is_an_error(masks):
-    with pytest.raises(tf.errors.InvalidArgumentError, match="BMP .* not read"):
+    with pytest.raises(BadFileError, match="BMP .* not read"):
         _read(_bitfields_bmp(masks))
 
 
@@ -386,8 +395,8 @@ def test_16_bit_gray_is_rounded_as_in_training(tmp_path):
 def test_header_that_states_more_than_the_file_holds_is_an_error(kind):
     content = _encode(_draw(), kind)
 
-    with pytest.raises(tf.errors.InvalidArgumentError, match=_DAMAGED):
-        _read(spoiled_images.with_stated_size(content, 9000, 9000))
+    with pytest.raises(BadFileError, match=_DAMAGED):
+        _read(spoiled_images.with_stated_size(content, 7000, 7000))
 
 
 def test_jpeg_has_two_bits_for_each_block_at_least():
@@ -413,7 +422,7 @@ def test_jpeg_has_two_bits_for_each_block_at_least():
 def test_jpeg_whose_lower_part_is_missing_is_an_error(mode, options):
     content = _encode(_draw(mode), "JPEG", **options)
 
-    with pytest.raises(tf.errors.InvalidArgumentError, match=_DAMAGED):
+    with pytest.raises(BadFileError, match=_DAMAGED):
         _read(spoiled_images.with_stated_size(content, _WIDTH, 160))
 
 
@@ -432,9 +441,7 @@ def test_fully_transparent_image_is_an_error(mode):
     if mode != "P":
         image.putalpha(0)
 
-    with pytest.raises(
-        tf.errors.InvalidArgumentError, match="fully transparent"
-    ):
+    with pytest.raises(BadFileError, match="fully transparent"):
         _read(_encode(image, "PNG", **options))
 
 
@@ -447,7 +454,7 @@ def test_color_that_uses_few_of_16_bits_is_an_error(largest, is_read):
     if is_read:
         assert _read(content)[0, 0].tolist() == [0, 64, 0]
         return
-    with pytest.raises(tf.errors.InvalidArgumentError, match="16 bits"):
+    with pytest.raises(BadFileError, match="16 bits"):
         _read(content)
 
 
@@ -462,7 +469,7 @@ def test_gray_that_uses_few_of_16_bits_is_an_error(largest, is_read):
     if is_read:
         assert _read(content).max() == 64
         return
-    with pytest.raises(tf.errors.InvalidArgumentError, match="16 bits"):
+    with pytest.raises(BadFileError, match="16 bits"):
         _read(content)
 
 
@@ -470,7 +477,7 @@ def test_gray_that_uses_few_of_16_bits_is_an_error(largest, is_read):
 def test_image_that_training_rejects_as_too_small_is_an_error(kind):
     content = _encode(_draw().resize((40, 15)), kind)
 
-    with pytest.raises(tf.errors.InvalidArgumentError, match="too small"):
+    with pytest.raises(BadFileError, match="too small"):
         _read(content)
 
 
@@ -480,7 +487,7 @@ def test_spoiled_files_are_read_as_in_training_or_rejected(tmp_path):
     for name, content in spoiled_images.spoil(150, seed=5):
         try:
             image = _read(content)
-        except tf.errors.InvalidArgumentError as error:
+        except BadFileError as error:
             errors.append(str(error))
             continue
         read.append(name)
@@ -491,4 +498,4 @@ def test_spoiled_files_are_read_as_in_training_or_rejected(tmp_path):
             err_msg=name,
         )
     assert 20 < len(read) < 130
-    assert all("image_bytes[2] is " in error for error in errors)
+    assert all(error.startswith(("is ", "uses ")) for error in errors)

@@ -8,10 +8,13 @@ import os
 import shutil
 import subprocess
 import sys
+import threading
 import time
 import urllib.error
 import urllib.request
+from concurrent import futures
 
+import certificates
 import numpy as np
 import pytest
 import running
@@ -23,6 +26,7 @@ from export.serving import saved_model
 from segan_tf import decision, expected_dice, labels
 from segan_tf.imaging import images
 from segan_tf.inference.predictor import Predictor
+from segan_tf.serve import server as trying
 from segan_tf.synthetic import lesions
 
 pytestmark = pytest.mark.serving
@@ -34,6 +38,7 @@ apis = pytest.importorskip(
 sys.path.insert(0, str(running.ROOT / "examples"))
 import contract_server  # noqa: E402
 import serving_client  # noqa: E402
+from segan_client import messages, sending  # noqa: E402
 from tensorflow_serving.apis import (  # noqa: E402
     get_model_metadata_pb2,
     get_model_status_pb2,
@@ -85,7 +90,7 @@ def image_dir(tmp_path):
 @pytest.fixture
 def segment(served, servable, image_dir, tmp_path, monkeypatch, capsys):
     """Returns a function that runs the client: status, stdout, stderr."""
-    monkeypatch.setattr(serving_client, "FIRST_SECONDS", 0.01)
+    monkeypatch.setattr(sending, "FIRST_SECONDS", 0.01)
 
     def run(protocol, *options):
         status = serving_client.main(
@@ -178,20 +183,21 @@ def test_image_that_fails_is_named_once_and_the_others_continue(
 
     status, out, err = segment(protocol)
 
-    code = {"rest": "HTTP 400", "grpc": "INVALID_ARGUMENT"}[protocol]
     assert status == 1
     assert out == "3 of 4 label maps written\n"
-    (line,) = err.splitlines()
-    assert line.startswith(f"failed: {image_dir}/bad.jpg: {code}: ")
-    assert "image_bytes[0] is not a JPEG, PNG or BMP image" in line
+    assert err == (
+        f"failed: {image_dir}/bad.jpg: the image is not a JPEG, PNG or BMP "
+        "image\n"
+    )
     assert not (tmp_path / "out" / "bad_label_map.png").exists()
     assert len(_table(tmp_path / "out")) == 3
     assert servable.requests - before == 4  # a bad image is sent once
 
 
+@pytest.mark.parametrize("code", ["UNAVAILABLE", "RESOURCE_EXHAUSTED"])
 @PROTOCOLS
-def test_busy_server_is_retried(protocol, servable, segment):
-    servable.failures.extend(["UNAVAILABLE"] * 2)
+def test_busy_server_is_retried(protocol, code, servable, segment):
+    servable.failures.extend([code] * 2)
     before = servable.requests
 
     status, _, err = segment(protocol, "--concurrency=1")
@@ -246,7 +252,7 @@ def test_answer_after_the_deadline_is_retried(protocol, servable, segment):
 def test_missing_server_is_one_line_for_each_image(
     protocol, image_dir, tmp_path, capsys, monkeypatch
 ):
-    monkeypatch.setattr(serving_client, "FIRST_SECONDS", 0.01)
+    monkeypatch.setattr(sending, "FIRST_SECONDS", 0.01)
 
     status = serving_client.main(
         [
@@ -308,6 +314,66 @@ def _b64(content):
     return {"b64": base64.b64encode(content).decode()}
 
 
+@pytest.fixture(scope="module")
+def tried(version_dir):
+    """Returns the address of python -m segan_tf.serve."""
+    with trying.start(version_dir, 0) as started:
+        thread = threading.Thread(target=started.serve_forever)
+        thread.start()
+        yield {"rest": f"127.0.0.1:{started.server_port}"}
+        started.shutdown()
+        thread.join()
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        (":predict", {"instances": [{"b64": "bm8gaW1hZ2U="}, {"b64": ""}]}),
+        (":predict", {"instances": [{"b64": "?"}]}),
+        (":predict", {"instances": [1]}),
+        (":predict", {}),
+        (":predict", {"instances": [{"b64": ""}], "signature_name": "no"}),
+        ("/versions/9:predict", {"instances": [{"b64": ""}]}),
+        ("2:predict", {"instances": [{"b64": ""}]}),
+    ],
+    ids=range(7),
+)
+def test_server_to_try_clients_answers_as_the_contract_says(
+    path, body, served, tried
+):
+    path = f"/v1/models/segan{path}"
+
+    status, answer = _post((None, tried), body, path)
+
+    expected_status, expected = _post(served, body, path)
+    assert status == expected_status
+    assert set(answer) == set(expected)
+    if status == 200:
+        assert answer == expected
+
+
+def test_server_to_try_clients_answers_images_as_the_contract_says(
+    image_dir, served, tried
+):
+    encoded = [_b64(path.read_bytes()) for path in image_dir.iterdir()]
+
+    _, answer = _post((None, tried), {"instances": encoded})
+    _, expected = _post(served, {"instances": encoded})
+
+    for row, wanted in zip(
+        answer["predictions"], expected["predictions"], strict=True
+    ):
+        assert row.keys() == wanted.keys()
+        for name, value in wanted.items():
+            if name in ("label_map_bytes", "label_names", "error"):
+                assert row[name] == value
+            else:
+                assert row[name] == pytest.approx(value, abs=1e-6)
+    for path in ("", "/versions/2"):
+        path = f"/v1/models/segan{path}"
+        assert _get((None, tried), path) == _get(served, path)
+
+
 def test_rest_rows_and_columns_agree(served, image_dir):
     image = _b64((image_dir / "wide.png").read_bytes())
 
@@ -354,7 +420,6 @@ def test_rest_takes_plain_numbers_for_probabilities(served):
         ),
         (":predict", {}, 400, "Missing 'inputs' or 'instances'"),
         (":predict", {"instances": [{"b64": "?"}]}, 400, "Failed to process"),
-        (":predict", {"instances": [_b64(b"")]}, 400, r"[0] is empty"),
         (":classify", {}, 400, "Malformed request: POST /v1/models/segan:cl"),
         ("/versions/9:predict", {}, 404, "Specific(segan, 9)"),
         ("2:predict", {}, 404, "Servable not found for request: segan2"),
@@ -414,7 +479,6 @@ def _request(name="segan", signature="", version=None, **inputs):
         (_request(version=9), "NOT_FOUND", "Specific"),
         (_request(signature="no"), "INVALID_ARGUMENT", '"no" not found'),
         (_request(images=[b""]), "INVALID_ARGUMENT", "image_bytes"),
-        (_request(image_bytes=[b""]), "INVALID_ARGUMENT", "is empty"),
         (_request(image_bytes=[1.0]), "INVALID_ARGUMENT", "bytes, not float"),
     ],
 )
@@ -461,6 +525,151 @@ def test_warm_up_requests_can_be_read_with_the_official_messages(
     assert sorted(signatures) == ["probabilities", "serving_default"]
     shape = logs[signatures.index("probabilities")].predict_log.request.inputs
     assert [d.size for d in shape["images"].tensor_shape.dim] == [1, 32, 32, 3]
+
+
+@pytest.mark.parametrize("label", ["", "stable"])
+def test_request_of_the_client_is_that_of_the_official_messages(label):
+    image = bytes(range(256)) * 100
+    official = _request(image_bytes=[image])
+    official.model_spec.version_label = label
+    if not label:
+        official.model_spec.ClearField("version_label")
+
+    encoded = messages.encode_request("segan", label, image)
+
+    assert predict_pb2.PredictRequest.FromString(encoded) == official
+
+
+@pytest.mark.parametrize("as_content", [False, True])
+def test_answer_is_read_as_by_the_official_messages(as_content):
+    response = predict_pb2.PredictResponse()
+    response.model_spec.name = "segan"
+    response.model_spec.version.value = 1 << 40
+    values = {
+        "label_map_bytes": [b"\0\xff"],
+        "label_names": [["lesion", "h\u00e4r"]],
+        "label_fractions": np.float32([[0.25, -1e-6]]),
+        "mean_probability": np.float32([[0.5, 0.5]]),
+        "none": np.zeros((0, 2), np.float32),
+    }
+    for name, value in values.items():
+        tensor = tf.make_tensor_proto(value)
+        if not as_content and isinstance(value, np.ndarray):
+            tensor.tensor_content = b""
+            tensor.float_val.extend(value.flatten())
+        response.outputs[name].CopyFrom(tensor)
+    # One value for all, as TensorFlow compresses.
+    shape = response.outputs["none"].tensor_shape
+    response.outputs["three"].dtype = tf.float32.as_datatype_enum
+    response.outputs["three"].tensor_shape.CopyFrom(shape)
+    response.outputs["three"].tensor_shape.dim[0].size = 3
+    response.outputs["three"].float_val.append(0.5)
+
+    answer = messages.decode_response(response.SerializeToString())
+
+    assert answer == {
+        "label_map_bytes": [b"\0\xff"],
+        "label_names": [b"lesion", "h\u00e4r".encode()],
+        "label_fractions": [0.25, float(np.float32(-1e-6))],
+        "mean_probability": [0.5, 0.5],
+        "none": [],
+        "three": [0.5] * 6,
+    }
+
+
+def test_answer_that_is_no_message_is_an_error():
+    rng = np.random.default_rng(0)
+    response = predict_pb2.PredictResponse()
+    response.outputs["a"].CopyFrom(tf.make_tensor_proto(np.float32([1, 2])))
+    whole = response.SerializeToString()
+    errors = 0
+    for _ in range(2000):
+        content = bytearray(whole)
+        content[rng.integers(len(whole))] = rng.integers(256)
+        try:
+            messages.decode_response(bytes(content))
+        except ValueError:
+            errors += 1
+    assert errors > 500
+    for content in (b"<html>log in</html>", whole[:-1], b"\xff" * 20):
+        with pytest.raises(ValueError, match="."):
+            messages.decode_response(content)
+
+
+def test_grpc_needs_no_tensorflow(served, image_dir, tmp_path):
+    blocked = {name: None for name in ("tensorflow", "tensorflow_serving")}
+    code = (
+        f"import runpy, sys; sys.modules.update({blocked})\n"
+        f"runpy.run_path({serving_client.__file__!r}, run_name='__main__')"
+    )
+
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            f"import sys; sys.path[0] = {str(running.ROOT / 'examples')!r}; "
+            + code,
+            image_dir,
+            tmp_path / "out",
+            "--protocol=grpc",
+            f"--server={served[1]['grpc']}",
+        ],
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == "3 of 3 label maps written\n"
+
+
+def test_grpc_by_tls_with_a_password(image_dir, tmp_path, monkeypatch):
+    certificate, key = certificates.make(tmp_path)
+    answer = predict_pb2.PredictResponse()
+    for name, value in {
+        "label_map_bytes": [(image_dir / "wide.png").read_bytes()],
+        "label_names": [["lesion"]],
+        "label_fractions": [[0.5]],
+        "mean_probability": [0.5],
+    }.items():
+        answer.outputs[name].CopyFrom(tf.make_tensor_proto(value))
+    seen = []
+
+    def predict(request, context):
+        seen.append(dict(context.invocation_metadata())["authorization"])
+        return answer.SerializeToString()
+
+    server = grpc.server(futures.ThreadPoolExecutor(4))
+    server.add_generic_rpc_handlers(
+        [
+            grpc.method_handlers_generic_handler(
+                "tensorflow.serving.PredictionService",
+                {"Predict": grpc.unary_unary_rpc_method_handler(predict)},
+            )
+        ]
+    )
+    credentials = grpc.ssl_server_credentials(
+        [(key.read_bytes(), certificate.read_bytes())]
+    )
+    port = server.add_secure_port("127.0.0.1:0", credentials)
+    server.start()
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    monkeypatch.setenv("SERVING_AUTHORIZATION", "Bearer abc")
+    try:
+        status = serving_client.main(
+            [
+                str(image_dir),
+                str(tmp_path / "out"),
+                "--protocol=grpc",
+                f"--server=127.0.0.1:{port}",
+                "--tls",
+            ]
+        )
+    finally:
+        server.stop(None).wait()
+
+    assert status == 0
+    assert seen == ["Bearer abc"] * 3
 
 
 def _run_cli(version_dir, folder, signature, **inputs):

@@ -9,13 +9,16 @@ import io
 import json
 import os
 import pathlib
+import shutil
 import signal
+import ssl
 import subprocess
 import sys
 import threading
 import time
 import unicodedata
 
+import certificates
 import numpy as np
 import pytest
 import running
@@ -25,6 +28,7 @@ from segan_tf import expected_dice
 
 sys.path.insert(0, str(running.ROOT / "examples"))
 import serving_client
+from segan_client import answers, connection, printing, sending
 
 
 def _encode(kind="PNG"):
@@ -55,6 +59,11 @@ class Server:
         self.requests = 0
         self.failures = 0  # of the next requests, which get HTTP 503
         self.sent = []  # the files of all requests
+        self.paths = []
+        self.passwords = set()
+        self.tls = None
+        self.location = ""  # of a redirection
+        self.redirected = []  # the password of each GET
 
 
 @pytest.fixture
@@ -67,6 +76,8 @@ def server():
 
         def do_POST(self):
             state.requests += 1
+            state.paths.append(self.path)
+            state.passwords.add(self.headers["Authorization"])
             body = self.rfile.read(int(self.headers["Content-Length"]))
             (instance,) = json.loads(body)["instances"]
             state.sent.append(base64.b64decode(instance["b64"]))
@@ -74,12 +85,28 @@ def server():
             status = 503 if state.failures > 0 else state.status
             state.failures -= 1
             with contextlib.suppress(ConnectionError):
-                self.send_response(status)
-                self.send_header("Content-Length", str(len(state.body)))
-                self.end_headers()
-                self.wfile.write(state.body)
+                self._answer(status)
 
-    running_server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        def do_GET(self):
+            state.redirected.append(self.headers["Authorization"])
+            self._answer(404)
+
+        def _answer(self, status):
+            self.send_response(status)
+            if state.location:
+                self.send_header("Location", state.location)
+            self.send_header("Content-Length", str(len(state.body)))
+            self.end_headers()
+            self.wfile.write(state.body)
+
+    class HttpServer(http.server.ThreadingHTTPServer):
+        def get_request(self):
+            connection, address = super().get_request()
+            if state.tls:
+                connection = state.tls.wrap_socket(connection, server_side=True)
+            return connection, address
+
+    running_server = HttpServer(("127.0.0.1", 0), Handler)
     state.address = f"127.0.0.1:{running_server.server_port}"
     threading.Thread(
         target=running_server.serve_forever, kwargs={"poll_interval": 0.01}
@@ -101,7 +128,7 @@ def folder(tmp_path):
 @pytest.fixture
 def client(server, folder, tmp_path, capsys, monkeypatch):
     """Returns a function that runs the client: status and lines of stderr."""
-    monkeypatch.setattr(serving_client, "FIRST_SECONDS", 0.01)
+    monkeypatch.setattr(sending, "FIRST_SECONDS", 0.01)
 
     def run(*options):
         status = serving_client.main(
@@ -158,6 +185,11 @@ def test_foreign_answer_is_one_line_for_each_image(
     for line in lines:
         assert "the answer is none of an exported SegAN model" in line
         assert "--server and --model" in line
+        start = body[:80].decode(errors="replace")
+        assert line.endswith(
+            f"it begins: {printing.printable(start)}"
+            + ("..." if len(body) > 80 else "")
+        )
     assert server.requests == 2
     assert not list((tmp_path / "out").iterdir())
 
@@ -212,21 +244,127 @@ def test_status_of_a_busy_server_is_retried(status, server, client):
     assert server.requests == 2 * 3
 
 
-def test_waits_of_the_default_bridge_an_outage_of_25_seconds(monkeypatch):
-    waits, calls = [], []
-    monkeypatch.setattr(serving_client.time, "sleep", waits.append)
-    monkeypatch.setattr(serving_client.random, "uniform", min)
+def test_outage_of_60_seconds_loses_no_image(monkeypatch, folder, tmp_path):
+    for i in range(40):
+        (folder / f"{i}.png").write_bytes(PNG)
+    clock = threading.local()  # of each worker, which waits for itself
+    monkeypatch.setattr(
+        sending.time,
+        "sleep",
+        lambda seconds: setattr(clock, "now", clock.now + seconds),
+    )
+    monkeypatch.setattr(sending.random, "uniform", min)
 
     def segment(_):
-        calls.append(1)
-        raise serving_client.ServerError("away", is_passing=True)
+        clock.now = getattr(clock, "now", 0.0)
+        if clock.now < 60:
+            raise answers.ServerError("away", is_passing=True)
+        return answers.Answer(PNG, [("lesion", 0.25, 0.5)])
 
-    options = serving_client.parse(["images", "out"])
-    with pytest.raises(serving_client.ServerError):
-        serving_client.with_retries(segment, b"", attempts=options.attempts)
+    monkeypatch.setattr(serving_client, "make_client", lambda _: segment)
 
-    assert len(calls) == len(waits) + 1
-    assert 25 < sum(waits) < 60
+    assert serving_client.main([str(folder), str(tmp_path / "out")]) == 0
+    assert len(_rows(tmp_path / "out")) == 42
+
+
+def test_image_with_an_error_of_its_own_is_named_and_sent_once(
+    server, client, tmp_path
+):
+    server.body = _answer(
+        b"", error="is empty", label_fractions=[0], mean_probability=0
+    )
+
+    status, lines = client("--concurrency=1")
+
+    assert status == 1
+    assert [line.partition(": the image ")[2] for line in lines] == (
+        ["is empty"] * 2
+    )
+    assert server.requests == 2
+    assert not list((tmp_path / "out").iterdir())
+
+
+class SharedBatches:
+    """A server that joins what arrives together and fails all for one.
+
+    Attributes:
+      strangers: how many of the next batches hold another client's bad image.
+    """
+
+    def __init__(self, strangers=0):
+        self.strangers, self.calls = strangers, []
+        self._gate = threading.Condition()
+        self._batch = []
+
+    def __call__(self, image):
+        with self._gate:
+            batch, position = self._batch, len(self._batch)
+            batch.append(image)
+            self.calls.append(image)
+            # Until four are there, or no more arrive.
+            self._gate.wait_for(lambda: len(batch) == 4, timeout=0.2)
+            self._gate.notify_all()
+            if batch is self._batch:
+                self._batch = []
+        assert position < len(batch)
+        if self.strangers:
+            self.strangers -= 1
+            self._fail(3)
+        for i, other in enumerate(batch):
+            if other == b"bad":
+                self._fail(i)
+        return answers.Answer(PNG, [("lesion", 0.25, 0.5)])
+
+    def _fail(self, position):
+        raise answers.ServerError(
+            f"HTTP 400: image_bytes[{position}] is damaged", is_of_image=True
+        )
+
+
+@pytest.mark.parametrize("strangers", [0, 2])
+def test_images_that_shared_a_batch_with_a_bad_one_are_sent_again_alone(
+    strangers, monkeypatch, folder, tmp_path, capsys
+):
+    monkeypatch.setattr(sending, "FIRST_SECONDS", 0.01)
+    (folder / "bad.png").write_bytes(b"bad")
+    (folder / "c.png").write_bytes(PNG)
+    segment = SharedBatches(strangers)
+    monkeypatch.setattr(serving_client, "make_client", lambda _: segment)
+
+    status = serving_client.main([str(folder), str(tmp_path / "out")])
+
+    assert status == 1
+    assert sorted(_rows(tmp_path / "out")) == ["a.png", "b.png", "c.png"]
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"failed: {folder}/bad.png: ")
+    assert "image_bytes[0] is damaged" in line
+
+
+def test_copy_of_the_client_needs_python_alone(server, folder, tmp_path):
+    examples, copied = running.ROOT / "examples", tmp_path / "elsewhere"
+    shutil.copytree(examples / "segan_client", copied / "segan_client")
+    shutil.copy(examples / "serving_client.py", copied)
+
+    done = subprocess.run(
+        [
+            *(sys.executable, "-S"),  # without installed packages
+            *(copied / "serving_client.py", folder, tmp_path / "out"),
+            f"--server={server.address}",
+        ],
+        env={},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == "2 of 2 label maps written\n"
+
+
+def test_label_of_a_version_is_in_the_address(server, client):
+    client("--version_label=blue green")
+
+    assert set(server.paths) == {"/v1/models/segan/labels/blue%20green:predict"}
 
 
 @pytest.mark.parametrize(
@@ -235,7 +373,7 @@ def test_waits_of_the_default_bridge_an_outage_of_25_seconds(monkeypatch):
 def test_images_are_not_sent_after_three_without_an_answer(
     http_status, attempts, server, client, folder
 ):
-    for i in range(8):
+    for i in range(38):
         (folder / f"{i}.png").write_bytes(PNG)
     server.status, server.body = http_status, b"no label map"
 
@@ -243,19 +381,21 @@ def test_images_are_not_sent_after_three_without_an_answer(
 
     assert status == 1
     *failed, line = lines
-    assert len(failed) in (3, 4)  # one may be on its way
+    assert 3 <= len(failed) < 20  # some may be on their way
     assert all(named.startswith("failed: ") for named in failed)
     assert server.requests == attempts * len(failed)
-    assert f"{10 - len(failed)} more were not sent" in line
+    assert f"{40 - len(failed)} more were not sent" in line
     assert f"served at {server.address} (--server)?" in line
+    assert line.endswith("run the command again with --resume")
 
 
+@pytest.mark.parametrize("http_status", [400, 413])
 def test_images_that_the_server_rejects_do_not_stop_the_others(
-    server, client, folder
+    http_status, server, client, folder
 ):
     for i in range(8):
         (folder / f"{i}.png").write_bytes(PNG)
-    server.status = 400
+    server.status = http_status
 
     status, lines = client("--concurrency=1")
 
@@ -310,13 +450,20 @@ def test_number_of_files_not_sent_is_in_the_last_line(
     )
 
 
-def test_hidden_files_and_notes_are_passed_over(client, folder):
-    for name in ("._a.png", ".DS_Store", "notes.txt", "Thumbs.db"):
+def test_hidden_images_are_named_and_notes_are_passed_over(client, folder):
+    for name in (".b.JPG", "._a.png", ".DS_Store", "notes.txt", "Thumbs.db"):
         (folder / name).write_bytes(b"\0\5\x16\7")
     (folder / "empty.png").mkdir()
     (folder / "out.jpg").mkdir()
 
-    assert client() == (0, [])
+    assert client() == (
+        0,
+        ["note: hidden files are not sent: ._a.png, .b.JPG"],
+    )
+
+    for i in range(3):
+        (folder / f".{i}.png").touch()
+    assert ".0.png, .1.png, .2.png and 2 more" in client()[1][0]
 
 
 def test_output_folder_among_the_images_is_passed_over(
@@ -373,6 +520,106 @@ def test_earlier_table_is_kept(client, tmp_path):
         "a.png",
         "b.png",
     ]
+
+
+def test_resumed_run_sends_what_has_no_row_and_label_map(
+    server, client, folder, tmp_path
+):
+    for name in ("c.png", "d.png", "=e.png"):
+        (folder / name).write_bytes(PNG)
+    client()
+    out = tmp_path / "out"
+    (out / "a_label_map.png").unlink()
+    os.utime(folder / "b.png", (2**31, 2**31))  # changed since
+    (folder / "new.png").write_bytes(PNG)
+    before, server.sent = _rows(out), []
+
+    status, lines = client("--resume")
+
+    assert (status, lines) == (0, [])
+    assert len(server.sent) == 3
+    assert sorted(_rows(out)) == sorted([*before, "new.png"])
+    assert sorted(path.name for path in out.iterdir()) == sorted(
+        ["label_maps.csv"]
+        + [f"{path.stem}_label_map.png" for path in folder.iterdir()]
+    )
+
+
+@pytest.mark.parametrize("kept", ["a.png", "a.png,lesion,0.2", ""])
+def test_half_a_row_of_a_killed_run_is_written_again(
+    kept, server, client, tmp_path
+):
+    client("--concurrency=1")
+    table = tmp_path / "out" / "label_maps.csv"
+    whole = table.read_bytes()
+    table.write_bytes(whole[: whole.index(b"a.png")] + kept.encode())
+    server.sent = []
+
+    status, _ = client("--resume", "--concurrency=1")
+
+    assert status == 0
+    assert table.read_bytes() == whole
+    assert len(server.sent) == 2
+
+
+def test_image_that_lacks_the_row_of_a_label_is_sent_again(
+    server, client, tmp_path
+):
+    server.body = _answer(
+        label_names=["hair", "lesion"],
+        label_fractions=[0.25, 0.5],
+        mean_probability=[0.5, 0.75],
+    )
+    client("--concurrency=1")
+    table = tmp_path / "out" / "label_maps.csv"
+    whole = table.read_bytes()
+    table.write_bytes(b"".join(whole.splitlines(keepends=True)[:-1]))
+    server.sent = []
+
+    status, _ = client("--resume")
+
+    assert status == 0
+    assert table.read_bytes() == whole
+    assert len(server.sent) == 1
+
+
+def test_table_with_other_columns_is_not_continued(client, tmp_path):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "label_maps.csv").write_text("image,area\na.png,1\n")
+
+    with pytest.raises(SystemExit, match="has other columns than image, label"):
+        client("--resume")
+
+
+def test_folder_of_10000_images_is_resumed(monkeypatch, tmp_path, capsys):
+    images, out = tmp_path / "images", tmp_path / "out"
+    images.mkdir()
+    for i in range(10_000):
+        (images / f"{i:05}.png").write_bytes(b"%d" % i)
+    sent = []
+
+    def segment(image):
+        sent.append(image)
+        if len(sent) == 9_000:
+            raise OSError(errno.ENOSPC, "No space left on device", "out")
+        return answers.Answer(PNG, [("lesion", 0.25, 0.5)])
+
+    monkeypatch.setattr(serving_client, "make_client", lambda _: segment)
+    argv = [str(images), str(out), "--resume"]
+
+    assert serving_client.main(argv) == 1
+    num_done = len(_rows(out))
+    assert 8_900 < num_done < 9_000
+    before = len(sent)
+    assert serving_client.main(argv) == 0
+
+    # The four workers may have held one each.
+    assert 0 <= len(sent) - before - (10_000 - num_done) <= 4
+    assert sorted(_rows(out)) == sorted(os.listdir(images))
+    assert capsys.readouterr().out.splitlines()[-1] == (
+        f"{10_000 - num_done} of {10_000 - num_done} label maps written; "
+        f"{num_done} were there"
+    )
 
 
 def test_earlier_table_stays_where_no_image_is_answered(
@@ -475,6 +722,49 @@ def test_interrupt_is_one_line_and_keeps_the_rows(server, folder, tmp_path):
     assert 1 <= len(rows) < 32
 
 
+def test_tls_and_password_are_those_of_the_environment(
+    server, client, tmp_path, monkeypatch
+):
+    certificate, key = certificates.make(tmp_path)
+    server.tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    server.tls.load_cert_chain(certificate, key)
+    monkeypatch.setenv("SERVING_AUTHORIZATION", "Basic dTpw")
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+
+    assert client("--tls") == (0, [])
+    assert server.passwords == {"Basic dTpw"}
+
+    monkeypatch.delenv("SSL_CERT_FILE")
+    status, lines = client("--tls", "--attempts=1000")
+
+    assert status == 1
+    assert ["certificate verify failed" in line for line in lines] == [True] * 2
+
+
+def test_password_is_not_sent_where_the_server_redirects_to(
+    server, client, tmp_path, monkeypatch
+):
+    certificate, key = certificates.make(tmp_path)
+    server.tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    server.tls.load_cert_chain(certificate, key)
+    monkeypatch.setenv("SERVING_AUTHORIZATION", "Basic dTpw")
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    server.status, server.location = 302, f"https://{server.address}/other"
+
+    client("--tls")
+
+    assert server.redirected == [None] * 2
+
+
+def test_password_is_not_sent_in_clear(server, client, monkeypatch):
+    monkeypatch.setenv("SERVING_AUTHORIZATION", "Basic dTpw")
+
+    with pytest.raises(SystemExit, match="in clear without --tls; add it"):
+        client()
+
+    assert server.requests == 0
+
+
 @pytest.mark.parametrize("proxy", ["http_proxy", "HTTP_PROXY"])
 def test_proxy_is_not_used_for_a_near_server(proxy, client, monkeypatch):
     monkeypatch.setenv(proxy.lower(), "http://127.0.0.1:9")
@@ -500,7 +790,9 @@ def test_proxy_of_the_environment_is_for_far_servers(
     monkeypatch.setenv("http_proxy", "http://proxy.example:3128")
     monkeypatch.setenv("no_proxy", "inside.example")
 
-    proxy = serving_client.find_proxy(server)
+    options = serving_client.parse(["a", "b", f"--server={server}"])
+
+    proxy = connection.find_proxy(options)
 
     assert proxy == ("http://proxy.example:3128" if uses_proxy else None)
 

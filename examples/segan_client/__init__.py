@@ -1,0 +1,1 @@
+"""The parts of serving_client.py: copy this folder with it."""

@@ -1,0 +1,1 @@
+"""Serves a model on this machine, to try clients: docs/serving.md."""
