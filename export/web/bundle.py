@@ -1,6 +1,7 @@
 """Bundles the web page that segments images in the browser."""
 
 import hashlib
+import itertools
 import json
 import os
 import shutil
@@ -15,6 +16,8 @@ PAGE_NAME = "web"
 CONTRACT_NAME = "model.json"
 # The smallest and fastest first.
 QUANTIZATIONS = ("int8", "float16", "none", "dynamic")
+# Of each, the model that takes the style first: it has the slider's styles.
+_ENDINGS = ("_styles", "")
 
 _SOURCE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "page")
 _RUNTIME_NAME = "runtime"
@@ -24,8 +27,9 @@ def bundle_page(export_dir: str) -> str:
     """Writes `<export_dir>/web/`: page, runtime and model, ready to be served.
 
     Any static server can serve it; it requests nothing outside of its folder.
-    The model is the first of QUANTIZATIONS that `export_dir` holds. An older
-    page is replaced when the new one is complete.
+    The model is the first of QUANTIZATIONS that `export_dir` holds, and of
+    these the one that takes the annotation style. An older page is replaced
+    when the new one is complete.
 
     Args:
       export_dir: holds segan_<quantization>.tflite and its contract,
@@ -55,8 +59,8 @@ def bundle_page(export_dir: str) -> str:
 
 def _find_model(export_dir: str) -> tuple[str, dict[str, Any]]:
     """Returns the path of the model to bundle, and its contract."""
-    for quantization in QUANTIZATIONS:
-        stem = os.path.join(export_dir, f"segan_{quantization}")
+    for quantization, ending in itertools.product(QUANTIZATIONS, _ENDINGS):
+        stem = os.path.join(export_dir, f"segan_{quantization}{ending}")
         if os.path.isfile(f"{stem}.tflite") and os.path.isfile(f"{stem}.json"):
             return f"{stem}.tflite", _read_contract(stem)
     raise config.UserError(

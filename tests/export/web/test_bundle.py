@@ -168,6 +168,16 @@ def test_smallest_model_is_bundled(npm, tmp_path, present, bundled):
     assert contract["model"] == model
 
 
+def test_model_that_takes_the_style_is_bundled_first(npm, tmp_path):
+    for name in ("none_styles", "int8", "int8_styles"):
+        write_model(tmp_path, name, name.encode())
+
+    path = bundle.bundle_page(str(tmp_path))
+
+    (model,) = (name for name in os.listdir(path) if name.endswith(".tflite"))
+    assert model == "segan_int8_styles.tflite"
+
+
 def test_next_bundle_replaces_the_last_and_fetches_nothing(npm, export_dir):
     commands, _ = npm
     path = pathlib.Path(bundle.bundle_page(str(export_dir)))
@@ -352,7 +362,7 @@ def test_page_names_no_other_server():
 
 
 def test_colors_are_those_of_the_program():
-    code = (PAGE / "view.js").read_text()
+    code = (PAGE / "colors.js").read_text()
     listed = re.search(r"const COLORS = (\[.+?\]);", code, re.DOTALL)[1]
     colors = json.loads(listed.replace(",\n]", "\n]"))
     assert tuple(map(tuple, colors)) == labels.COLORS

@@ -45,7 +45,9 @@ const ways = {
 };
 
 async function give(page, way, path) {
-  await page.evaluate(() => delete window.segmented);
+  await page.evaluate(() => {
+    delete window.segmented;
+  });
   await ways[way](page, path);
   await page.waitForFunction(() => window.segmented);
 }
@@ -84,7 +86,7 @@ export async function segment(page, task, seen) {
     };
   });
   const files = [];
-  for (const button of await page.locator("#saves button").all()) {
+  for (const button of await page.locator("#saves [data-kind=label-map]").all()) {
     files.push(await saved(page, button));
   }
   const complaints = [...seen.complaints]; // before the request that fails
@@ -92,7 +94,7 @@ export async function segment(page, task, seen) {
     complaints,
     ...result,
     files,
-    facts: await text(page, "#facts"),
+    facts: await page.locator("#facts").textContent(), // folded
     legend: await text(page, "#legend"),
     expected: await seenText(page, "#expected"),
     warning: await seenText(page, "#warning"),
@@ -111,9 +113,14 @@ function withoutRelaxedSimd() {
       : instantiate.call(WebAssembly, code, ...rest);
 }
 
-/** Chooses files that cannot be used; returns the error for each. */
+/**
+ * Segments an image, then chooses files that cannot be used; returns the error
+ * for each, and whether the first image's result was still there.
+ */
 export async function chooseBad(page, task, seen) {
   await open(page, task, seen);
+  if (task.image) await give(page, "choose", task.image);
+  const decodedBefore = await page.evaluate(() => window.decoded);
   const said = [];
   for (const path of task.files) {
     await page.evaluate(() => (document.getElementById("problem").textContent = ""));
@@ -121,7 +128,12 @@ export async function chooseBad(page, task, seen) {
     await page.waitForFunction(() => document.getElementById("problem").textContent);
     said.push(await text(page, "#problem"));
   }
-  return { said, decoded: await page.evaluate(() => window.decoded) };
+  return {
+    said,
+    decoded: (await page.evaluate(() => window.decoded)) - decodedBefore,
+    isStageShown: await page.locator("#stage").isVisible(),
+    isResultShown: await page.locator("#result").isVisible(),
+  };
 }
 
 /** Opens a page that cannot work; returns its error. */
@@ -159,10 +171,19 @@ export async function keyboard(page, task, seen) {
     for (const key of keys) await page.keyboard.press(key);
     order.push(await focused(page));
   };
-  await press("Tab");
-  await press("Space", "Tab");
-  await press("Tab");
+  await press("Tab"); // the image
+  const zoomBefore = await page.locator("#view").getAttribute("data-zoom");
+  for (const key of ["+", "+", "ArrowLeft"]) await page.keyboard.press(key);
+  await page.waitForFunction(() => document.getElementById("view").dataset.zoom > 1.5);
+  await page.keyboard.down("h");
+  const isHidden = await page.locator("#shown-outline").getAttribute("data-hidden");
+  await page.keyboard.up("h");
+  const isShown = await page.locator("#shown-outline").getAttribute("data-hidden");
+  await press("0", "Tab");
+  for (let i = 0; i < 4; i += 1) await press("Tab");
+  await press("Tab"); // from tightness to opacity
   await press("ArrowRight", "ArrowRight", "Tab");
+  await press("Tab");
   const [download] = await Promise.all([
     page.waitForEvent("download"),
     page.keyboard.press("Enter"),
@@ -170,9 +191,11 @@ export async function keyboard(page, task, seen) {
   return {
     order,
     outline,
+    zoomBefore,
+    isHidden,
+    isShown,
     fileName: download.suggestedFilename(),
-    isOutlineShown: await page.locator("#shown-outline").isVisible(),
-    opacity: await page.locator("#shown-fill").evaluate((c) => c.style.opacity),
+    opacity: await text(page, "#opacity-shown"),
     announcement: await text(page, "#announcement"),
   };
 }
@@ -193,13 +216,235 @@ export async function measure(page, task, seen) {
   await give(page, "photograph", task.image);
   await shoot("result");
   const heights = await page
-    .locator("button:visible, .button:visible, .switches label")
+    .locator("button:visible, .button:visible")
     .evaluateAll((all) => all.map((one) => one.getBoundingClientRect().height));
   return {
     empty,
     withResult: await widths(),
     sources,
-    imageWidth: (await page.locator("#shown-image").boundingBox()).width,
+    stage: await page.locator("#view").boundingBox(),
+    screen: page.viewportSize(),
     leastHeight: Math.min(...heights),
   };
+}
+
+const settled = (page) =>
+  page.waitForFunction(
+    () => document.getElementById("model-state").dataset.kind === "ready",
+  );
+
+/** What the table, the strip and the stage show. */
+async function shownList(page) {
+  const rows = await page.locator("#rows tr").evaluateAll((all) =>
+    all.map((row) => [...row.children].map((cell) => cell.textContent)),
+  );
+  const strip = await page.locator(".thumbnail").evaluateAll((all) =>
+    all.map((one) => one.getAttribute("aria-label")),
+  );
+  return { rows, strip, caption: await text(page, "#caption") };
+}
+
+/** Chooses many files at once, goes through them, and saves all results. */
+export async function chooseMany(page, task, seen) {
+  await open(page, task, seen);
+  await page.setInputFiles("#file", task.files);
+  await settled(page);
+  const list = await shownList(page);
+  const columns = await page.locator("#columns th").allInnerTexts();
+  const visited = [];
+  const visit = async () => {
+    await settled(page);
+    await page.waitForFunction(
+      () => !document.getElementById("result").hidden || document.getElementById("problem").textContent,
+    );
+    visited.push({
+      name: await page.locator(".thumbnail[aria-current]").getAttribute("title"),
+      problem: await text(page, "#problem"),
+      isStageShown: await page.locator("#stage").isVisible(),
+      legend: await seenText(page, "#legend"),
+    });
+  };
+  await visit();
+  await page.click("#next");
+  await visit();
+  await page.locator(".thumbnail[aria-current]").focus();
+  await page.keyboard.press("ArrowRight");
+  await visit();
+  await page.keyboard.press("ArrowLeft");
+  await page.keyboard.press("ArrowLeft");
+  await visit();
+  await page.click(`#rows tr:nth-child(${task.files.length}) button`);
+  await visit();
+  return {
+    ...list,
+    columns,
+    visited,
+    isLast: await page.locator("#next").isDisabled(),
+    csv: await saved(page, page.locator("#save-csv")),
+    zip: await saved(page, page.locator("#save-zip")),
+  };
+}
+
+/** Saves everything that can be saved of an image. */
+export async function saveAll(page, task, seen) {
+  await open(page, task, seen);
+  await give(page, "choose", task.image);
+  const files = [];
+  for (const button of await page.locator("#saves button").all()) {
+    files.push(await saved(page, button));
+  }
+  return { files, size: await page.evaluate(() => window.segmented.size) };
+}
+
+const zoomShown = (page) => page.locator("#view").getAttribute("data-zoom").then(Number);
+
+/** Counts the pixels of a canvas that are not transparent. */
+const inked = (page, selector) =>
+  page.locator(selector).evaluate((canvas) => {
+    const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
+    let count = 0;
+    for (let i = 3; i < data.length; i += 4) if (data[i] > 0) count += 1;
+    return count;
+  });
+
+/** Zooms with wheel and fingers, and hides the outline for a while. */
+export async function lookClosely(page, task, seen) {
+  await open(page, task, seen);
+  await give(page, "choose", task.image);
+  const box = await page.locator("#view").boundingBox();
+  const [x, y] = [box.x + box.width / 2, box.y + box.height / 2];
+  const zooms = [await zoomShown(page)];
+  const after = async () => {
+    await page.evaluate(() => new Promise(requestAnimationFrame));
+    await page.evaluate(() => new Promise(requestAnimationFrame));
+    zooms.push(await zoomShown(page));
+  };
+  await page.mouse.move(x, y);
+  await page.mouse.wheel(0, -400);
+  await after();
+  await page.click("#fit");
+  await after();
+  await page.click("#zoom-in");
+  await after();
+  const devtools = await page.context().newCDPSession(page);
+  const touch = (type, ...points) =>
+    devtools.send("Input.dispatchTouchEvent", {
+      type,
+      touchPoints: points.map(([px, py], id) => ({ x: px, y: py, id })),
+    });
+  await page.click("#fit");
+  await touch("touchStart", [x - 40, y], [x + 40, y]);
+  await touch("touchMove", [x - 80, y], [x + 80, y]);
+  await touch("touchEnd");
+  await after();
+  const before = await inked(page, "#shown-outline");
+  await page.locator("#hide").hover();
+  await page.mouse.down();
+  const held = await inked(page, "#shown-outline");
+  await page.mouse.up();
+  return { zooms, inked: [before, held, await inked(page, "#shown-outline")] };
+}
+
+/** Moves the slider from tight to generous; returns the shares. */
+export async function adjust(page, task, seen) {
+  await open(page, task, seen);
+  await give(page, "choose", task.image);
+  await page.waitForFunction(() => !document.getElementById("tightness").disabled);
+  const saw = [];
+  for (const value of task.values) {
+    const adjusted = page.evaluate(
+      () =>
+        new Promise((resolve) => {
+          document.addEventListener("adjusted", ({ detail }) => resolve(detail.shares), {
+            once: true,
+          });
+        }),
+    );
+    await page.locator("#tightness").evaluate((slider, to) => {
+      slider.value = to;
+      slider.dispatchEvent(new Event("input", { bubbles: true }));
+      slider.dispatchEvent(new Event("change", { bubbles: true }));
+    }, value);
+    saw.push({
+      shares: await adjusted,
+      text: await text(page, "#tightness-shown"),
+      legend: await text(page, "#legend"),
+      expected: await seenText(page, "#expected"),
+    });
+  }
+  return { calibrated: await page.evaluate(() => window.segmented.shares), saw };
+}
+
+/** Marks two ends of a ruler, a given share of the image's width apart. */
+export async function markRuler(page, task, seen) {
+  await open(page, task, seen);
+  await give(page, "choose", task.image);
+  await page.click("#scale summary");
+  await page.fill("#ruler-mm", String(task.millimeters));
+  await page.click("#mark");
+  const box = await page.locator("#view").boundingBox();
+  const { width, height } = await page.evaluate(() => window.segmented.size);
+  const scale = Math.min(box.width / width, box.height / height);
+  const y = box.y + box.height / 2;
+  for (const side of [-1, 1]) {
+    await page.mouse.click(box.x + box.width / 2 + (side * scale * task.pixels) / 2, y);
+  }
+  return {
+    pixelsPerMm: Number(await page.inputValue("#pixels-per-mm")),
+    legend: await text(page, "#legend"),
+    pressed: await page.getAttribute("#mark", "aria-pressed"),
+  };
+}
+
+/** Measures how long the outline takes, several times. */
+export async function timeOutline(page, task, seen) {
+  await open(page, task, seen);
+  const times = [];
+  for (let i = 0; i < task.times; i += 1) {
+    await give(page, "choose", task.image);
+    times.push(await page.evaluate(() => window.segmented.milliseconds));
+  }
+  // What stage.showContours leaves to the browser, until pixels can be read.
+  const painting = await page.evaluate(async () => {
+    const { traceContours } = await import("./contours.js");
+    const stage = await import("./stage.js");
+    const { size, labelMaps, contours } = window.segmented;
+    const canvas = document.getElementById("shown-outline");
+    const measured = [];
+    for (let i = 0; i < 7; i += 1) {
+      const started = performance.now();
+      const traced = traceContours(labelMaps[0], size);
+      stage.showContours(traced, [[86, 180, 233]]);
+      canvas.getContext("2d").getImageData(0, 0, 1, 1);
+      measured.push(performance.now() - started);
+    }
+    return { measured, corners: contours[0].points.length / 2, size };
+  });
+  return { times, ...painting };
+}
+
+/** Runs axe in each state of the page; returns the violations. */
+export async function checkAccessibility(page, task, seen) {
+  await page.addInitScript({ path: task.axe });
+  await open(page, task, seen);
+  const found = {};
+  const check = async (state) => {
+    const { violations } = await page.evaluate(() => window.axe.run());
+    found[state] = violations.map(
+      ({ id, nodes }) => `${id}: ${nodes.map((node) => node.html).join(" ")}`,
+    );
+  };
+  await check("empty");
+  await give(page, "choose", task.image);
+  await page.waitForFunction(() => !document.getElementById("tightness").disabled);
+  await check("result");
+  for (const details of await page.locator("summary").all()) await details.click();
+  await check("unfolded");
+  await page.setInputFiles("#file", [task.image, task.image]);
+  await settled(page);
+  await check("many");
+  await page.setInputFiles("#file", task.bad);
+  await settled(page);
+  await check("problem");
+  return { found };
 }

@@ -56,7 +56,23 @@ TOO_LARGE = (
     "{name} is 20000 x 20000 pixels; at most 100,000,000 pixels are read. "
     "Make it smaller first."
 )
+HEIC = b"\0\0\0\x18ftypheic" + bytes(150)
 BAD_FILES = {
+    "IMG_0001.heic": (
+        HEIC,
+        "{name} is a HEIC photo, which browsers do not read. On an iPhone, "
+        "share it as JPEG, or choose Settings > Camera > Formats > Most "
+        "Compatible; elsewhere save it as JPEG or PNG first.",
+    ),
+    "named.jpg": (
+        b"RIFF\0\0\0\0WEBPVP8 " + bytes(150),
+        "{name} is a WebP image; save it as JPEG or PNG first.",
+    ),
+    "scan.dcm": (
+        bytes(128) + b"DICM" + bytes(20),
+        "{name} is a DICOM file; save it as PNG, or predict it with "
+        "--mode=predict.",
+    ),
     "large.png": (png_header(20000, 20000), TOO_LARGE),
     "large.jpg": (jpeg_header(20000, 20000), TOO_LARGE),
     "large.bmp": (bmp_header(20000, -20000), TOO_LARGE),
@@ -91,6 +107,17 @@ def test_bad_files_are_errors_before_decoding(play, tmp_path):
         "JPEG.",
     ]
     assert saw["decoded"] == 0
+
+
+def test_bad_file_clears_the_result_of_another(play, image, tmp_path):
+    path = tmp_path / "photo.heic"
+    path.write_bytes(HEIC)
+
+    saw = play("chooseBad", "float_one", image=image, files=[str(path)])
+
+    assert saw["said"][0].startswith("photo.heic is a HEIC photo")
+    assert not saw["isStageShown"]
+    assert not saw["isResultShown"]
 
 
 def test_damaged_image_is_an_error(play, tmp_path):
@@ -209,11 +236,15 @@ def test_jpeg_with_a_plain_corner_is_segmented(play, tmp_path, options):
 def test_page_can_be_used_with_the_keyboard_only(play, image):
     saw = play("keyboard", "float_one", image=image)
 
-    order = ["file", "outline", "fill", "opacity", "Save label map"]
-    assert saw["order"] == order
+    assert saw["order"] == [
+        *("file", "view", "zoom-out", "zoom-in", "fit", "hide"),
+        *("tightness", "opacity", "Save image with outline", "Save label map"),
+    ]
     assert saw["outline"] == "solid"  # the focus is seen
-    assert saw["isOutlineShown"] is False  # after Space on its switch
-    assert saw["opacity"] == "0.25"  # after two arrows of 5 % from 15 %
+    assert saw["zoomBefore"] == "1.00"
+    assert saw["isHidden"] == "true"  # while H is held
+    assert saw["isShown"] == "false"
+    assert saw["opacity"] == "25 %"  # after two arrows of 5 % from 15 %
     assert saw["fileName"] == "a lesion_label_map.png"
     assert saw["announcement"].startswith("Of the image: lesion ")
 
@@ -228,15 +259,25 @@ def test_small_screen_scrolls_in_one_direction(play, image):
 
     for widths in (saw["empty"], saw["withResult"]):
         assert widths == {"shown": 360, "needed": 360}
-    assert saw["sources"] == ["Choose an image", "Take a photo"]
-    assert 200 < saw["imageWidth"] <= 360
+    assert saw["sources"] == ["Choose images", "Take a photo"]
+    assert 330 < saw["stage"]["width"] <= 360
+    assert saw["stage"]["height"] > 0.5 * 740
     assert saw["leastHeight"] >= 36
+
+
+def test_image_owns_a_laptop_screen(play, image):
+    screen = {"viewport": {"width": 1366, "height": 768}}
+    saw = play("measure", "float_one", image=image, context=screen)
+
+    stage = saw["stage"]
+    assert stage["width"] * stage["height"] > 0.55 * 1366 * 768
+    assert stage["y"] + stage["height"] < 768  # without scrolling
 
 
 def test_without_a_touch_screen_no_camera_is_offered(play, image):
     saw = play("measure", "float_one", image=image)
 
-    assert saw["sources"] == ["Choose an image"]
+    assert saw["sources"] == ["Choose images"]
 
 
 def test_hash_is_checked_and_shown(play, site, image):
