@@ -4,6 +4,7 @@ import hashlib
 import itertools
 import json
 import os
+import pathlib
 import shutil
 from typing import Any
 
@@ -21,6 +22,9 @@ _ENDINGS = ("_styles", "")
 
 _SOURCE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "page")
 _RUNTIME_NAME = "runtime"
+_FILE_LIST = "files.json"
+_SERVICE_WORKER = "service_worker.js"
+_VERSION_SLOT = b'"VERSION"'
 
 
 def bundle_page(export_dir: str) -> str:
@@ -50,11 +54,38 @@ def bundle_page(export_dir: str) -> str:
         runtime.unpack(export_dir, os.path.join(page, _RUNTIME_NAME))
         shutil.copy(model_path, page)
         files.write_json(os.path.join(page, CONTRACT_NAME), contract)
+        _write_file_list(page)
         if os.path.lexists(path):
             # Into the hidden folder, which is removed after the block.
             os.rename(path, os.path.join(folder, "replaced"))
         os.rename(page, path)
     return path
+
+
+def _write_file_list(page: str) -> None:
+    """Lists the page's files with their bytes, and states their version.
+
+    The service worker keeps the files for use without a network; browsers take
+    it for an update when one byte of it differs, such as in the version.
+    """
+    sizes = {}
+    digest = hashlib.sha256()
+    for path in sorted(pathlib.Path(page).rglob("*")):
+        name = path.relative_to(page).as_posix()
+        if path.is_file():
+            content = path.read_bytes()
+            digest.update(f"{name} {len(content)} ".encode() + content)
+            if name != _SERVICE_WORKER:
+                sizes[name] = len(content)
+    version = digest.hexdigest()[:16]
+    files.write_json(
+        os.path.join(page, _FILE_LIST), {"version": version, "files": sizes}
+    )
+    worker = pathlib.Path(page, _SERVICE_WORKER)
+    stated = worker.read_bytes().replace(
+        _VERSION_SLOT, f'"{version}"'.encode(), 1
+    )
+    worker.write_bytes(stated)
 
 
 def _find_model(export_dir: str) -> tuple[str, dict[str, Any]]:

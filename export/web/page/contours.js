@@ -77,6 +77,19 @@ function trace(labelMap, { width, height }, start, traced) {
   return { label, points };
 }
 
+/** Enlarges contours from one size of their image to another, in place. */
+export function enlarge(contours, from, to) {
+  const across = to.width / from.width;
+  const down = to.height / from.height;
+  for (const { points } of contours) {
+    for (let i = 0; i < points.length; i += 2) {
+      points[i] *= across;
+      points[i + 1] *= down;
+    }
+  }
+  return contours;
+}
+
 /**
  * Computes the area inside a ring: positive around a label, negative around a
  * hole in it (the shoelace formula).

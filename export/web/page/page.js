@@ -1,8 +1,11 @@
 /** The page: reads images, segments them and shows the results. */
 
 import { orderStyles, range } from "./adjustment.js";
+import { attachCamera } from "./camera.js";
 import { labelColors } from "./colors.js";
+import { enlarge } from "./contours.js";
 import * as controls from "./controls.js";
+import { countDownloads } from "./downloads.js";
 import { byId } from "./elements.js";
 import { attachSteps, makeThumbnail, showStrip } from "./filmstrip.js";
 import { Gallery } from "./gallery.js";
@@ -10,12 +13,18 @@ import { openImage, requireExactPixels } from "./image.js";
 import { ImageError } from "./image_header.js";
 import { takeImages } from "./image_sources.js";
 import { closeNetwork } from "./network.js";
+import { keepOffline, keepRuntime } from "./offline.js";
 import { sizeWithin } from "./painting.js";
 import { showTable } from "./results_table.js";
 import { drawSample } from "./sample_drawing.js";
 import * as saving from "./saving.js";
 import { attachScale, showScale } from "./scale_controls.js";
-import { decideOutline, redraw, segmentBitmap, traceAll } from "./segmentation.js";
+import {
+  decideOutline,
+  redraw,
+  segmentBitmap,
+  traceAll,
+} from "./segmentation.js";
 import { loadSegmentor } from "./segmentor.js";
 import * as stage from "./stage.js";
 import * as view from "./view.js";
@@ -38,7 +47,11 @@ async function start() {
   view.showStarted();
   try {
     requireExactPixels();
+    const stopCounting = await countDownloads(view.showProgress);
     segmentor = await loadSegmentor();
+    stopCounting();
+    await keepOffline({ kept: view.showKept, updated: view.showUpdate });
+    keepRuntime();
     closeNetwork();
     const names = segmentor.contract.label_names;
     const { isMulticlass } = segmentor;
@@ -56,13 +69,15 @@ function attachAll() {
   attachScale(setScale);
   attachSteps((places) => select(gallery.neighbor(places)));
   takeImages(view.fileInputs, { taken: take, dragged: view.showDragging });
+  attachCamera({ taken: take, failed: view.showProblem });
   byId("sample").addEventListener("click", async () => take([await drawSample()]));
   byId("save-csv").addEventListener("click", () => {
     const content = saving.csvFile(gallery.items, labels, warningOf);
     saving.download({ name: "results.csv", content });
   });
   byId("save-zip").addEventListener("click", async () => {
-    const content = await saving.allResults(segmentor, gallery.items, labels, warningOf);
+    const { items } = gallery;
+    const content = await saving.allResults(segmentor, items, labels, warningOf);
     saving.download({ name: "results.zip", content });
   });
 }
@@ -106,7 +121,8 @@ async function segment(item) {
       bitmap = null; // the stage closes it
       await present(item, shown, started);
     } else {
-      item.milliseconds = { all: performance.now() - started, model: item.segmented.modelMs };
+      const { modelMs: model } = item.segmented;
+      item.milliseconds = { all: performance.now() - started, model };
       item.outline.labelMaps = null;
     }
   } catch (error) {
@@ -196,7 +212,7 @@ async function present(item, bitmap, started) {
 
 function showResult(item) {
   view.showResult(item, labels);
-  const shown = { bitmap: stage.shownBitmap(), overlay: { fill: controls.overlayFill() } };
+  const shown = () => ({ bitmap: stage.shownBitmap(), fill: controls.overlayFill() });
   view.showSaves(saving.saves(item, labels, shown), async (save) => {
     for (const file of await save.make()) saving.download(file);
   });
@@ -210,15 +226,9 @@ async function previewTightness(value) {
   const tightness = { ...item.tightness, value };
   const segmented = await redraw(segmentor, item.segmented, tightness);
   const size = sizeWithin(segmented.size, MOVING_SIDE);
-  const { labelMaps } = await decideOutline(segmentor, { ...segmented, size }, tightness);
-  const [across, down] = [segmented.size.width / size.width, segmented.size.height / size.height];
-  const contours = traceAll(labelMaps, size);
-  for (const { points } of contours) {
-    for (let i = 0; i < points.length; i += 2) {
-      points[i] *= across;
-      points[i + 1] *= down;
-    }
-  }
+  const coarse = { ...segmented, size };
+  const { labelMaps } = await decideOutline(segmentor, coarse, tightness);
+  const contours = enlarge(traceAll(labelMaps, size), size, segmented.size);
   if (item === gallery.shown) stage.showContours(contours, labels.colors);
   isRedrawing = false;
 }

@@ -19,7 +19,8 @@ const JPEG_QUALITY = 0.95;
  *
  * @param {object} item of the gallery, shown
  * @param {{names: string[], colors: number[][], isMulticlass: boolean}} labels
- * @param {{bitmap: ImageBitmap, overlay: object}} shown
+ * @param {function(): {bitmap: ImageBitmap, fill: number}} shown returns the image
+ *   and the opacity of its fill
  */
 export function saves(item, labels, shown) {
   const { size } = item.segmented;
@@ -33,7 +34,7 @@ export function saves(item, labels, shown) {
       make: async () => [
         {
           name: `${name}_outline.jpg`,
-          content: await outlinedImage(shown, contours(), labels.colors),
+          content: await outlinedImage(shown(), contours(), labels.colors),
         },
       ],
     },
@@ -90,7 +91,7 @@ function encode(labelMap, size, { names, colors, isMulticlass }) {
 }
 
 /** Paints an image with its outline; one beyond the limit of phones smaller. */
-async function outlinedImage({ bitmap, overlay }, contours, colors) {
+async function outlinedImage({ bitmap, fill }, contours, colors) {
   const canvas = document.createElement("canvas");
   const size = sizeWithin(bitmap, MOST_SIDE);
   paintImage(canvas, bitmap, size);
@@ -98,7 +99,7 @@ async function outlinedImage({ bitmap, overlay }, contours, colors) {
   const place = { scale: size.width / bitmap.width, left: 0, top: 0 };
   paintOutlines(canvas.getContext("2d"), contourPaths(contours), colors, place, {
     line,
-    fill: overlay.fill,
+    fill,
   });
   return new Promise((resolve, reject) => {
     canvas.toBlob(

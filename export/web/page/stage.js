@@ -46,7 +46,8 @@ export function shownBitmap() {
 /** Forgets the image. */
 export function clear() {
   shown.bitmap?.close();
-  Object.assign(shown, { bitmap: null, paths: new Map(), marks: [], pixelsPerMm: null });
+  const nothing = { bitmap: null, paths: new Map(), marks: [], pixelsPerMm: null };
+  Object.assign(shown, nothing);
   draw();
 }
 

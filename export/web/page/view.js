@@ -11,13 +11,34 @@ export function showStarted() {
   byId("unstarted").remove();
 }
 
+/** Shows how many bytes of all were loaded. */
+export function showProgress(received, total) {
+  const megabytes = (bytes) => (bytes / 1e6).toFixed(1);
+  byId("progress").value = received / total;
+  byId("bytes").textContent = `${megabytes(received)} of ${megabytes(total)} MB`;
+}
+
+/** Shows that the page works without a network from now on. */
+export function showKept() {
+  byId("offline").textContent =
+    "Kept on this device: the page opens without a network.";
+}
+
+/** Offers a newer version, which `start` starts. */
+export function showUpdate(start) {
+  byId("update").hidden = false;
+  byId("update").addEventListener("click", start, { once: true });
+}
+
 /** Enables the inputs, and describes the model. */
 export function showReady({ contract, isVerified, inputSize }) {
   const names = contract.label_names;
   const isLesion = names.length === 1 && names[0] === "lesion";
   const title = isLesion ? "Outline a skin lesion" : `Outline ${names.join(", ")}`;
   document.title = byId("title").textContent = title;
-  for (const input of [...fileInputs, byId("sample")]) input.disabled = false;
+  const sources = [...fileInputs, byId("sample"), byId("live-camera")];
+  for (const source of sources) source.disabled = false;
+  hideProgress();
   showIdle();
   const hash = contract.sha256.slice(0, 12);
   showFacts({
@@ -33,6 +54,7 @@ export function showReady({ contract, isVerified, inputSize }) {
 
 /** Shows why the page cannot work at all. */
 export function showUnusable(reason) {
+  hideProgress();
   setState("failed", "Cannot start");
   byId("problem").textContent = reason;
 }
@@ -44,7 +66,8 @@ export function showIdle() {
 
 /** Shows that an image is being outlined, and how many remain. */
 export function showBusy(name, remaining) {
-  setState("busy", remaining > 1 ? `Outlining ${name}, ${remaining} to go` : `Outlining ${name}`);
+  const rest = remaining > 1 ? `, ${remaining} to go` : "";
+  setState("busy", `Outlining ${name}${rest}`);
 }
 
 /** Marks the page while a file is held over it. */
@@ -113,6 +136,10 @@ export function showSaves(saves, save) {
       return button;
     }),
   );
+}
+
+function hideProgress() {
+  byId("progress").hidden = byId("bytes").hidden = true;
 }
 
 function setState(kind, text) {

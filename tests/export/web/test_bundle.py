@@ -108,6 +108,7 @@ def test_folder_holds_page_runtime_and_model(npm, export_dir):
     assert paths_below(path) == {
         *paths_below(PAGE),
         *fetched,
+        "files.json",
         "model.json",
         "segan_none.tflite",
     }
@@ -123,6 +124,34 @@ def test_folder_holds_page_runtime_and_model(npm, export_dir):
         "segan_none.tflite",
         "web",
     ]
+
+
+def read_version(page):
+    """Returns the version that the service worker states."""
+    code = pathlib.Path(page, "service_worker.js").read_text()
+    (version,) = re.findall(r'const VERSION = "(\w+)";', code)
+    return version
+
+
+def test_files_are_listed_with_their_bytes(npm, export_dir):
+    path = bundle.bundle_page(str(export_dir))
+
+    listed = json.loads(pathlib.Path(path, "files.json").read_text())
+    named = paths_below(path) - {"files.json", "service_worker.js"}
+    assert set(listed["files"]) == named
+    assert listed["files"]["segan_none.tflite"] == len(MODEL)
+    assert listed["version"] == read_version(path)
+
+
+def test_version_is_of_the_content(npm, export_dir):
+    first = read_version(bundle.bundle_page(str(export_dir)))
+    again = read_version(bundle.bundle_page(str(export_dir)))
+    write_model(export_dir, "none", b"another model")
+    other = read_version(bundle.bundle_page(str(export_dir)))
+
+    assert re.fullmatch("[0-9a-f]{16}", first)
+    assert again == first
+    assert other != first
 
 
 def test_license_is_included():

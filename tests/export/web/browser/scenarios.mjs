@@ -1,5 +1,5 @@
 // What a user does with the page, and what the page then shows.
-import { readFileSync } from "node:fs";
+import { cpSync, readFileSync } from "node:fs";
 
 /** Opens the page and waits until it is ready, or has failed. */
 async function open(page, { url }, seen) {
@@ -15,9 +15,16 @@ async function open(page, { url }, seen) {
     });
   });
   await page.goto(url);
-  await page.waitForSelector("#model-state:is([data-kind=ready], [data-kind=failed])");
+  await ready(page);
   seen.requestsWhenReady = seen.requests.length;
 }
+
+const ready = (page) =>
+  page.waitForSelector("#model-state:is([data-kind=ready], [data-kind=failed])");
+
+/** Tells whether the browser lets the page fetch a file. */
+const fetched = (page) =>
+  page.evaluate(() => fetch("model.json").then(() => "answered", () => "refused"));
 
 const ways = {
   choose: (page, path) => page.setInputFiles("#file", path),
@@ -99,9 +106,7 @@ export async function segment(page, task, seen) {
     expected: await seenText(page, "#expected"),
     warning: await seenText(page, "#warning"),
     announcement: await text(page, "#announcement"),
-    fetched: await page.evaluate(() =>
-      fetch("model.json").then(() => "answered", () => "refused"),
-    ),
+    fetched: await fetched(page),
   };
 }
 
@@ -447,4 +452,80 @@ export async function checkAccessibility(page, task, seen) {
   await settled(page);
   await check("problem");
   return { found };
+}
+
+/** Visits the page, then again without a network, then after an update. */
+export async function visitAgain(page, task, seen) {
+  const result = async () => {
+    await give(page, "choose", task.image);
+    return page.evaluate(() => window.segmented.shares);
+  };
+  await open(page, task, seen);
+  await page.click("#about summary");
+  const kept = page.locator("#offline", { hasText: "Kept on this device" });
+  await kept.waitFor();
+  await page.context().setOffline(true);
+  await page.reload();
+  await ready(page);
+  const offline = await result();
+  const blocked = await fetched(page);
+  await page.context().setOffline(false);
+  cpSync(task.newer, task.folder, { recursive: true });
+  await page.reload();
+  await ready(page);
+  const before = await page.title();
+  await page.locator("#update").waitFor();
+  await Promise.all([page.waitForEvent("load"), page.click("#update")]);
+  await ready(page);
+  return { offline, blocked, before, after: await page.title() };
+}
+
+/** Loads the page at a slow rate, and notes what it says meanwhile. */
+export async function loadSlowly(page, task, seen) {
+  const devtools = await page.context().newCDPSession(page);
+  await devtools.send("Network.enable");
+  await devtools.send("Network.emulateNetworkConditions", {
+    offline: false,
+    latency: 0,
+    downloadThroughput: task.bytesPerSecond,
+    uploadThroughput: -1,
+  });
+  await page.addInitScript(() => {
+    window.said = [];
+    new MutationObserver(() => {
+      const bytes = document.getElementById("bytes");
+      const bar = document.getElementById("progress");
+      if (bytes) window.said.push([bytes.textContent, bar.value, bar.hidden]);
+    }).observe(document, { subtree: true, childList: true, characterData: true });
+  });
+  await open(page, task, seen);
+  return { said: await page.evaluate(() => window.said) };
+}
+
+/** Takes a picture with the browser's made-up camera. */
+export async function useCamera(page, task, seen) {
+  await open(page, task, seen);
+  await page.click("#live-camera");
+  await page.locator("#camera-dialog").waitFor();
+  const cameras = await page.locator("#camera-choice option").allInnerTexts();
+  await page.click("#shoot");
+  await page.waitForFunction(() => window.segmented);
+  return {
+    cameras,
+    caption: await text(page, "#caption"),
+    size: await page.evaluate(() => window.segmented.size),
+    isOpen: await page.locator("#camera-dialog").isVisible(),
+    isReleased: await page.evaluate(
+      () => document.getElementById("camera-view").srcObject === null,
+    ),
+  };
+}
+
+/** Opens any page; returns the first line that it logs and that begins so. */
+export async function readLog(page, task) {
+  const logged = page.waitForEvent("console", {
+    predicate: (message) => message.text().startsWith(task.start),
+  });
+  await page.goto(task.url);
+  return { logged: (await logged).text() };
 }
