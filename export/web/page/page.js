@@ -69,7 +69,7 @@ function attachAll() {
   attachScale(setScale);
   attachSteps((places) => select(gallery.neighbor(places)));
   takeImages(view.fileInputs, { taken: take, dragged: view.showDragging });
-  attachCamera({ taken: take, failed: view.showProblem });
+  attachCamera({ taken: take, failed: showNone });
   byId("sample").addEventListener("click", async () => take([await drawSample()]));
   byId("save-csv").addEventListener("click", () => {
     const content = saving.csvFile(gallery.items, labels, warningOf);
@@ -84,13 +84,22 @@ function attachAll() {
 
 function take(files) {
   if (files.length === 0) {
-    view.showProblem(NO_IMAGE);
+    showNone(NO_IMAGE);
     return;
   }
   leave();
   gallery.add(files);
   showWaiting(gallery.shown);
   work();
+}
+
+/** Says what was given instead of an image; none is shown. */
+function showNone(sentence) {
+  leave();
+  gallery.shown = null;
+  stage.clear();
+  view.showProblem(sentence);
+  showList();
 }
 
 /** Segments what waits, one image after the other. */

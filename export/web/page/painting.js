@@ -38,7 +38,7 @@ export function paintOutlines(context, paths, colors, place, { line, fill }) {
   context.save();
   context.translate(place.left, place.top);
   context.scale(place.scale, place.scale);
-  context.lineJoin = "round";
+  context.lineJoin = "bevel"; // of many short lines the cheapest
   for (const [label, path] of paths) {
     context.fillStyle = context.strokeStyle = `rgb(${colors[label - 1].join(" ")})`;
     if (fill > 0) {

@@ -176,6 +176,7 @@ export async function keyboard(page, task, seen) {
     for (const key of keys) await page.keyboard.press(key);
     order.push(await focused(page));
   };
+  await press("Tab"); // the camera
   await press("Tab"); // the image
   const zoomBefore = await page.locator("#view").getAttribute("data-zoom");
   for (const key of ["+", "+", "ArrowLeft"]) await page.keyboard.press(key);
@@ -416,7 +417,7 @@ export async function timeOutline(page, task, seen) {
     const { size, labelMaps, contours } = window.segmented;
     const canvas = document.getElementById("shown-outline");
     const measured = [];
-    for (let i = 0; i < 7; i += 1) {
+    for (let i = 0; i < 60; i += 1) {
       const started = performance.now();
       const traced = traceContours(labelMaps[0], size);
       stage.showContours(traced, [[86, 180, 233]]);

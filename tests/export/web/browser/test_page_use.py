@@ -237,7 +237,8 @@ def test_page_can_be_used_with_the_keyboard_only(play, image):
     saw = play("keyboard", "float_one", image=image)
 
     assert saw["order"] == [
-        *("file", "view", "zoom-out", "zoom-in", "fit", "hide"),
+        *("file", "live-camera"),
+        *("view", "zoom-out", "zoom-in", "fit", "hide"),
         *("tightness", "opacity", "Save image with outline", "Save label map"),
     ]
     assert saw["outline"] == "solid"  # the focus is seen
