@@ -40,7 +40,7 @@ export function saves(item, labels, shown) {
     },
     ...labelMapSaves(item, labels),
     {
-      caption: "Save as SVG",
+      caption: "Save SVG",
       make: () => [
         {
           name: `${name}_outline.svg`,
@@ -49,7 +49,7 @@ export function saves(item, labels, shown) {
       ],
     },
     {
-      caption: "Save as GeoJSON",
+      caption: "Save GeoJSON",
       make: () => [
         {
           name: `${name}_outline.geojson`,
