@@ -146,7 +146,7 @@ def test_files_are_listed_with_their_bytes(npm, export_dir):
 def test_version_is_of_the_content(npm, export_dir):
     first = read_version(bundle.bundle_page(str(export_dir)))
     again = read_version(bundle.bundle_page(str(export_dir)))
-    write_model(export_dir, "none", b"another model")
+    write_model(export_dir, "none", MODEL[::-1])
     other = read_version(bundle.bundle_page(str(export_dir)))
 
     assert re.fullmatch("[0-9a-f]{16}", first)

@@ -69,6 +69,18 @@ def test_island_in_a_hole_is_a_polygon_of_its_own(tmp_path):
     assert [len(polygon) for polygon in saw["polygons"]] == [2, 1]
 
 
+def test_hole_of_an_island_belongs_to_the_island(tmp_path):
+    rings = np.ones((11, 11), int)
+    rings[1:-1, 1:-1] = 0
+    rings[3:-3, 3:-3] = 1
+    rings[5, 5] = 0
+
+    saw = trace(tmp_path, rings)
+
+    sides = [[max(r) - min(r) for r in polygon] for polygon in saw["polygons"]]
+    assert sides == [[11, 9], [5, 1]]
+
+
 @pytest.mark.parametrize("size", [(40, 52), (33, 37), (1, 9), (9, 1)])
 def test_areas_of_random_maps_are_their_pixels(tmp_path, size):
     generator = np.random.default_rng(0)
