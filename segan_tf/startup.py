@@ -2,6 +2,7 @@
 
 import contextlib
 import gc
+import importlib
 import os
 import sys
 from collections.abc import Iterator
@@ -63,8 +64,8 @@ def import_tensorflow() -> None:
     set_environment()
     try:
         with console.capture_output(), _without_garbage_collection():
-            import keras  # noqa: F401
-            import tensorflow  # noqa: F401
+            for name in ("tensorflow", "keras"):
+                importlib.import_module(name)
     except ModuleNotFoundError as error:
         raise UserError(
             f"TensorFlow cannot be imported ({error}); install it with pip "

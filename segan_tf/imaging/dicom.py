@@ -205,12 +205,9 @@ def _read(
 
 
 def _import_pydicom(path: str | os.PathLike[str]) -> Any:
-    try:
-        pydicom = importlib.import_module("pydicom")
-    except ImportError as error:
-        raise errors.missing_extra(
-            f"{path} (DICOM)", "pydicom", "dicom"
-        ) from error
+    pydicom = errors.import_extra(
+        "pydicom", what=f"{path} (DICOM)", extra="dicom"
+    )
     # Its warnings and log lines quote values, names of patients among them.
     warnings.filterwarnings("ignore", module=_WARNING_MODULES)
     pydicom.config.settings.reading_validation_mode = pydicom.config.IGNORE

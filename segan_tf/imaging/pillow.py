@@ -1,7 +1,6 @@
 """What Pillow reads, raises and warns about when it opens image files."""
 
 import contextlib
-import importlib
 import struct
 import threading
 import warnings
@@ -73,14 +72,9 @@ def prepare_reader(known: formats.ImageFormat | None, name: str) -> None:
     if not known or not known.is_read or known.name == formats.DICOM:
         return
     if known.package and known.name not in Image.OPEN:
-        try:
-            plug_in = importlib.import_module(known.package)
-        except ImportError as error:
-            raise errors.missing_extra(
-                f"{name} ({known.name})",
-                known.package.replace("_", "-"),
-                known.extra,
-            ) from error
+        plug_in = errors.import_extra(
+            known.package, what=f"{name} ({known.name})", extra=known.extra
+        )
         plug_in.register_heif_opener()
     if known.feature:
         with ignored_warnings():  # of a Pillow too old to know the feature

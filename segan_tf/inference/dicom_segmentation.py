@@ -52,12 +52,9 @@ def write(
       errors.UserError: highdicom is missing, or the source lacks attributes.
       OSError: the file cannot be written.
     """
-    try:
-        highdicom = importlib.import_module("highdicom")
-    except ImportError as error:
-        raise errors.missing_extra(
-            f"{path} (DICOM Segmentation)", "highdicom", "dicom"
-        ) from error
+    highdicom = errors.import_extra(
+        "highdicom", what=f"{path} (DICOM Segmentation)", extra="dicom"
+    )
     # Its warnings are about values of the source, names among them.
     with pillow.ignored_warnings(), _named_gaps(path):
         segmentation = highdicom.seg.Segmentation(

@@ -16,7 +16,7 @@ import signal
 import threading
 import traceback
 from collections.abc import Callable, Iterable, Iterator
-from multiprocessing import connection, process
+from multiprocessing import connection, process, resource_tracker
 from typing import Any, Generic, TypeVar
 
 from segan_tf.errors import UserError
@@ -45,6 +45,25 @@ class _Task(Generic[Item]):
     attempts: int = 0
 
 
+@contextlib.contextmanager
+def _interrupts_blocked() -> Iterator[None]:
+    """Lets the processes that are started in it never see Ctrl+C.
+
+    Ctrl+C reaches all processes of a terminal; the main one decides. It may
+    come while a worker still imports, long before it can ignore a signal.
+    """
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
+        return
+    # Starting the tracker lifts the block, so it must run by now.
+    resource_tracker.ensure_running()
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 class _Worker(Generic[Item]):
     """A process and the items that it has."""
 
@@ -54,7 +73,8 @@ class _Worker(Generic[Item]):
         self.process: process.BaseProcess = context.Process(
             target=_serve, args=(other_end, start), daemon=True
         )
-        self.process.start()
+        with _interrupts_blocked():
+            self.process.start()
         other_end.close()
         self.tasks: dict[int, _Task[Item]] = {}
         self.is_ready = False
@@ -202,8 +222,7 @@ def _serve(
     start: Callable[[], Callable[[Any], Any]],
 ) -> None:
     """Answers items until the pipe is closed; runs in a worker."""
-    # Ctrl+C reaches all processes of a terminal; the main one decides.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # on Windows, too
     memory.keep_freed()
     sending, receiving = threading.Lock(), threading.Lock()
 

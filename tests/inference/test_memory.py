@@ -6,12 +6,12 @@ import sys
 
 import pytest
 
+pytestmark = pytest.mark.any_edition
+
 CODE = """
 import resource, sys
 import numpy
 from segan_tf.inference import memory
-
-pytestmark = pytest.mark.any_edition
 if sys.argv[1] == "keep":
     memory.keep_freed()
 def use():

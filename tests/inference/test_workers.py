@@ -1,6 +1,7 @@
 """Tests of doing the same in several processes."""
 
 import errno
+import signal
 
 import pytest
 import worker_functions
@@ -52,6 +53,13 @@ def test_worker_that_cannot_start_is_an_error():
         run([1], worker_functions.fail)
     with pytest.raises(UserError, match=r"while it started \(exit status -9\)"):
         run([1], worker_functions.die)
+
+
+def test_interrupt_reaches_no_worker_from_its_start():
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, ())
+    for _, blocked in run([1, 2], worker_functions.blocked_signals):
+        assert signal.SIGINT in blocked
+    assert signal.pthread_sigmask(signal.SIG_BLOCK, ()) == before
 
 
 def test_no_items_are_no_results():

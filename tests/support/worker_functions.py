@@ -36,3 +36,8 @@ def fail():
 def process_id():
     """Returns a function that tells its process and its parent."""
     return lambda _: (os.getpid(), os.getppid())
+
+
+def blocked_signals():
+    """Returns a function that tells which signals never reach its process."""
+    return lambda _: signal.pthread_sigmask(signal.SIG_BLOCK, ())
