@@ -18,6 +18,7 @@ export function attachCamera({ taken, failed }) {
     try {
       await openCamera({ video: { ...LARGEST, facingMode: "environment" } });
     } catch (error) {
+      close();
       failed(reason(error));
     }
   });
@@ -26,7 +27,7 @@ export function attachCamera({ taken, failed }) {
     try {
       await openCamera({ video: { ...LARGEST, deviceId: { exact: target.value } } });
     } catch (error) {
-      byId("camera-dialog").close();
+      byId("camera-dialog").close(); // which closes the camera, too
       failed(reason(error));
     }
   });

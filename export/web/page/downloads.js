@@ -1,6 +1,21 @@
-/** Counts the bytes of the model and the runtime while they are downloaded. */
+/** Downloads the page's files, and counts the bytes of model and runtime. */
 
 const FILES = "files.json";
+
+/**
+ * Downloads a file of this page's folder.
+ *
+ * @param {string} name
+ * @returns {Promise<Response>}
+ * @throws {Error} it is missing
+ */
+export async function fetchFile(name) {
+  const response = await fetch(name);
+  if (!response.ok) {
+    throw new Error(`${name} is missing in this page's folder; bundle it again.`);
+  }
+  return response;
+}
 
 /**
  * Counts what this page and its runtime fetch from now on.
@@ -10,8 +25,8 @@ const FILES = "files.json";
  * @returns {Promise<function()>} stops the counting
  */
 export async function countDownloads(progress) {
+  const { files } = await (await fetchFile(FILES)).json();
   const plain = globalThis.fetch;
-  const { files } = await (await plain(FILES)).json();
   const models = sizes(files, ".tflite");
   const builds = sizes(files, ".wasm"); // of which a browser loads one
   const total = Math.max(...models) + Math.max(...builds);

@@ -24,7 +24,7 @@ export function nameForeignFormat(start) {
   if (AVIF_BRANDS.includes(brand)) return `an AVIF image; ${AS_JPEG}`;
   if (brand) return "a video or audio file; take a single photo instead.";
   if (text(128, 4) === "DICM") {
-    return "a DICOM file; save it as PNG, or predict it with --mode=predict.";
+    return "a DICOM file; save its image as PNG first.";
   }
   if (text(0, 4) === "RIFF" && text(8, 4) === "WEBP") return `a WebP image; ${AS_JPEG}`;
   if (["II*\0", "MM\0*"].includes(text(0, 4))) return `a TIFF or raw image; ${AS_JPEG}`;

@@ -8,7 +8,7 @@ import { CALIBRATED } from "./adjustment.js";
  * whose label maps are kept only while the image is shown.
  */
 class Item {
-  constructor(file) {
+  constructor(file, pixelsPerMm) {
     this.file = file;
     this.name = file.name;
     this.state = "waiting";
@@ -16,7 +16,7 @@ class Item {
     this.segmented = null;
     this.outline = null;
     this.tightness = CALIBRATED;
-    this.pixelsPerMm = null;
+    this.pixelsPerMm = pixelsPerMm;
     this.thumbnail = null;
   }
 }
@@ -25,13 +25,21 @@ class Item {
 export class Gallery {
   items = [];
   shown = null;
+  pixelsPerMm = null; // of images to come
 
   /** Adds files, and shows the first of them. */
   add(files) {
-    const added = files.map((file) => new Item(file));
+    const added = files.map((file) => new Item(file, this.pixelsPerMm));
     this.items.push(...added);
     this.shown = added[0];
-    return added;
+  }
+
+  /** Sets the scale of the image that is shown, or of all, also of later ones. */
+  setScale(pixelsPerMm, isForAll) {
+    this.pixelsPerMm = isForAll ? pixelsPerMm : null;
+    for (const item of isForAll ? this.items : [this.shown]) {
+      item.pixelsPerMm = pixelsPerMm;
+    }
   }
 
   /** Returns the next image to segment: the one that is shown comes first. */
@@ -43,10 +51,6 @@ export class Gallery {
   /** Returns the image so many places after the shown one; undefined at an end. */
   neighbor(places) {
     return this.items[this.items.indexOf(this.shown) + places];
-  }
-
-  get done() {
-    return this.items.filter(({ state }) => state === "done");
   }
 
   get remaining() {

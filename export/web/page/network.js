@@ -7,8 +7,8 @@
 export function closeNetwork() {
   const policy = document.createElement("meta");
   policy.httpEquiv = "Content-Security-Policy";
+  // Browsers read the manifest only when the page is being installed.
   policy.content =
-    "connect-src 'none'; img-src blob:; media-src 'none'; frame-src 'none'; " +
-    "worker-src 'none'; font-src 'none'; form-action 'none'";
+    "default-src 'none'; img-src blob:; manifest-src 'self'; form-action 'none'";
   document.head.append(policy);
 }

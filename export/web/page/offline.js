@@ -1,6 +1,6 @@
 /** Keeps the page for use without a network, and offers its updates. */
 
-const KEPT_BUILDS = /\/runtime\/wasm\//;
+const BUILDS = "runtime/wasm/";
 
 /**
  * Registers the service worker; before the network is closed, which also forbids
@@ -25,14 +25,14 @@ export async function keepOffline({ kept, updated }) {
     });
   try {
     const registration = await container.register("service_worker.js");
-    if (registration.waiting) offer(registration.waiting);
-    registration.addEventListener("updatefound", () => {
-      const worker = registration.installing;
-      worker.addEventListener("statechange", () => {
+    const watch = (worker) =>
+      worker?.addEventListener("statechange", () => {
         // Without one that is active, it is the first and no update.
         if (worker.state === "installed" && registration.active) offer(worker);
       });
-    });
+    if (registration.waiting) offer(registration.waiting);
+    watch(registration.installing); // found before the page was ready
+    registration.addEventListener("updatefound", () => watch(registration.installing));
   } catch (error) {
     console.warn(`This page is not kept for use offline: ${error.message}`);
   }
@@ -41,10 +41,11 @@ export async function keepOffline({ kept, updated }) {
 /** Tells the service worker which build of the runtime this browser loaded. */
 export async function keepRuntime() {
   if (!navigator.serviceWorker) return;
+  const folder = new URL("./", import.meta.url).href;
   const keep = performance
     .getEntriesByType("resource")
-    .map(({ name }) => name.split("#")[0])
-    .filter((name) => KEPT_BUILDS.test(name));
+    .filter(({ name }) => name.startsWith(folder + BUILDS))
+    .map(({ name }) => name.slice(folder.length));
   const { active } = await navigator.serviceWorker.ready;
-  active.postMessage({ keep: [...new Set(keep)] });
+  active.postMessage({ keep });
 }

@@ -33,6 +33,11 @@ import { warning } from "./wording.js";
 const OUT_OF_MEMORY =
   "could not be segmented: this device has too little memory for it, or its " +
   "browser failed. Make the image smaller, or reload the page.";
+const UNREADABLE =
+  "cannot be read: it is a folder, or it was moved or changed. Choose images again.";
+const UNREADABLE_ERRORS = ["NotFoundError", "NotReadableError"];
+const UNSAVED =
+  "The file could not be made: this device has too little memory for it.";
 const NO_IMAGE = "There is no image in that; give an image file.";
 // Pixels of the longer side while the slider moves.
 const MOVING_SIDE = 1024;
@@ -71,15 +76,24 @@ function attachAll() {
   takeImages(view.fileInputs, { taken: take, dragged: view.showDragging });
   attachCamera({ taken: take, failed: showNone });
   byId("sample").addEventListener("click", async () => take([await drawSample()]));
-  byId("save-csv").addEventListener("click", () => {
-    const content = saving.csvFile(gallery.items, labels, warningOf);
-    saving.download({ name: "results.csv", content });
-  });
-  byId("save-zip").addEventListener("click", async () => {
-    const { items } = gallery;
-    const content = await saving.allResults(segmentor, items, labels, warningOf);
-    saving.download({ name: "results.zip", content });
-  });
+  byId("save-csv").addEventListener("click", () =>
+    save(() => saving.tableFiles(gallery.items, labels, warningOf)),
+  );
+  byId("save-zip").addEventListener("click", () =>
+    save(() => saving.archiveFiles(segmentor, gallery.items, labels, warningOf)),
+  );
+}
+
+/** Saves files, which may take a while to make; says so if they cannot be made. */
+async function save(make) {
+  view.showSaving();
+  try {
+    for (const file of await make()) saving.download(file);
+  } catch (error) {
+    console.error(error);
+    view.showWarning(UNSAVED);
+  }
+  if (!isWorking) view.showIdle();
 }
 
 function take(files) {
@@ -143,10 +157,14 @@ async function segment(item) {
 }
 
 function fail(item, error) {
-  const isKnown = error instanceof ImageError;
-  if (!isKnown) console.error(error);
   item.state = "failed";
-  item.problem = isKnown ? error.message : `${item.name} ${OUT_OF_MEMORY}`;
+  if (error instanceof ImageError) {
+    item.problem = error.message;
+  } else {
+    console.error(error);
+    const isUnreadable = UNREADABLE_ERRORS.includes(error.name);
+    item.problem = `${item.name} ${isUnreadable ? UNREADABLE : OUT_OF_MEMORY}`;
+  }
   if (item === gallery.shown) showFailed(item);
 }
 
@@ -222,9 +240,7 @@ async function present(item, bitmap, started) {
 function showResult(item) {
   view.showResult(item, labels);
   const shown = () => ({ bitmap: stage.shownBitmap(), fill: controls.overlayFill() });
-  view.showSaves(saving.saves(item, labels, shown), async (save) => {
-    for (const file of await save.make()) saving.download(file);
-  });
+  view.showSaves(saving.saves(item, labels, shown), ({ make }) => save(make));
 }
 
 /** Redraws a coarse outline while the slider moves; drops what comes too fast. */
@@ -232,14 +248,17 @@ async function previewTightness(value) {
   const item = gallery.shown;
   if (isRedrawing || item.state !== "done") return;
   isRedrawing = true;
-  const tightness = { ...item.tightness, value };
-  const segmented = await redraw(segmentor, item.segmented, tightness);
-  const size = sizeWithin(segmented.size, MOVING_SIDE);
-  const coarse = { ...segmented, size };
-  const { labelMaps } = await decideOutline(segmentor, coarse, tightness);
-  const contours = enlarge(traceAll(labelMaps, size), size, segmented.size);
-  if (item === gallery.shown) stage.showContours(contours, labels.colors);
-  isRedrawing = false;
+  try {
+    const tightness = { ...item.tightness, value };
+    const segmented = await redraw(segmentor, item.segmented, tightness);
+    const size = sizeWithin(segmented.size, MOVING_SIDE);
+    const coarse = { ...segmented, size };
+    const { labelMaps } = await decideOutline(segmentor, coarse, tightness);
+    const contours = enlarge(traceAll(labelMaps, size), size, segmented.size);
+    if (item === gallery.shown) stage.showContours(contours, labels.colors);
+  } finally {
+    isRedrawing = false;
+  }
 }
 
 /** Outlines the image that is shown more tightly or more generously. */
@@ -261,8 +280,7 @@ async function setTightness(value) {
 }
 
 function setScale({ pixelsPerMm, isForAll }) {
-  const scaled = isForAll ? gallery.items : [gallery.shown];
-  for (const item of scaled) item.pixelsPerMm = pixelsPerMm;
+  gallery.setScale(pixelsPerMm, isForAll);
   stage.showScale(pixelsPerMm);
   if (gallery.shown.state === "done") showResult(gallery.shown);
   showList();

@@ -27,9 +27,12 @@ export function showTable(items, labelNames, select) {
   byId("columns").replaceChildren(
     ...columns.map((name) => element("th", name, { scope: "col" })),
   );
+  const links = () => [...byId("rows").querySelectorAll("button")];
+  const focused = links().indexOf(document.activeElement);
   byId("rows").replaceChildren(
     ...items.map((item) => tableRow(item, { columns, hasDice, hasScale, select })),
   );
+  links()[focused]?.focus({ preventScroll: true });
 }
 
 function tableRow(item, { columns, hasDice, hasScale, select }) {

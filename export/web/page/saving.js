@@ -111,16 +111,15 @@ async function outlinedImage({ bitmap, fill }, contours, colors) {
 }
 
 /**
- * Writes the table and the label maps of all images that were segmented.
+ * Makes an archive of the table and the label maps of all images that were
+ * segmented.
  *
- * @returns {Promise<Blob>} a ZIP archive
+ * @returns {Promise<{name: string, content: Blob}[]>}
  */
-export async function allResults(segmentor, items, labels, warningOf) {
+export async function archiveFiles(segmentor, items, labels, warningOf) {
   const done = items.filter(({ state }) => state === "done");
   const starts = distinct(done.map(({ name }) => stem(name)));
-  const files = [
-    { name: "results.csv", content: csvFile(items, labels, warningOf) },
-  ];
+  const files = tableFiles(items, labels, warningOf);
   for (const [at, item] of done.entries()) {
     const { labelMaps } = item.outline.labelMaps
       ? item.outline
@@ -132,12 +131,13 @@ export async function allResults(segmentor, items, labels, warningOf) {
       });
     }
   }
-  return toZip(files);
+  return [{ name: "results.zip", content: await toZip(files) }];
 }
 
-/** Writes the table of all images; with a mark, by which Excel knows UTF-8. */
-export function csvFile(items, { names }, warningOf) {
-  return new Blob(["\ufeff", toCsv(items, names, warningOf)], { type: "text/csv" });
+/** Makes the table of all images; with a mark, by which Excel knows UTF-8. */
+export function tableFiles(items, { names }, warningOf) {
+  const parts = ["\ufeff", toCsv(items, names, warningOf)];
+  return [{ name: "results.csv", content: new Blob(parts, { type: "text/csv" }) }];
 }
 
 /** Lets the browser save a file. */

@@ -1,6 +1,7 @@
 /** Loads the model in this page's folder, and runs it with LiteRT.js. */
 
 import { Tensor, loadAndCompile, loadLiteRt } from "@litertjs/core";
+import { fetchFile } from "./downloads.js";
 
 const CONTRACT = "model.json";
 const RUNTIME = new URL("runtime/wasm/", import.meta.url).href;
@@ -91,9 +92,9 @@ class Segmentor {
  * @throws {Error} a file is missing, or the model is not the contract's
  */
 export async function loadSegmentor() {
-  const contract = await (await fetched(CONTRACT)).json();
+  const contract = await (await fetchFile(CONTRACT)).json();
   const [content] = await Promise.all([
-    fetched(contract.model).then((response) => response.arrayBuffer()),
+    fetchFile(contract.model).then((response) => response.arrayBuffer()),
     loadLiteRt(RUNTIME),
   ]);
   const isVerified = await verified(content, contract);
@@ -104,14 +105,6 @@ export async function loadSegmentor() {
   const { width, height } = segmentor.inputSize;
   await segmentor.segment(new Float32Array(width * height * 3));
   return segmentor;
-}
-
-async function fetched(name) {
-  const response = await fetch(name);
-  if (!response.ok) {
-    throw new Error(`${name} is missing in this page's folder; bundle it again.`);
-  }
-  return response;
 }
 
 /**

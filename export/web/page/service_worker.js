@@ -1,6 +1,7 @@
 /**
  * Keeps the page, its runtime and its model, for use without a network. It sees
- * no image: the page sends it the names of the files it loaded, and no more.
+ * no image, and it requests nothing but the files that files.json lists, whatever
+ * the page asks for: the page's own policy does not bind a worker.
  */
 
 // Of all files; written when the page is bundled. Another one is an update.
@@ -20,19 +21,27 @@ self.addEventListener("fetch", (event) => {
 self.addEventListener("message", (event) => {
   if (event.data.activate) self.skipWaiting();
   if (event.data.keep) {
-    const kept = keep(event.data.keep);
+    const kept = keepBuilds(event.data.keep);
     event.waitUntil(kept.then(() => event.source.postMessage({ kept: VERSION })));
   }
 });
 
 async function keepAll() {
-  const response = await fetch(FILES, { cache: "no-cache" });
-  const { files } = await response.json();
+  const names = await listFiles(await fetch(FILES, { cache: "no-cache" }));
   const used = await keptBuilds();
-  const needed = Object.keys(files).filter(
-    (name) => !name.startsWith(BUILDS) || used.has(name),
-  );
+  const needed = names.filter((name) => !name.startsWith(BUILDS) || used.has(name));
   await keep(["./", FILES, ...needed]);
+}
+
+/** Keeps the builds of the runtime that a page loaded, by their names. */
+async function keepBuilds(loaded) {
+  const cache = await caches.open(CACHE);
+  const names = await listFiles(await cache.match(FILES));
+  await keep(names.filter((name) => name.startsWith(BUILDS) && loaded.includes(name)));
+}
+
+async function listFiles(response) {
+  return Object.keys((await response.json()).files);
 }
 
 /** Lists the builds that an older version kept. */

@@ -70,6 +70,16 @@ export function showBusy(name, remaining) {
   setState("busy", `Outlining ${name}${rest}`);
 }
 
+/** Shows that files to be saved are being made. */
+export function showSaving() {
+  setState("busy", "Preparing the files");
+}
+
+/** Warns the user; the result stays. */
+export function showWarning(sentence) {
+  byId("warning").textContent = byId("announcement").textContent = sentence;
+}
+
 /** Marks the page while a file is held over it. */
 export function showDragging(isOver) {
   document.body.classList.toggle("dragging", isOver);
