@@ -1,5 +1,6 @@
 """Bundles the web page that segments images in the browser."""
 
+import base64
 import hashlib
 import itertools
 import json
@@ -22,6 +23,7 @@ _ENDINGS = ("_styles", "")
 
 _SOURCE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "page")
 _RUNTIME_NAME = "runtime"
+_MANIFEST = "manifest.webmanifest"
 _FILE_LIST = "files.json"
 _SERVICE_WORKER = "service_worker.js"
 _VERSION_SLOT = b'"VERSION"'
@@ -54,12 +56,27 @@ def bundle_page(export_dir: str) -> str:
         runtime.unpack(export_dir, os.path.join(page, _RUNTIME_NAME))
         shutil.copy(model_path, page)
         files.write_json(os.path.join(page, CONTRACT_NAME), contract)
+        _embed_icons(page)
         _write_file_list(page)
         if os.path.lexists(path):
             # Into the hidden folder, which is removed after the block.
             os.rename(path, os.path.join(folder, "replaced"))
         os.rename(page, path)
     return path
+
+
+def _embed_icons(page: str) -> None:
+    """Puts the icons into the manifest.
+
+    Browsers load them to install the page, when its policy forbids requests.
+    """
+    path = pathlib.Path(page, _MANIFEST)
+    manifest = json.loads(path.read_text(encoding="utf-8"))
+    for icon in manifest["icons"]:
+        content = pathlib.Path(page, icon["src"]).read_bytes()
+        encoded = base64.b64encode(content).decode()
+        icon["src"] = f"data:{icon['type']};base64,{encoded}"
+    files.write_json(str(path), manifest)
 
 
 def _write_file_list(page: str) -> None:

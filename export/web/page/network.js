@@ -7,8 +7,8 @@
 export function closeNetwork() {
   const policy = document.createElement("meta");
   policy.httpEquiv = "Content-Security-Policy";
-  // Browsers read the manifest only when the page is being installed.
+  // The browser reads the manifest, with the icons in it, to install the page.
   policy.content =
-    "default-src 'none'; img-src blob:; manifest-src 'self'; form-action 'none'";
+    "default-src 'none'; img-src blob: data:; manifest-src 'self'; form-action 'none'";
   document.head.append(policy);
 }

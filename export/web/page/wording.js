@@ -37,7 +37,7 @@ export function warning({ shares, isDoubtful }) {
 /** Says how long it took until the outline was seen. */
 export function describeTime({ all, model }) {
   return (
-    `Outlined in ${(all / 1000).toFixed(2)} s on this device, of which the ` +
+    `Done in ${(all / 1000).toFixed(2)} s on this device, of which the ` +
     `model took ${Math.round(model)} ms.`
   );
 }

@@ -15,7 +15,7 @@ import tarfile
 import pytest
 import running
 
-from export.web import bundle, runtime
+from export.web import bundle, runtime, serve
 from segan_tf import config, labels
 
 pytestmark = pytest.mark.any_edition
@@ -351,18 +351,26 @@ def test_the_program_bundles_what_it_exported(
         assert os.path.isfile(os.path.join(export_dir, "segan_none.tflite"))
         return os.path.join(export_dir, "web")
 
+    def stop(server):
+        raise KeyboardInterrupt
+
     monkeypatch.setattr(bundle, "bundle_page", bundle_page)
+    monkeypatch.setattr(
+        serve.http.server.ThreadingHTTPServer, "serve_forever", stop
+    )
     given = (
         f"--model_dir={model_dir}",
         f"--export_dir={tmp_path}",
         "--quantizations=none",
+        "--serve_port=0",
     )
 
     result = running.run("--mode=export", "--web", *given)
 
     assert result.status == 0, result.err
     served = f"python -m http.server --directory {tmp_path}/web"
-    assert result.out.endswith(f"serve it, for example with {served}\n")
+    assert f"serve it, for example with {served}\n" in result.out
+    assert result.out.endswith(" in a browser; Ctrl+C ends it\n")
 
 
 def test_policy_allows_the_import_map_and_no_other_inline_code():

@@ -1,5 +1,5 @@
 // What a user does with the page, and what the page then shows.
-import { cpSync, readFileSync } from "node:fs";
+import { cpSync, readFileSync, rmSync } from "node:fs";
 
 /** Opens the page and waits until it is ready, or has failed. */
 async function open(page, { url }, seen) {
@@ -25,6 +25,50 @@ const ready = (page) =>
 /** Tells whether the browser lets the page fetch a file. */
 const fetched = (page) =>
   page.evaluate(() => fetch("model.json").then(() => "answered", () => "refused"));
+
+/** Tries every way to send something to the page's own server. */
+export async function tryToSend(page, task, seen) {
+  await open(page, task, seen);
+  await page.evaluate(() => navigator.serviceWorker.ready);
+  await page.reload();
+  await ready(page);
+  await page.waitForFunction(() => navigator.serviceWorker.controller);
+  const refused = await page.evaluate(async (secret) => {
+    const settle = (promise) => promise.then(() => "sent", () => "refused");
+    const load = (name, properties) =>
+      new Promise((resolve, reject) => {
+        const made = Object.assign(document.createElement(name), properties);
+        Object.assign(made, { onload: resolve, onerror: reject });
+        document.body.append(made);
+      });
+    const answers = {
+      fetch: await settle(fetch(secret)),
+      module: await settle(import(`./colors.js${secret}`)),
+      image: await settle(load("img", { src: `icon.svg${secret}` })),
+      script: await settle(load("script", { src: `colors.js${secret}` })),
+      style: await settle(load("link", { rel: "stylesheet", href: secret })),
+    };
+    navigator.sendBeacon(secret);
+    document.body.append(Object.assign(document.createElement("iframe"), { src: secret }));
+    const { controller } = navigator.serviceWorker;
+    const keep = [secret, `runtime/wasm/${secret}`, `./${secret}`];
+    const kept = new Promise((resolve) => {
+      navigator.serviceWorker.addEventListener("message", resolve, { once: true });
+    });
+    controller.postMessage({ keep: [...keep, new URL(secret, location).href] });
+    await kept;
+    return answers;
+  }, task.secret);
+  return { refused };
+}
+
+/** Lists why the browser would not install the page. */
+export async function install(page, task, seen) {
+  await open(page, task, seen);
+  const devtools = await page.context().newCDPSession(page);
+  const { installabilityErrors } = await devtools.send("Page.getInstallabilityErrors");
+  return { errors: installabilityErrors.map(({ errorId }) => errorId) };
+}
 
 const ways = {
   choose: (page, path) => page.setInputFiles("#file", path),
@@ -218,7 +262,7 @@ export async function measure(page, task, seen) {
     task.shots && page.screenshot({ path: `${task.shots}_${name}.png` });
   await shoot("empty");
   const empty = await widths();
-  const sources = await page.locator(".sources label:visible").allInnerTexts();
+  const sources = await page.locator(".sources .button:visible").allInnerTexts();
   await give(page, "photograph", task.image);
   await shoot("result");
   const heights = await page
@@ -281,14 +325,60 @@ export async function chooseMany(page, task, seen) {
   await visit();
   await page.click(`#rows tr:nth-child(${task.files.length}) button`);
   await visit();
+  const focusedRow = await page.evaluate(() => document.activeElement.closest("#rows tr")?.rowIndex);
   return {
     ...list,
     columns,
     visited,
+    focusedRow,
     isLast: await page.locator("#next").isDisabled(),
     csv: await saved(page, page.locator("#save-csv")),
     zip: await saved(page, page.locator("#save-zip")),
   };
+}
+
+/** Goes back to an image whose file is gone; returns what is said. */
+export async function loseFile(page, task, seen) {
+  await open(page, task, seen);
+  await give(page, "choose", task.lost);
+  await give(page, "choose", task.image);
+  rmSync(task.lost);
+  await page.click("#previous");
+  await page.waitForFunction(() => document.getElementById("problem").textContent);
+  return { said: await text(page, "#problem") };
+}
+
+/** Saves where the browser has no memory for it; returns what is said. */
+export async function failToSave(page, task, seen) {
+  await open(page, task, seen);
+  await give(page, "choose", task.image);
+  await page.evaluate(() => {
+    HTMLCanvasElement.prototype.toBlob = (done) => done(null);
+  });
+  await page.click("#saves button");
+  await page.locator("#warning").waitFor();
+  await settled(page);
+  return {
+    said: await text(page, "#warning"),
+    isResultShown: await page.locator("#result").isVisible(),
+  };
+}
+
+/** Gives the scale of all images, and then one more image. */
+export async function scaleAll(page, task, seen) {
+  await open(page, task, seen);
+  await give(page, "choose", task.image);
+  await page.click("#scale summary");
+  await page.fill("#pixels-per-mm", String(task.pixelsPerMm));
+  await page.check("#scale-for-all");
+  await give(page, "choose", task.image);
+  const next = {
+    legend: await text(page, "#legend"),
+    pixelsPerMm: await page.inputValue("#pixels-per-mm"),
+  };
+  await page.uncheck("#scale-for-all");
+  await give(page, "choose", task.image);
+  return { next, last: await text(page, "#legend") };
 }
 
 /** Saves everything that can be saved of an image. */

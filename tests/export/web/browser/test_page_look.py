@@ -11,8 +11,9 @@ from segan_tf import labels, styles
 
 pytestmark = pytest.mark.browser
 
-# Typically 13 to 18 ms, on one of two shared cores.
-MOST_OUTLINE_MS = 30
+# Where nothing else runs it takes less than 30, see docs/web.md; other programs
+# share the cores of tests. Comparing 36 neighbors of every pixel took 1200.
+MOST_OUTLINE_MS = 150
 
 
 def test_wheel_fingers_and_buttons_zoom(play, image):
@@ -118,6 +119,16 @@ def test_two_ends_of_a_ruler_give_areas(play, image):
     assert area == pytest.approx(share * 317 * 240 / 10**2, rel=0.05)
 
 
+def test_scale_of_all_images_is_that_of_later_ones(play, image):
+    saw = play("scaleAll", "float_one", image=image, pixelsPerMm=12.5)
+
+    share = play("segment", "float_one", way="choose", image=image)["shares"][0]
+    area = share * 317 * 240 / 12.5**2
+    assert saw["next"]["legend"].endswith(f"{area:.3g} mm²")
+    assert saw["next"]["pixelsPerMm"] == "12.50"
+    assert "mm²" not in saw["last"]
+
+
 @pytest.fixture(scope="module")
 def photograph(tmp_path_factory):
     """Returns the path of 12 million pixels with a large uneven lesion."""
@@ -131,13 +142,16 @@ def photograph(tmp_path_factory):
     return str(path)
 
 
-def test_outline_of_12_million_pixels_takes_less_than_30_ms(play, photograph):
+def test_outline_of_12_million_pixels_is_quick(play, photograph):
     saw = play("timeOutline", "float_one", image=photograph, times=3)
 
     assert saw["size"] == {"width": 4000, "height": 3000}
     assert saw["corners"] > 4000
-    # The shortest, since other programs share the cores.
-    assert min(saw["measured"]) < MOST_OUTLINE_MS
+    ordered = sorted(saw["measured"])
+    median = ordered[len(ordered) // 2]
+    # For docs/web.md.
+    print(f"outline: {ordered[0]:.0f}, {median:.0f}, {ordered[-1]:.0f} ms")
+    assert median < MOST_OUTLINE_MS
     for times in saw["times"]:
         # What is shown is until the outline is seen, decoding included.
         assert times["all"] > times["model"] + times["outline"] + 50

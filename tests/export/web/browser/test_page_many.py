@@ -71,6 +71,7 @@ def test_strip_goes_from_image_to_image(saw):
     assert bad["legend"] is None  # of the image before
     assert saw["visited"][2]["problem"] == ""
     assert saw["isLast"]
+    assert saw["focusedRow"] == len(NAMES)  # where the keyboard was
 
 
 def read_csv(content):

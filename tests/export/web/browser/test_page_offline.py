@@ -1,5 +1,6 @@
 """Tests of loading, of visits without a network, of updates, of the camera."""
 
+import base64
 import json
 import re
 import shutil
@@ -55,8 +56,21 @@ def test_page_can_be_installed(site):
     assert 'rel="manifest" href="manifest.webmanifest"' in html
     assert manifest["start_url"] == manifest["scope"] == "./"
     assert manifest["display"] == "standalone"
-    for icon in manifest["icons"]:
-        assert (page / icon["src"]).exists()
+    for icon, name in zip(
+        manifest["icons"], ("icon.svg", "icon.png"), strict=True
+    ):
+        kind, _, encoded = icon["src"].partition(";base64,")
+        assert kind == f"data:{icon['type']}"
+        assert base64.b64decode(encoded) == (page / name).read_bytes()
+
+
+def test_chromium_would_install_it(play):
+    context = {"serviceWorkers": "allow"}
+    saw = play("install", "float_one", context=context)
+
+    # In the private window of a test, and otherwise without a reason against.
+    assert saw["errors"] == ["in-incognito"]
+    assert saw["complaints"] == []
 
 
 def test_loading_shows_bytes_and_a_bar(play, site):

@@ -26,6 +26,20 @@ def test_nothing_is_requested_after_loading(play, site, image):
     assert saw["fetched"] == "refused"  # by the browser, as the page told it
 
 
+def test_nothing_can_be_sent_even_to_the_own_server(play, requested):
+    saw = play(
+        "tryToSend",
+        "float_one",
+        secret="?secret",
+        context={"serviceWorkers": "allow"},
+    )
+
+    ways = ("fetch", "module", "image", "script", "style")
+    assert saw["refused"] == dict.fromkeys(ways, "refused")
+    assert any(path.endswith("/service_worker.js") for path in requested)
+    assert [path for path in requested if "secret" in path] == []
+
+
 def png_header(width, height):
     chunk = b"IHDR" + struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
     checked = (
@@ -70,8 +84,7 @@ BAD_FILES = {
     ),
     "scan.dcm": (
         bytes(128) + b"DICM" + bytes(20),
-        "{name} is a DICOM file; save it as PNG, or predict it with "
-        "--mode=predict.",
+        "{name} is a DICOM file; save its image as PNG first.",
     ),
     "large.png": (png_header(20000, 20000), TOO_LARGE),
     "large.jpg": (jpeg_header(20000, 20000), TOO_LARGE),
@@ -118,6 +131,27 @@ def test_bad_file_clears_the_result_of_another(play, image, tmp_path):
     assert saw["said"][0].startswith("photo.heic is a HEIC photo")
     assert not saw["isStageShown"]
     assert not saw["isResultShown"]
+
+
+def test_lost_file_is_an_error(play, image, tmp_path):
+    lost = tmp_path / "lost.png"
+    shutil.copy(image, lost)
+
+    saw = play("loseFile", "float_one", image=image, lost=str(lost))
+
+    assert saw["said"] == (
+        "lost.png cannot be read: it is a folder, or it was moved or changed. "
+        "Choose images again."
+    )
+
+
+def test_file_that_cannot_be_made_is_a_warning(play, image):
+    saw = play("failToSave", "float_one", image=image)
+
+    assert saw["said"] == (
+        "The file could not be made: this device has too little memory for it."
+    )
+    assert saw["isResultShown"]
 
 
 def test_damaged_image_is_an_error(play, tmp_path):
@@ -260,7 +294,9 @@ def test_small_screen_scrolls_in_one_direction(play, image):
 
     for widths in (saw["empty"], saw["withResult"]):
         assert widths == {"shown": 360, "needed": 360}
-    assert saw["sources"] == ["Choose images", "Take a photo"]
+    assert saw["sources"] == [
+        *("Choose images", "Take a photo", "Try a sample drawing")
+    ]
     assert 330 < saw["stage"]["width"] <= 360
     assert saw["stage"]["height"] > 0.5 * 740
     assert saw["leastHeight"] >= 36
@@ -275,10 +311,12 @@ def test_image_owns_a_laptop_screen(play, image):
     assert stage["y"] + stage["height"] < 768  # without scrolling
 
 
-def test_without_a_touch_screen_no_camera_is_offered(play, image):
+def test_without_a_touch_screen_the_live_camera_is_offered(play, image):
     saw = play("measure", "float_one", image=image)
 
-    assert saw["sources"] == ["Choose images"]
+    assert saw["sources"] == [
+        *("Choose images", "Live camera", "Try a sample drawing")
+    ]
 
 
 def test_hash_is_checked_and_shown(play, site, image):
