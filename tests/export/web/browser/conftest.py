@@ -79,7 +79,7 @@ def drive(task):
         ["node", str(DRIVER), task],
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=300,
     )
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
