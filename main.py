@@ -73,11 +73,13 @@ def predict(config: Config) -> int:
 
 
 def export(config: Config) -> int:
-    """Writes SavedModel and TFLite models, each verified against Keras."""
+    """Writes SavedModel and TFLite models; serves the web page if asked to."""
     report = segan_tf.export(config)
     console.say(report.summary())
     for line in report.failures:
         console.say_error(line)
+    if config.serve_port is not None:
+        report.serve_page(config.serve_port)
     return 1 if report.failures else 0
 
 

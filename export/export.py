@@ -1,5 +1,6 @@
 """Exports trained segmentors for servers, phones and browsers."""
 
+import contextlib
 import dataclasses
 from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Any
@@ -56,6 +57,25 @@ class ParityReport:
             )
         return text
 
+    def serve_page(self, port: int) -> None:
+        """Serves the web page to this computer, until Ctrl+C.
+
+        Args:
+          port: 0 takes a free one.
+
+        Raises:
+          UserError: the port is in use, or not allowed.
+        """
+        from .web import serve
+
+        with serve.open_server(self.page, port) as server:
+            console.say(
+                f"open http://localhost:{server.server_port} in a browser; "
+                "Ctrl+C ends it"
+            )
+            with contextlib.suppress(KeyboardInterrupt):
+                server.serve_forever()
+
 
 def export(config: Config) -> ParityReport:
     """Exports SavedModel and TFLite models of a run or the released model.
@@ -85,9 +105,11 @@ def export(config: Config) -> ParityReport:
         config = run_dir.merge(run_dir.read_flags(config.model_dir), config)
     styles = _read_styles(config)
     if config.web:
-        from .web import runtime
+        from .web import runtime, serve
 
-        # First, since npm or the network may be missing.
+        # First, since the port may be in use, and npm or the network missing.
+        if config.serve_port:
+            serve.check_port(config.serve_port)
         runtime.fetch(config.export_dir)
     version = versions.choose(config.export_dir, config.export_version)
     startup.import_tensorflow()

@@ -621,6 +621,14 @@ class ExportConfig:
         "Also bundle the page that segments images in the browser; needs npm.",
         modes=("export",),
     )
+    serve_port: int | None = setting(
+        None,
+        "With --web: then serve the page to this computer, at "
+        "http://localhost:PORT, until Ctrl+C. 0 takes a free port.",
+        modes=("export",),
+        minimum=0,
+        maximum=65535,
+    )
 
 
 SECTIONS = {

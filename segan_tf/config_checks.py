@@ -141,10 +141,15 @@ def _idle_calibration_images(config: "Config") -> str:
     return f"without {calibrated} in --quantizations ({shown}); leave it out."
 
 
+def _idle_serve_port(config: "Config") -> str:
+    return "" if config.web else "without --web; give both."
+
+
 _SPECIAL_RULES: dict[str, Callable[["Config"], str]] = {
     "encoder_weights": _idle_encoder_weights,
     "label_weights": _idle_label_weights,
     "calibration_images": _idle_calibration_images,
+    "serve_port": _idle_serve_port,
 }
 
 

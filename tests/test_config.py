@@ -323,6 +323,7 @@ def test_settings_that_change_no_weight_may_differ_when_resuming():
         "calibration_images",
         "allow_parity_loss",
         "web",
+        "serve_port",
     }
 
 

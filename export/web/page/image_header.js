@@ -1,5 +1,6 @@
 /** Checks a file by its first bytes, before any of it is decoded. */
 
+import { nameForeignFormat } from "./foreign_formats.js";
 import { crc } from "./png.js";
 
 // The limits of segan_tf/imaging/size_limits.py, which gives the reasons.
@@ -19,6 +20,8 @@ const BMP_FIRST_BYTES = 14;
 const MAX_JPEG_SEGMENTS = 500;
 const JPEG_START_OF_SCAN = 0xda;
 const FRAME_BYTES = 22;
+// As many as the file formats need that are named.
+const FIRST_BYTES = 132;
 // The bits that a block of 8x8 values has at least, by its frame; see
 // segan_tf/imaging/completeness.py.
 const LEAST_BITS = { 0xc0: 2, 0xc1: 2, 0xc2: 1 };
@@ -53,9 +56,12 @@ export async function checkFile(file) {
   }
   const header = await readHeader(file);
   if (!header || !(header.width > 0 && header.height > 0)) {
+    const known = nameForeignFormat(await bytesAt(file, 0, FIRST_BYTES));
     throw new ImageError(
-      `${file.name} is not a JPEG, PNG or BMP image, or its beginning is ` +
-        "damaged; choose another file.",
+      known
+        ? `${file.name} is ${known}`
+        : `${file.name} is not a JPEG, PNG or BMP image, or its beginning is ` +
+          "damaged; choose another file.",
     );
   }
   checkSize(file.name, header);

@@ -7,8 +7,8 @@
 export function closeNetwork() {
   const policy = document.createElement("meta");
   policy.httpEquiv = "Content-Security-Policy";
+  // The browser reads the manifest, with the icons in it, to install the page.
   policy.content =
-    "connect-src 'none'; img-src blob:; media-src 'none'; frame-src 'none'; " +
-    "worker-src 'none'; font-src 'none'; form-action 'none'";
+    "default-src 'none'; img-src blob: data:; manifest-src 'self'; form-action 'none'";
   document.head.append(policy);
 }

@@ -1,6 +1,7 @@
 /** Loads the model in this page's folder, and runs it with LiteRT.js. */
 
 import { Tensor, loadAndCompile, loadLiteRt } from "@litertjs/core";
+import { fetchFile } from "./downloads.js";
 
 const CONTRACT = "model.json";
 const RUNTIME = new URL("runtime/wasm/", import.meta.url).href;
@@ -15,6 +16,7 @@ class Segmentor {
     this.contract = contract;
     this.isVerified = isVerified;
     this.compiled = compiled;
+    this.running = Promise.resolve();
   }
 
   /** Whether a pixel has at most one label ("exclusive" in older contracts). */
@@ -43,21 +45,40 @@ class Segmentor {
     return { width, height };
   }
 
+  /** The second input of a model that takes the style; undefined without it. */
+  get styleInput() {
+    return this.contract.style_input;
+  }
+
   /**
    * Segments an image of the model's own size.
    *
    * @param {Float32Array} image [height, width, 3] RGB, 0 to 255
+   * @param {number[]} style the weight of each style, for a model that takes it;
+   *   by default the one that the thresholds are for
    * @returns {Promise<{data: Float32Array, width: number, height: number,
    *   count: number}>} the probability map [height, width, count]
    */
-  async segment(image) {
+  segment(image, style = this.styleInput?.default) {
+    // One run at a time: the next would overwrite the tensors of this one.
+    const run = this.running.then(() => this.#run(image, style));
+    this.running = run.catch(() => {});
+    return run;
+  }
+
+  async #run(image, style) {
     const { signature, input, output } = this.contract;
-    const tensor = new Tensor(inDtype(image, input.dtype), input.shape);
-    const answers = await this.compiled.run(signature, { [input.name]: tensor });
+    const tensors = {
+      [input.name]: new Tensor(inDtype(image, input.dtype), input.shape),
+    };
+    if (this.styleInput) {
+      const { name, shape } = this.styleInput;
+      tensors[name] = new Tensor(Float32Array.from(style), shape);
+    }
+    const answers = await this.compiled.run(signature, tensors);
     const values = await answers[output.name].data();
     const data = dequantized(values, output);
-    tensor.delete();
-    Object.values(answers).forEach((answer) => answer.delete());
+    for (const tensor of Object.values({ ...tensors, ...answers })) tensor.delete();
     const [, height, width, count] = output.shape;
     return { data, width, height, count };
   }
@@ -71,9 +92,9 @@ class Segmentor {
  * @throws {Error} a file is missing, or the model is not the contract's
  */
 export async function loadSegmentor() {
-  const contract = await (await fetched(CONTRACT)).json();
+  const contract = await (await fetchFile(CONTRACT)).json();
   const [content] = await Promise.all([
-    fetched(contract.model).then((response) => response.arrayBuffer()),
+    fetchFile(contract.model).then((response) => response.arrayBuffer()),
     loadLiteRt(RUNTIME),
   ]);
   const isVerified = await verified(content, contract);
@@ -84,14 +105,6 @@ export async function loadSegmentor() {
   const { width, height } = segmentor.inputSize;
   await segmentor.segment(new Float32Array(width * height * 3));
   return segmentor;
-}
-
-async function fetched(name) {
-  const response = await fetch(name);
-  if (!response.ok) {
-    throw new Error(`${name} is missing in this page's folder; bundle it again.`);
-  }
-  return response;
 }
 
 /**

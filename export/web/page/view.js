@@ -1,46 +1,45 @@
-/** The page's elements; knows nothing of models and files. */
+/** The page's texts and controls; knows nothing of models and files. */
 
-import { paintFill, paintOutline, paintImage } from "./overlay.js";
-import { encodeNumbers, encodeTwoValued } from "./png.js";
-
-// Okabe and Ito's palette in the order of segan_tf/labels.py.
-const COLORS = [
-  [86, 180, 233],
-  [230, 159, 0],
-  [0, 158, 115],
-  [240, 228, 66],
-  [213, 94, 0],
-  [0, 114, 178],
-  [204, 121, 167],
-  [255, 255, 255],
-];
-
-const NOTHING = "Nothing was found.";
-const DOUBTFUL =
-  "The outline is doubtful, or this is no image like those that the model was " +
-  "trained on.";
-
-const byId = (id) => document.getElementById(id);
+import { byId, element } from "./elements.js";
+import { areaMm2 } from "./ruler.js";
+import * as wording from "./wording.js";
 
 export const fileInputs = [byId("file"), byId("camera")];
-
-let labels = { names: [], colors: [], isMulticlass: true };
 
 /** Removes what is shown while no script runs. */
 export function showStarted() {
   byId("unstarted").remove();
 }
 
+/** Shows how many bytes of all were loaded. */
+export function showProgress(received, total) {
+  const megabytes = (bytes) => (bytes / 1e6).toFixed(1);
+  byId("progress").value = received / total;
+  byId("bytes").textContent = `${megabytes(received)} of ${megabytes(total)} MB`;
+}
+
+/** Shows that the page works without a network from now on. */
+export function showKept() {
+  byId("offline").textContent =
+    "Kept on this device: the page opens without a network.";
+}
+
+/** Offers a newer version, which `start` starts. */
+export function showUpdate(start) {
+  byId("update").hidden = false;
+  byId("update").addEventListener("click", start, { once: true });
+}
+
 /** Enables the inputs, and describes the model. */
-export function showReady({ contract, isMulticlass, isVerified, inputSize }) {
+export function showReady({ contract, isVerified, inputSize }) {
   const names = contract.label_names;
-  labels = {
-    names,
-    colors: names.map((_, i) => COLORS[i % COLORS.length]),
-    isMulticlass,
-  };
-  for (const input of fileInputs) input.disabled = false;
-  setState("ready", "Ready");
+  const isLesion = names.length === 1 && names[0] === "lesion";
+  const title = isLesion ? "Outline a skin lesion" : `Outline ${names.join(", ")}`;
+  document.title = byId("title").textContent = title;
+  const sources = [...fileInputs, byId("sample"), byId("live-camera")];
+  for (const source of sources) source.disabled = false;
+  hideProgress();
+  showIdle();
   const hash = contract.sha256.slice(0, 12);
   showFacts({
     "Looks for": names.join(", "),
@@ -51,13 +50,34 @@ export function showReady({ contract, isMulticlass, isVerified, inputSize }) {
       : `${hash}…, not checked: browsers can do so only over https or on ` +
         "localhost",
   });
-  applyOverlay();
 }
 
 /** Shows why the page cannot work at all. */
 export function showUnusable(reason) {
+  hideProgress();
   setState("failed", "Cannot start");
   byId("problem").textContent = reason;
+}
+
+/** Shows that nothing is being done. */
+export function showIdle() {
+  setState("ready", "Ready");
+}
+
+/** Shows that an image is being outlined, and how many remain. */
+export function showBusy(name, remaining) {
+  const rest = remaining > 1 ? `, ${remaining} to go` : "";
+  setState("busy", `Outlining ${name}${rest}`);
+}
+
+/** Shows that files to be saved are being made. */
+export function showSaving() {
+  setState("busy", "Preparing the files");
+}
+
+/** Warns the user; the result stays. */
+export function showWarning(sentence) {
+  byId("warning").textContent = byId("announcement").textContent = sentence;
 }
 
 /** Marks the page while a file is held over it. */
@@ -65,49 +85,71 @@ export function showDragging(isOver) {
   document.body.classList.toggle("dragging", isOver);
 }
 
-/** Shows that an image is being segmented. */
-export function showBusy(name) {
+/** Shows the stage, without what was said of another image. */
+export function showStage(name) {
+  document.body.classList.add("has-image");
+  byId("stage").hidden = false;
   byId("problem").textContent = "";
-  setState("busy", `Segmenting ${name}`);
+  byId("warning").textContent = "";
+  byId("result").hidden = true;
+  byId("shown-image").setAttribute("aria-label", name);
+  byId("caption").textContent = name;
 }
 
-/** Shows why an image was not segmented; the last result stays. */
+/** Shows why there is no outline, and no result of another image. */
 export function showProblem(sentence) {
-  setState("ready", "Ready");
+  document.body.classList.remove("has-image");
+  byId("stage").hidden = true;
+  byId("result").hidden = true;
+  byId("warning").textContent = "";
   byId("problem").textContent = sentence;
 }
 
-/** Shows an image and its label maps. */
-export function showResult(result) {
-  const { bitmap, shown, size, name } = result;
-  paintImage(byId("shown-image"), bitmap, shown.size);
-  paintFill(byId("shown-fill"), shown.labelMaps, shown.size, labels.colors);
-  paintOutline(
-    byId("shown-outline"),
-    shown.labelMaps,
-    shown.size,
-    labels.colors,
-  );
-  const found = describe(result.shares);
-  const expected = describeExpected(result);
-  const warning = warn(result);
-  const took = describeTime(result.milliseconds);
-  byId("shown-image").setAttribute("aria-label", `${name}. ${found}`);
-  byId("caption").textContent = `${name}, ${size.width} x ${size.height} pixels`;
+/** Shows what was found in an image. */
+export function showResult(item, labels) {
+  const { size } = item.segmented;
+  const found = wording.describeShares(item.outline.shares, labels.names);
+  const expected = wording.describeExpected(item.outline);
+  const warning = wording.warning(item.outline);
+  byId("shown-image").setAttribute("aria-label", `${item.name}. ${found}`);
+  byId("caption").textContent = `${item.name}, ${size.width} x ${size.height} pixels`;
   byId("warning").textContent = warning;
   byId("expected").hidden = !expected;
   byId("expected-dice").textContent = expected;
-  byId("time").textContent = took;
-  byId("legend").replaceChildren(...result.shares.map(legendRow));
-  byId("saves").replaceChildren(
-    ...result.labelMaps.map((_, i) => saveButton(result, i)),
+  byId("time").textContent = wording.describeTime(item.milliseconds);
+  byId("legend").replaceChildren(
+    ...item.outline.shares.map((share, i) => legendRow(item, share, i, labels)),
   );
-  byId("stage").hidden = false;
   byId("result").hidden = false;
-  document.body.classList.add("has-result");
-  setState("ready", "Ready");
-  const sentences = new Set([found, expected && `Expected Dice ${expected}.`, warning, took]);
+}
+
+/** Tells screen readers what was found. */
+export function announce(item, labels) {
+  const expected = wording.describeExpected(item.outline);
+  const sentences = new Set([
+    wording.describeShares(item.outline.shares, labels.names),
+    expected && `Expected Dice ${expected}.`,
+    wording.warning(item.outline),
+    wording.describeTime(item.milliseconds),
+  ]);
   byId("announcement").textContent = [...sentences].filter(Boolean).join(" ");
+}
+
+/** Shows the buttons of what can be saved. */
+export function showSaves(saves, save) {
+  byId("saves").replaceChildren(
+    ...saves.map((one, i) => {
+      const button = element("button", one.caption, { type: "button" });
+      button.className = i === 0 ? "button main-button" : "button";
+      if (one.kind) button.dataset.kind = one.kind;
+      button.addEventListener("click", () => save(one));
+      return button;
+    }),
+  );
+}
+
+function hideProgress() {
+  byId("progress").hidden = byId("bytes").hidden = true;
 }
 
 function setState(kind, text) {
@@ -124,100 +166,15 @@ function showFacts(facts) {
   );
 }
 
-function percent(share) {
-  return `${(100 * share).toFixed(1)} %`;
-}
-
-function describe(labelShares) {
-  if (isNothing(labelShares)) return NOTHING;
-  const parts = labels.names.map((name, i) => `${name} ${percent(labelShares[i])}`);
-  return `Of the image: ${parts.join(", ")}.`;
-}
-
-function isNothing(labelShares) {
-  return labelShares.every((share) => share === 0);
-}
-
-/** Returns the expected Dice as text; "" if it is unknown, or of no outline. */
-function describeExpected({ shares: labelShares, expectedDice }) {
-  const isShown = expectedDice !== null && !isNothing(labelShares);
-  return isShown ? expectedDice.toFixed(2) : "";
-}
-
-/** Says why a result is to be checked; "" for no reason. */
-function warn({ shares: labelShares, isDoubtful }) {
-  if (isNothing(labelShares)) return NOTHING;
-  return isDoubtful ? DOUBTFUL : "";
-}
-
-function describeTime({ all, model }) {
-  return `Took ${Math.round(all)} ms on this device, the model ${Math.round(model)} ms.`;
-}
-
-function legendRow(share, i) {
-  const swatch = element("span", "");
-  swatch.className = "swatch";
-  swatch.style.setProperty("--color", `rgb(${labels.colors[i].join(" ")})`);
-  const value = element("strong", percent(share));
-  const row = document.createElement("li");
-  row.append(swatch, element("span", labels.names[i]), value);
+function legendRow({ segmented, pixelsPerMm }, share, i, { names, colors }) {
+  const swatch = element("span", "", { className: "swatch" });
+  swatch.style.setProperty("--color", `rgb(${colors[i].join(" ")})`);
+  const value = element("strong", wording.percent(share));
+  const row = element("li");
+  row.append(swatch, element("span", names[i]), value);
+  if (pixelsPerMm) {
+    const area = areaMm2(share, segmented.size, pixelsPerMm);
+    row.append(element("span", wording.squareMillimeters(area), { className: "area" }));
+  }
   return row;
-}
-
-/** Makes the button that saves a label map at the image's size. */
-function saveButton({ labelMaps, size, name }, i) {
-  const isOnly = labelMaps.length === 1;
-  const button = element(
-    "button",
-    isOnly ? "Save label map" : `Save label map of ${labels.names[i]}`,
-  );
-  button.type = "button";
-  button.className = "button";
-  const stem = name.replace(/\.[^.]*$/, "");
-  const fileName = isOnly
-    ? `${stem}_label_map.png`
-    : `${stem}_${slug(labels.names[i])}_label_map.png`;
-  const isNumbered = labels.isMulticlass && labels.names.length > 1;
-  button.addEventListener("click", async () => {
-    const blob = isNumbered
-      ? await encodeNumbers(labelMaps[i], size, labels.colors)
-      : await encodeTwoValued(labelMaps[i], size);
-    download(blob, fileName);
-  });
-  return button;
-}
-
-/** Makes a name of letters, digits and underscores, as labels.py does. */
-function slug(name) {
-  return name
-    .trim()
-    .toLowerCase()
-    .replace(/[^\p{L}\p{N}_]+/gu, "_")
-    .replace(/^_+|_+$/g, "");
-}
-
-function download(blob, fileName) {
-  const link = document.createElement("a");
-  link.href = URL.createObjectURL(blob);
-  link.download = fileName;
-  link.click();
-  setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
-}
-
-function applyOverlay() {
-  byId("shown-outline").hidden = !byId("outline").checked;
-  byId("shown-fill").hidden = !byId("fill").checked;
-  byId("shown-fill").style.opacity = byId("opacity").value / 100;
-  byId("opacity").disabled = !byId("fill").checked;
-  byId("opacity-shown").textContent = `${byId("opacity").value} %`;
-}
-
-for (const id of ["outline", "fill", "opacity"]) {
-  byId(id).addEventListener("input", applyOverlay);
-}
-
-function element(name, text) {
-  const made = document.createElement(name);
-  made.textContent = text;
-  return made;
 }

@@ -15,7 +15,7 @@ import tarfile
 import pytest
 import running
 
-from export.web import bundle, runtime
+from export.web import bundle, runtime, serve
 from segan_tf import config, labels
 
 pytestmark = pytest.mark.any_edition
@@ -108,6 +108,7 @@ def test_folder_holds_page_runtime_and_model(npm, export_dir):
     assert paths_below(path) == {
         *paths_below(PAGE),
         *fetched,
+        "files.json",
         "model.json",
         "segan_none.tflite",
     }
@@ -123,6 +124,34 @@ def test_folder_holds_page_runtime_and_model(npm, export_dir):
         "segan_none.tflite",
         "web",
     ]
+
+
+def read_version(page):
+    """Returns the version that the service worker states."""
+    code = pathlib.Path(page, "service_worker.js").read_text()
+    (version,) = re.findall(r'const VERSION = "(\w+)";', code)
+    return version
+
+
+def test_files_are_listed_with_their_bytes(npm, export_dir):
+    path = bundle.bundle_page(str(export_dir))
+
+    listed = json.loads(pathlib.Path(path, "files.json").read_text())
+    named = paths_below(path) - {"files.json", "service_worker.js"}
+    assert set(listed["files"]) == named
+    assert listed["files"]["segan_none.tflite"] == len(MODEL)
+    assert listed["version"] == read_version(path)
+
+
+def test_version_is_of_the_content(npm, export_dir):
+    first = read_version(bundle.bundle_page(str(export_dir)))
+    again = read_version(bundle.bundle_page(str(export_dir)))
+    write_model(export_dir, "none", MODEL[::-1])
+    other = read_version(bundle.bundle_page(str(export_dir)))
+
+    assert re.fullmatch("[0-9a-f]{16}", first)
+    assert again == first
+    assert other != first
 
 
 def test_license_is_included():
@@ -166,6 +195,16 @@ def test_smallest_model_is_bundled(npm, tmp_path, present, bundled):
     assert model == f"segan_{bundled}.tflite"
     contract = json.loads((tmp_path / "web" / "model.json").read_text())
     assert contract["model"] == model
+
+
+def test_model_that_takes_the_style_is_bundled_first(npm, tmp_path):
+    for name in ("none_styles", "int8", "int8_styles"):
+        write_model(tmp_path, name, name.encode())
+
+    path = bundle.bundle_page(str(tmp_path))
+
+    (model,) = (name for name in os.listdir(path) if name.endswith(".tflite"))
+    assert model == "segan_int8_styles.tflite"
 
 
 def test_next_bundle_replaces_the_last_and_fetches_nothing(npm, export_dir):
@@ -312,18 +351,26 @@ def test_the_program_bundles_what_it_exported(
         assert os.path.isfile(os.path.join(export_dir, "segan_none.tflite"))
         return os.path.join(export_dir, "web")
 
+    def stop(server):
+        raise KeyboardInterrupt
+
     monkeypatch.setattr(bundle, "bundle_page", bundle_page)
+    monkeypatch.setattr(
+        serve.http.server.ThreadingHTTPServer, "serve_forever", stop
+    )
     given = (
         f"--model_dir={model_dir}",
         f"--export_dir={tmp_path}",
         "--quantizations=none",
+        "--serve_port=0",
     )
 
     result = running.run("--mode=export", "--web", *given)
 
     assert result.status == 0, result.err
     served = f"python -m http.server --directory {tmp_path}/web"
-    assert result.out.endswith(f"serve it, for example with {served}\n")
+    assert f"serve it, for example with {served}\n" in result.out
+    assert result.out.endswith(" in a browser; Ctrl+C ends it\n")
 
 
 def test_policy_allows_the_import_map_and_no_other_inline_code():
@@ -347,12 +394,13 @@ def test_page_names_no_other_server():
     for path in PAGE.iterdir():
         if path.name == "LICENSE":
             continue
-        addresses = re.findall(r"\bhttps?://[\w.-]+", path.read_text())
+        text = path.read_bytes().decode(errors="ignore")
+        addresses = re.findall(r"\bhttps?://[\w.-]+", text)
         assert set(addresses) <= {"http://www.w3.org"}, path.name  # SVG's name
 
 
 def test_colors_are_those_of_the_program():
-    code = (PAGE / "view.js").read_text()
+    code = (PAGE / "colors.js").read_text()
     listed = re.search(r"const COLORS = (\[.+?\]);", code, re.DOTALL)[1]
     colors = json.loads(listed.replace(",\n]", "\n]"))
     assert tuple(map(tuple, colors)) == labels.COLORS

@@ -51,16 +51,25 @@ def site(chromium, tmp_path_factory):
         shutil.copytree(INSTALLED / ".litertjs", export_dir / ".litertjs")
         web_exports.write_export(str(export_dir), quantization, wanted)
         bundle.bundle_page(str(export_dir))
-    handler = functools.partial(_Quiet, directory=folder)
+    handler = functools.partial(_Noting, directory=folder)
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         threading.Thread(target=server.serve_forever).start()
         yield folder, server.server_port
         server.shutdown()
 
 
-class _Quiet(http.server.SimpleHTTPRequestHandler):
+_REQUESTED = []
+
+
+class _Noting(http.server.SimpleHTTPRequestHandler):
     def log_message(self, *_):
-        pass
+        _REQUESTED.append(self.path)
+
+
+@pytest.fixture
+def requested(site):
+    """Returns the paths that the server is asked for, workers' included."""
+    return _REQUESTED
 
 
 @functools.cache
@@ -70,7 +79,7 @@ def drive(task):
         ["node", str(DRIVER), task],
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=300,
     )
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)

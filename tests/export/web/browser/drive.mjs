@@ -21,11 +21,13 @@ const browser = await chromium.launch({
     "--disable-sync",
     // A name that is not localhost: to the browser it is no secure origin.
     "--host-resolver-rules=MAP plain.test 127.0.0.1",
+    ...(task.args ?? []),
   ],
 });
 try {
   const context = await browser.newContext({
     acceptDownloads: true,
+    serviceWorkers: "block", // each test would keep all files
     ...task.context,
   });
   context.setDefaultTimeout(LIMIT_MS);

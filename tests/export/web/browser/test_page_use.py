@@ -26,6 +26,20 @@ def test_nothing_is_requested_after_loading(play, site, image):
     assert saw["fetched"] == "refused"  # by the browser, as the page told it
 
 
+def test_nothing_can_be_sent_even_to_the_own_server(play, requested):
+    saw = play(
+        "tryToSend",
+        "float_one",
+        secret="?secret",
+        context={"serviceWorkers": "allow"},
+    )
+
+    ways = ("fetch", "module", "image", "script", "style")
+    assert saw["refused"] == dict.fromkeys(ways, "refused")
+    assert any(path.endswith("/service_worker.js") for path in requested)
+    assert [path for path in requested if "secret" in path] == []
+
+
 def png_header(width, height):
     chunk = b"IHDR" + struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
     checked = (
@@ -56,7 +70,22 @@ TOO_LARGE = (
     "{name} is 20000 x 20000 pixels; at most 100,000,000 pixels are read. "
     "Make it smaller first."
 )
+HEIC = b"\0\0\0\x18ftypheic" + bytes(150)
 BAD_FILES = {
+    "IMG_0001.heic": (
+        HEIC,
+        "{name} is a HEIC photo, which browsers do not read. On an iPhone, "
+        "share it as JPEG, or choose Settings > Camera > Formats > Most "
+        "Compatible; elsewhere save it as JPEG or PNG first.",
+    ),
+    "named.jpg": (
+        b"RIFF\0\0\0\0WEBPVP8 " + bytes(150),
+        "{name} is a WebP image; save it as JPEG or PNG first.",
+    ),
+    "scan.dcm": (
+        bytes(128) + b"DICM" + bytes(20),
+        "{name} is a DICOM file; save its image as PNG first.",
+    ),
     "large.png": (png_header(20000, 20000), TOO_LARGE),
     "large.jpg": (jpeg_header(20000, 20000), TOO_LARGE),
     "large.bmp": (bmp_header(20000, -20000), TOO_LARGE),
@@ -91,6 +120,38 @@ def test_bad_files_are_errors_before_decoding(play, tmp_path):
         "JPEG.",
     ]
     assert saw["decoded"] == 0
+
+
+def test_bad_file_clears_the_result_of_another(play, image, tmp_path):
+    path = tmp_path / "photo.heic"
+    path.write_bytes(HEIC)
+
+    saw = play("chooseBad", "float_one", image=image, files=[str(path)])
+
+    assert saw["said"][0].startswith("photo.heic is a HEIC photo")
+    assert not saw["isStageShown"]
+    assert not saw["isResultShown"]
+
+
+def test_lost_file_is_an_error(play, image, tmp_path):
+    lost = tmp_path / "lost.png"
+    shutil.copy(image, lost)
+
+    saw = play("loseFile", "float_one", image=image, lost=str(lost))
+
+    assert saw["said"] == (
+        "lost.png cannot be read: it is a folder, or it was moved or changed. "
+        "Choose images again."
+    )
+
+
+def test_file_that_cannot_be_made_is_a_warning(play, image):
+    saw = play("failToSave", "float_one", image=image)
+
+    assert saw["said"] == (
+        "The file could not be made: this device has too little memory for it."
+    )
+    assert saw["isResultShown"]
 
 
 def test_damaged_image_is_an_error(play, tmp_path):
@@ -209,11 +270,16 @@ def test_jpeg_with_a_plain_corner_is_segmented(play, tmp_path, options):
 def test_page_can_be_used_with_the_keyboard_only(play, image):
     saw = play("keyboard", "float_one", image=image)
 
-    order = ["file", "outline", "fill", "opacity", "Save label map"]
-    assert saw["order"] == order
+    assert saw["order"] == [
+        *("file", "live-camera"),
+        *("view", "zoom-out", "zoom-in", "fit", "hide"),
+        *("tightness", "opacity", "Save image with outline", "Save label map"),
+    ]
     assert saw["outline"] == "solid"  # the focus is seen
-    assert saw["isOutlineShown"] is False  # after Space on its switch
-    assert saw["opacity"] == "0.25"  # after two arrows of 5 % from 15 %
+    assert saw["zoomBefore"] == "1.00"
+    assert saw["isHidden"] == "true"  # while H is held
+    assert saw["isShown"] == "false"
+    assert saw["opacity"] == "25 %"  # after two arrows of 5 % from 15 %
     assert saw["fileName"] == "a lesion_label_map.png"
     assert saw["announcement"].startswith("Of the image: lesion ")
 
@@ -228,15 +294,29 @@ def test_small_screen_scrolls_in_one_direction(play, image):
 
     for widths in (saw["empty"], saw["withResult"]):
         assert widths == {"shown": 360, "needed": 360}
-    assert saw["sources"] == ["Choose an image", "Take a photo"]
-    assert 200 < saw["imageWidth"] <= 360
+    assert saw["sources"] == [
+        *("Choose images", "Take a photo", "Try a sample drawing")
+    ]
+    assert 330 < saw["stage"]["width"] <= 360
+    assert saw["stage"]["height"] > 0.5 * 740
     assert saw["leastHeight"] >= 36
 
 
-def test_without_a_touch_screen_no_camera_is_offered(play, image):
+def test_image_owns_a_laptop_screen(play, image):
+    screen = {"viewport": {"width": 1366, "height": 768}}
+    saw = play("measure", "float_one", image=image, context=screen)
+
+    stage = saw["stage"]
+    assert stage["width"] * stage["height"] > 0.55 * 1366 * 768
+    assert stage["y"] + stage["height"] < 768  # without scrolling
+
+
+def test_without_a_touch_screen_the_live_camera_is_offered(play, image):
     saw = play("measure", "float_one", image=image)
 
-    assert saw["sources"] == ["Choose an image"]
+    assert saw["sources"] == [
+        *("Choose images", "Live camera", "Try a sample drawing")
+    ]
 
 
 def test_hash_is_checked_and_shown(play, site, image):

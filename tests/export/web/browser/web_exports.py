@@ -51,6 +51,21 @@ def build_segmentor(wanted: labels.Labels) -> keras.Model:
     return keras.Model(image, x, name="segmentor")
 
 
+def build_styled_segmentor() -> keras.Model:
+    """Builds a segmentor of [image, style]: T1 draws tightly, T2 generously."""
+    plain = build_segmentor(ONE)
+    image = plain.inputs[0]
+    style = keras.Input((2,), name="style")
+    shift = keras.layers.Dense(1, use_bias=False, name="shift")
+    x = plain.get_layer("mix").output
+    shifted = keras.layers.Reshape((1, 1, 1), name="reshape")(shift(style))
+    x = keras.layers.Add(name="add")([x, shifted])
+    x = keras.layers.UpSampling2D(interpolation="bilinear", name="enlarge")(x)
+    x = keras.layers.Activation("sigmoid", name="decide")(x)
+    shift.set_weights([np.array([[-2.0], [2.0]])])
+    return keras.Model([image, style], x, name="styled_segmentor")
+
+
 def write_export(export_dir: str, quantization: str, wanted: labels.Labels):
     """Writes segan_<quantization>.tflite and .json, "none" or "int8".
 
