@@ -213,13 +213,6 @@ class DataConfig:
         choices=FLIPS,
         fixes="weights",
     )
-    photo_rate: float = setting(
-        0.0,
-        "Share of the training images that are changed to look more like "
-        "photographs taken without a dermoscope, such as 0.2: a smaller "
-        "lesion, gamma, warm or cold light, a light gradient.",
-        fixes="weights",
-    )
     style_dropout: float = setting(
         0.2,
         "Share of the training images that are shown with the mean style "
