@@ -20,6 +20,7 @@ from typing import Any
 
 import groups
 import numpy as np
+import release
 
 from segan_tf import files, records
 from segan_tf.models import pretrained
@@ -168,19 +169,25 @@ def _photograph_table(folder: str) -> str:
 def _training_table() -> str:
     """Lists the runs of the release; energy is given as hours of cores."""
     lines = [
-        "| date | commit | command | minutes | core hours |",
-        "|---|---|---|---|---|",
+        "| run | size | epochs | learning rate | seed | commit | minutes | "
+        "core hours |",
+        "|---|---|---|---|---|---|---|---|",
     ]
-    minutes = hours = 0.0
+    total = [0.0, 0.0]
     for run in _release()["made_by"]["runs"]:
-        cores = int(run["hardware"].split()[0])
-        took = run["train_seconds"] / 60
-        minutes, hours = minutes + took, hours + cores * took / 60
-        lines.append(
-            f"| {run['date']} | {run['commit']} | `{run['command']}` | "
-            f"{took:.0f} | {cores * took / 60:.1f} |"
-        )
-    return "\n".join([*lines, f"| all | | | {minutes:.0f} | {hours:.1f} |"])
+        minutes = run["train_seconds"] / 60
+        hours = int(run["hardware"].split()[0]) * minutes / 60
+        total = [total[0] + minutes, total[1] + hours]
+        cells = [
+            f"`{run['run']}`",
+            *(run[name] for name in release.SHOWN),
+            run["commit"],
+            f"{minutes:.0f}",
+            f"{hours:.1f}",
+        ]
+        lines.append(f"| {' | '.join(map(str, cells))} |")
+    lines.append(f"| all | | | | | | {total[0]:.0f} | {total[1]:.1f} |")
+    return "\n".join(lines)
 
 
 def _front_matter(results: Mapping[str, Results]) -> str:
