@@ -53,9 +53,9 @@ declare -A flags=(
   [lite1_128]="$but_500 --num_validation=0 $lite1 --epochs=12"
   [lite1_192]="$but_500 --num_validation=0 $lite1
     --image_size=192 --start_from=runs/lite1_128"
-  [lite1_256]="$but_500 --num_validation=0 $lite1 --learning_rate=0.0005
-    --image_size=256 --start_from=runs/lite1_192"
-  [released_2]="$training --num_test=0 --num_validation=0 $lite1 --epochs=5
+  [lite1_256]="$but_500 --num_validation=0 $lite1 --epochs=6
+    --learning_rate=0.0005 --image_size=256 --start_from=runs/lite1_192"
+  [released_2]="$training --num_test=0 --num_validation=0 $lite1 --epochs=4
     --learning_rate=0.0005 --image_size=256 --start_from=runs/lite1_256"
 )
 for seed in 0 1 2; do
@@ -131,7 +131,7 @@ for name in "$@"; do
     ;;
   released_2)
     # shellcheck disable=SC2086
-    keep "$name" validation "$name" $official
+    keep "$name" validation "$name" $official $styles
     calibrate "$name"
     photographs "$name"
     # shellcheck disable=SC2086
