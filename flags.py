@@ -110,6 +110,9 @@ def _define(field: dataclasses.Field) -> None:
         old = config.RENAMED_VALUES.get(name, {})
         values = [*facts["choices"], *old]
         flags.DEFINE_enum(name, default, values, facts["help"])
+    elif facts["is_repeated"]:
+        flags.DEFINE_multi_string(name, list(default), facts["help"])
+        FLAGS[name].help = facts["help"]  # absl adds to it
     elif isinstance(default, tuple):
         flags.DEFINE_list(name, list(default), facts["help"])
     elif bool in kind:

@@ -13,6 +13,7 @@ try:
     import flags
     from segan_tf import config_checks, console, failures, startup
     from segan_tf.config import MODES, Config, UserError
+    from segan_tf.inference import memory
 except ModuleNotFoundError as error:
     if not errors.missing_package(error):
         raise
@@ -65,12 +66,10 @@ def evaluate(config: Config) -> int:
 
 def predict(config: Config) -> int:
     """Writes label maps and overlays of images."""
+    memory.keep_freed()
     done = segan_tf.predict(config)
-    console.say(
-        f"{done.predicted} of {done.predicted + len(done.skipped)} images have "
-        f"a label map and an overlay in {done.output_dir}"
-    )
-    return 1 if done.skipped else 0
+    console.say(done.summary())
+    return 1 if done.skipped and not config.skip_bad_images else 0
 
 
 def export(config: Config) -> int:

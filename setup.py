@@ -11,6 +11,15 @@ from setuptools.command import build_py
 # carries copies in the package, where they take no name from others.
 PROGRAM = ["main.py", "flags.py", *sorted(glob.glob("configs/*.flags"))]
 
+# What all but predicting with a TFLite model needs besides TensorFlow.
+KERAS = [
+    # The newest that TensorFlow takes: 3.x, or with the extra addons 2.15.
+    "keras>=2.15,<4",
+    "scipy>=1.15",
+    "flatbuffers>=24.3",
+    "tensorboard>=2.15",
+]
+
 
 class BuildWithProgram(build_py.build_py):
     """Builds the packages, with the program inside segan_tf."""
@@ -65,6 +74,7 @@ setuptools.setup(
     # cannot overwrite the modules of others.
     packages=[
         "segan_tf",
+        "segan_tf.bulk",
         "segan_tf.datasets",
         "segan_tf.evaluation",
         "segan_tf.exporting",
@@ -95,29 +105,41 @@ setuptools.setup(
     },
     cmdclass={"build_py": BuildWithProgram},
     entry_points={"console_scripts": ["segan-tf = segan_tf.command:run"]},
+    # What predicting with a TFLite model, as the released one, needs.
     install_requires=[
-        # The newest that TensorFlow takes: 3.x, or with the extra addons 2.15.
-        "keras>=2.15,<4",
         "numpy>=1.26,<3",
         "pillow>=10.1",
-        "absl-py>=2.0",
-        "scipy>=1.15",
-        "tqdm>=4.66",
         "ai-edge-litert>=2.0",
-        "flatbuffers>=24.3",
-        "tensorboard>=2.15",
+        "absl-py>=2.0",
+        "tqdm>=4.66",
     ],
     extras_require={
-        "cpu": ["tensorflow-cpu>=2.19,<2.22"],
-        "gpu": ["tensorflow[and-cuda]>=2.19,<2.22"],
+        "lite": [],
+        # Prediction on many machines, docs/beam.md. No TensorFlow: Beam needs
+        # an older protobuf.
+        "beam": ["apache-beam>=2.77,<3"],
+        "cpu": ["tensorflow-cpu>=2.19,<2.22", *KERAS],
+        "gpu": ["tensorflow[and-cuda]>=2.19,<2.22", *KERAS],
         # The edition for TensorFlow 2.15, on Python 3.10 and 3.11: without a
         # marker, so that on a newer Python pip fails instead of leaving
         # Addons out.
         "addons": [
             "tensorflow>=2.15.1,<2.16",
+            *KERAS,
             "keras>=2.15,<2.16",
             "tensorflow-addons>=0.23,<0.24",
             "numpy>=1.26,<2",
+        ],
+        # The first Pillow whose wheels read AVIF, and a reader of HEIC.
+        "formats": ["pillow>=11.3", "pillow-heif>=0.16"],
+        # Reads DICOM, compressed pixels too, and writes segmentations. The
+        # plug-in pylibjpeg-libjpeg is under the GPL.
+        "dicom": [
+            "pydicom>=3.0",
+            "highdicom>=0.26",
+            "pylibjpeg>=2.0",
+            "pylibjpeg-libjpeg>=2.3",
+            "pylibjpeg-openjpeg>=2.4",
         ],
         # ImageNet weights for --segmentor=efficientnet_lite0 and _lite1.
         "pretrained": [

@@ -2,11 +2,13 @@
 
 Sends JPEG, PNG and BMP files unchanged to TF Serving, by REST (needs only
 Python) or gRPC (needs tensorflow-serving-api), and writes a label map for each
-and a table of them all. It is one file, so that it can be copied alone.
+and a table of them all. It is one file, so that it can be copied alone. DICOM
+files are decoded here, which needs segan-tf[dicom], and sent as PNG.
 """
 
 import argparse
 import base64
+import contextlib
 import csv
 import dataclasses
 import errno
@@ -33,6 +35,8 @@ from typing import Any, NoReturn
 ENDINGS = (".jpg", ".jpeg", ".png", ".bmp")
 # Files that are expected among images; any other may be one.
 NOT_IMAGES = (".csv", ".txt", ".json", ".xml", ".md", ".pdf", ".ini", ".db")
+DICOM_MAGIC = (128, b"DICM")  # its place in a file; many have no ending
+DICOM_INDEX = "DICOMDIR"  # of a medium, no image
 TABLE = "label_maps.csv"
 COLUMNS = (
     "image",
@@ -112,6 +116,55 @@ class ServerError(Exception):
 
 class ImageError(Exception):
     """An image that cannot be read."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Source:
+    """An image to send.
+
+    Attributes:
+      path: of the file.
+      uid: its SOP instance UID, if it is DICOM. It is then called so, since
+        the file may have the name of a patient.
+    """
+
+    path: pathlib.Path
+    uid: str = ""
+
+    @property
+    def stem(self) -> str:
+        """What its label map is named after."""
+        return self.uid or self.path.stem
+
+    @property
+    def name(self) -> str:
+        """What the table calls it."""
+        return self.uid or text_of(self.path.name)
+
+    @property
+    def shown_as(self) -> str:
+        """What messages call it."""
+        return self.uid or text_of(self.path)
+
+    def read(self) -> bytes:
+        """Returns a file that the server reads.
+
+        Raises:
+          ImageError: it cannot be read.
+        """
+        if not self.uid:
+            try:
+                return self.path.read_bytes()
+            except OSError as error:
+                raise ImageError(error.strerror) from error
+        from segan_tf import errors
+        from segan_tf.imaging import images
+
+        try:
+            return images.encode_png(images.read_image(self.path))
+        except errors.UserError as error:
+            reason = str(error).replace(str(self.path), "it")
+            raise ImageError(reason) from error
 
 
 Segment = Callable[[bytes], Answer]
@@ -311,8 +364,8 @@ def with_retries(segment: Segment, image: bytes, *, attempts: int) -> Answer:
 
 
 def segment_folder(
-    segment: Segment, paths: list[pathlib.Path], *, options: argparse.Namespace
-) -> Iterator[tuple[pathlib.Path, Answer | Exception]]:
+    segment: Segment, sources: list[Source], *, options: argparse.Namespace
+) -> Iterator[tuple[Source, Answer | Exception]]:
     """Segments images, a few at a time, and continues after one that fails.
 
     The label map is written before its image is yielded.
@@ -325,28 +378,29 @@ def segment_folder(
       OSError: a label map cannot be written, for a reason that the next one
         would meet too.
     """
-    waiting = iter(paths)
+    waiting = iter(sources)
     done: queue.SimpleQueue[Any] = queue.SimpleQueue()
 
     def work() -> None:
-        for path in waiting:
+        for source in waiting:
             try:
-                done.put((path, _segment_file(segment, path, options=options)))
+                answer = _segment_file(segment, source, options=options)
+                done.put((source, answer))
             except Exception as error:  # raised or shown by the main thread
-                done.put((path, error))
+                done.put((source, error))
                 if not _is_of_one_image(error):
                     return
 
     # Daemons, so that nothing waits for an answer after Ctrl+C.
-    for _ in range(min(options.concurrency, len(paths))):
+    for _ in range(min(options.concurrency, len(sources))):
         threading.Thread(target=work, daemon=True).start()
-    unanswered, left = 0, len(paths)
+    unanswered, left = 0, len(sources)
     while left:
-        path, result = done.get()
+        source, result = done.get()
         left -= 1
         if isinstance(result, Exception) and not _is_of_one_image(result):
             raise result
-        yield path, result
+        yield source, result
         is_missing = isinstance(result, ServerError) and not result.is_of_image
         unanswered = unanswered + 1 if is_missing else 0
         if unanswered >= OUTAGE:
@@ -354,18 +408,14 @@ def segment_folder(
 
 
 def _segment_file(
-    segment: Segment, path: pathlib.Path, *, options: argparse.Namespace
+    segment: Segment, source: Source, *, options: argparse.Namespace
 ) -> Answer:
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise ImageError(error.strerror) from error
-    answer = with_retries(segment, content, attempts=options.attempts)
+    answer = with_retries(segment, source.read(), attempts=options.attempts)
     # A reader finds a whole file or none.
     temporary = options.output_dir / f".{uuid.uuid4().hex}.tmp"
     try:
         temporary.write_bytes(answer.label_map)
-        temporary.replace(options.output_dir / f"{path.stem}_label_map.png")
+        temporary.replace(options.output_dir / f"{source.stem}_label_map.png")
     finally:
         temporary.unlink(missing_ok=True)
     return answer
@@ -431,7 +481,7 @@ def fail(line: str) -> NoReturn:
 
 def find_images(
     folder: pathlib.Path, output_dir: pathlib.Path
-) -> tuple[list[pathlib.Path], list[str]]:
+) -> tuple[list[Source], list[str]]:
     """Lists a folder's images; exits with one line if it cannot be used.
 
     Hidden files, such as the `._name.jpg` of archives from a Mac, are none.
@@ -447,22 +497,59 @@ def find_images(
             f"{text_of(output_dir)} is the folder of the images; give "
             "another for the label maps"
         )
-    paths, unsent = [], []
+    sources, unsent = [], []
+    uids: set[str] = set()
     for path in sorted(folder.iterdir()):
-        if path.name.startswith("."):
+        if path.name.startswith(".") or path.name.upper() == DICOM_INDEX:
             continue
         if path.is_file() and path.suffix.lower() in ENDINGS:
-            paths.append(path)
+            sources.append(Source(path))
+        elif is_dicom(path):
+            uid, reason = _read_uid(path)
+            if uid in uids:
+                reason = "another file has its SOP instance UID"
+            if reason:
+                unsent.append(f"{uid or text_of(path)}: {reason}")
+            else:
+                uids.add(uid)
+                sources.append(Source(path, uid))
         elif reason := _unsent_reason(path, output_dir):
             unsent.append(f"{text_of(path)}: {reason}")
-    if not paths:
+    if not sources:
         more = f" ({len(unsent)} not sent: {unsent[0]})" if unsent else ""
         fail(
-            f"{text_of(folder)} has no {', '.join(ENDINGS)} file{more}; "
-            "give another folder"
+            f"{text_of(folder)} has no {', '.join(ENDINGS)} or DICOM file"
+            f"{more}; give another folder"
         )
-    _check_distinct(paths)
-    return paths, unsent
+    _check_distinct(sources)
+    return sources, unsent
+
+
+def is_dicom(path: pathlib.Path) -> bool:
+    """Tells by its content whether a file is DICOM."""
+    if not path.is_file():
+        return False
+    place, magic = DICOM_MAGIC
+    with contextlib.suppress(OSError), open(path, "rb") as file:
+        file.seek(place)
+        return file.read(len(magic)) == magic
+    return False
+
+
+def _read_uid(path: pathlib.Path) -> tuple[str, str]:
+    """Returns the SOP instance UID of a DICOM file, or why it is not sent."""
+    try:
+        from segan_tf import errors
+        from segan_tf.imaging import images
+    except ImportError:
+        return "", (
+            "DICOM is decoded by segan-tf, which is missing; install it with "
+            "python -m pip install 'segan-tf[dicom]'"
+        )
+    try:
+        return images.image_id(path), ""
+    except errors.UserError as error:
+        return "", str(error).replace(str(path), "it")
 
 
 def _unsent_reason(path: pathlib.Path, output_dir: pathlib.Path) -> str:
@@ -483,16 +570,16 @@ def _unsent_reason(path: pathlib.Path, output_dir: pathlib.Path) -> str:
     return f"only {', '.join(ENDINGS)} files are sent; save it as PNG"
 
 
-def _check_distinct(paths: list[pathlib.Path]) -> None:
+def _check_distinct(sources: list[Source]) -> None:
     """Checks that no two images write one label map, on any file system."""
-    by_name: dict[str, pathlib.Path] = {}
-    for path in paths:
-        name = unicodedata.normalize("NFC", path.stem).casefold()
-        other = by_name.setdefault(name, path)
-        if other != path:
+    by_name: dict[str, Source] = {}
+    for source in sources:
+        name = unicodedata.normalize("NFC", source.stem).casefold()
+        other = by_name.setdefault(name, source)
+        if other != source:
             fail(
-                f"{text_of(other)} and {text_of(path.name)} would "
-                "write one label map; rename one"
+                f"{other.shown_as} and {source.name} would write one label "
+                "map; rename one"
             )
 
 
@@ -500,7 +587,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     """Reads the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     add = parser.add_argument
-    add("folder", help="of JPEG, PNG and BMP images")
+    add("folder", help="of JPEG, PNG, BMP and DICOM images")
     add("output_dir", help="for label maps and a table")
     add("--protocol", choices=("rest", "grpc"), default="rest")
     add("--server", help="host:port; default localhost, 8501 or 8500 for grpc")
@@ -554,7 +641,7 @@ def make_client(options: argparse.Namespace) -> Segment:
 
 def run(options: argparse.Namespace) -> int:
     """Segments the folder; returns 1 if an image has no label map."""
-    paths, unsent = find_images(options.folder, options.output_dir)
+    sources, unsent = find_images(options.folder, options.output_dir)
     for line in unsent:
         say(f"not sent: {line}")
     segment = make_client(options)
@@ -562,29 +649,30 @@ def run(options: argparse.Namespace) -> int:
     table = options.output_dir / TABLE
     num_failed, num_written = 0, 0
     try:
-        for path, result in segment_folder(segment, paths, options=options):
+        answers = segment_folder(segment, sources, options=options)
+        for source, result in answers:
             if isinstance(result, Exception):
                 num_failed += 1
-                say(f"failed: {text_of(path)}: {result}")
+                say(f"failed: {source.shown_as}: {result}")
                 continue
             if not num_written:
                 keep_earlier(table)
-            add_rows(table, text_of(path.name), result)
+            add_rows(table, source.name, result)
             num_written += 1
             if result.warning:
                 dice = f"expected Dice {result.expected_dice:.2f}"
-                say(f"warning: {text_of(path.name)}: {result.warning} ({dice})")
+                say(f"warning: {source.name}: {result.warning} ({dice})")
     finally:
         more = f"; {len(unsent)} files not sent" if unsent else ""
-        print(f"{num_written} of {len(paths)} label maps written{more}")
-    if num_left := len(paths) - num_written - num_failed:
+        print(f"{num_written} of {len(sources)} label maps written{more}")
+    if num_left := len(sources) - num_written - num_failed:
         say(
             f"error: {OUTAGE} images in a row got no label map, so {num_left} "
             f"more were not sent; is the exported model {options.model} "
             f"(--model) served at {options.server} (--server)? Start the "
             "server and run the command again"
         )
-    return 1 if unsent or num_written < len(paths) else 0
+    return 1 if unsent or num_written < len(sources) else 0
 
 
 def main(argv: list[str] | None = None) -> int:

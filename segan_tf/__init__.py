@@ -13,7 +13,9 @@ import importlib.util
 import os
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+from segan_tf.version import VERSION
+
+__version__ = VERSION
 
 # Name -> the module that defines it, or is it.
 _PUBLIC = {
@@ -33,10 +35,9 @@ _PUBLIC = {
     "predict": "segan_tf.inference.prediction",
     "train": "segan_tf.training.train",
 }
-# Names that build or run Keras models; train and others set Keras up on their
-# own.
+# Names that build or run Keras models; train, Predictor and others set Keras up
+# on their own.
 _KERAS = (
-    "Predictor",
     "build_critic",
     "build_efficientnet_lite0",
     "build_efficientnet_lite1",

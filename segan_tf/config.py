@@ -24,6 +24,8 @@ LABEL_KINDS = ("multiclass", "multilabel")
 CRITIC_FORMS = ("stacked", "shared", "per_label")
 PRECISIONS = ("float32", "mixed_bfloat16")
 FLIPS = ("auto", "none", "horizontal", "both")
+RUNTIMES = ("auto", "keras", "float16", "int8")
+OVERLAYS = ("none", "jpeg", "png")
 PRETRAINED = "pretrained"  # --model, --start_from: the newest released model
 RELEASES = ("pretrained-1",)  # all released models, the newest last
 MAX_SEED = 2**32 - 1  # of NumPy and Keras
@@ -57,6 +59,7 @@ def setting(
     needs: Mapping[str, Any] | None = None,
     loss_term: str = "",
     is_path: bool = False,
+    is_repeated: bool = False,
 ) -> Any:
     """Declares a setting.
 
@@ -76,6 +79,8 @@ def setting(
       loss_term: the term of the segmentor's loss that it is the weight of.
       is_path: whether it names a file or a folder, in which ~ and $NAME are
         expanded.
+      is_repeated: whether its flag may be given several times, a value each;
+        other lists are separated by commas.
     """
     metadata = {
         "help": help_text,
@@ -87,6 +92,7 @@ def setting(
         "needs": needs or {},
         "loss_term": loss_term,
         "is_path": is_path,
+        "is_repeated": is_repeated,
     }
     return dataclasses.field(default=default, metadata=metadata)
 
@@ -441,7 +447,10 @@ class TrainingConfig:
         fixes="weights",
     )
     resume: bool = setting(
-        True, "Continue from the last checkpoint in --model_dir."
+        True,
+        "Continue from the last checkpoint in --model_dir; in predict, do not "
+        "predict again what --output_dir has.",
+        modes=("train", "predict"),
     )
     checkpoint_minutes: float = setting(
         5.0, "Minutes between checkpoints within an epoch.", minimum=0
@@ -478,17 +487,70 @@ class PredictionConfig:
         modes=("evaluate", "export"),
         choices=SPLITS,
     )
-    input: str = setting(
+    input: tuple[str, ...] = setting(
+        (),
+        "An image, or a folder, which is searched with its subfolders; may be "
+        "given several times.",
+        modes=("predict",),
+        is_path=True,
+        is_repeated=True,
+    )
+    input_list: str = setting(
         "",
-        "An image or a folder of images.",
+        "File that names an image or a folder in each line.",
         modes=("predict",),
         is_path=True,
     )
     output_dir: str = setting(
         "predictions",
-        "Folder for label maps and overlays.",
+        "Folder for label maps, overlays and predictions.csv. It gets the "
+        "subfolders of --input.",
         modes=("predict",),
         is_path=True,
+    )
+    overlays: str = setting(
+        "jpeg",
+        "Images with the label map drawn over them: jpeg, of 1024 pixels a "
+        "side at most; png, of the image's own size, which takes seconds for "
+        "large ones; none.",
+        modes=("predict",),
+        choices=OVERLAYS,
+    )
+    runtime: str = setting(
+        "auto",
+        "What the released model runs in: keras, or its float16 or int8 TFLite "
+        "model. auto: int8 on processors with dot products of int8, float16 "
+        "on others, and keras for a --style.",
+        modes=("predict",),
+        choices=RUNTIMES,
+    )
+    workers: int = setting(
+        0,
+        "Processes that predict, each on one core. 0: one for each core, but "
+        "one in all for few images, and for Keras and SavedModels, which use "
+        "all cores by themselves.",
+        modes=("predict",),
+        minimum=0,
+        maximum=1024,
+    )
+    num_shards: int = setting(
+        1,
+        "Parts that the images are divided into, to predict each with a "
+        "command of its own, such as on several machines.",
+        modes=("predict",),
+        minimum=1,
+    )
+    shard: int = setting(
+        0,
+        "The part to predict, from 0 to --num_shards - 1.",
+        modes=("predict",),
+        minimum=0,
+    )
+    skip_bad_images: bool = setting(
+        False,
+        "Exit with 0 although images could not be predicted; failed.csv names "
+        "them in any case.",
+        modes=("predict",),
     )
     style: str = setting(
         "",
@@ -589,10 +651,7 @@ class Config(
 
     def __post_init__(self) -> None:
         for name in PATH_FIELDS:
-            path = getattr(self, name)
-            if isinstance(path, str | os.PathLike):
-                path = paths.expand(path, flag=name)
-                object.__setattr__(self, name, path)
+            object.__setattr__(self, name, _expanded(name, getattr(self, name)))
         # Flags pass lists of text, flags.json lists.
         for name in ("label_weights", "quantizations"):
             object.__setattr__(self, name, tuple(getattr(self, name)))
@@ -644,6 +703,17 @@ class Config(
         )
 
 
+def _expanded(name: str, value: Any) -> Any:
+    """Expands the path or paths of a setting."""
+    if name in REPEATED_FIELDS:
+        if isinstance(value, str | os.PathLike):
+            value = (value,) if value else ()
+        return tuple(paths.expand(path, flag=name) for path in value)
+    if isinstance(value, str | os.PathLike):
+        return paths.expand(value, flag=name)
+    return value
+
+
 def names_that_fix(*kinds: str) -> tuple[str, ...]:
     """Lists the settings with one of these values of `fixes`; see `setting`."""
     return tuple(
@@ -657,6 +727,11 @@ PATH_FIELDS = tuple(
     field.name
     for field in dataclasses.fields(Config)
     if field.metadata["is_path"]
+)
+REPEATED_FIELDS = tuple(
+    field.name
+    for field in dataclasses.fields(Config)
+    if field.metadata["is_repeated"]
 )
 SOURCE_FIELDS = names_that_fix("source")
 SPLIT_FIELDS = names_that_fix("split")

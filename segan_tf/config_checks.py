@@ -40,6 +40,7 @@ def check(config: "Config") -> None:
     _check_label_weights(config)
     _check_labels_per_step(config)
     _check_folders(config)
+    _check_shard(config)
 
 
 def check_mode(
@@ -281,6 +282,14 @@ def _check_folders(config: "Config") -> None:
         raise UserError(
             f"--data_dir ({config.data_dir}) and --image_dir "
             f"({config.image_dir}) exclude each other; give one."
+        )
+
+
+def _check_shard(config: "Config") -> None:
+    if config.shard >= config.num_shards:
+        raise UserError(
+            f"--shard ({config.shard}) must be below --num_shards "
+            f"({config.num_shards})."
         )
 
 

@@ -21,10 +21,18 @@ _FORMULA = tuple("=+-@\t\r\uff1d\uff0b\uff0d\uff20")
 class CsvWriter:
     """Writes rows one by one, so that those written so far are kept."""
 
-    def __init__(self, stream: TextIO, columns: Sequence[str]) -> None:
+    def __init__(
+        self,
+        stream: TextIO,
+        columns: Sequence[str],
+        *,
+        has_header: bool = False,
+    ) -> None:
+        """Writes the header, unless the stream has one."""
         self._stream = stream
         self._writer = csv.DictWriter(stream, columns, lineterminator="\n")
-        self._writer.writerow({name: text_cell(name) for name in columns})
+        if not has_header:
+            self._writer.writerow({name: text_cell(name) for name in columns})
 
     def write(self, row: Mapping[str, Any], *, undefined: str = "") -> None:
         """Writes a row.

@@ -234,3 +234,12 @@ def name_mixture(mixture: Sequence[float], styles: Styles) -> str:
         f"{weight:.2f} {name}"
         for name, weight in zip(styles.names, mixture, strict=True)
     )
+
+
+def score_factors(thresholds: Sequence[float]) -> list[float]:
+    """Returns the score per probability of each multiclass label.
+
+    That is (1 - t) / t of its threshold t, see
+    `imaging.preprocessing.decide_label_map`.
+    """
+    return [(1 - threshold) / threshold for threshold in thresholds]

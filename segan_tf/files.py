@@ -62,7 +62,9 @@ def kind_of(path: str | os.PathLike[str]) -> str:
 
 
 @contextlib.contextmanager
-def replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
+def replacing(
+    path: str | os.PathLike[str], *, sync: bool = True
+) -> Iterator[BinaryIO]:
     """Opens a file for writing that replaces the old one when it is complete.
 
     The bytes go to a temporary file in the same folder (a rename is atomic
@@ -71,6 +73,9 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
 
     Args:
       path: the file to write; its folder must exist.
+      sync: wait until the disk has the bytes, so that the file is whole even
+        after a stop of the machine. After the end of the process it is whole
+        in any case.
 
     Raises:
       OSError: the folder is missing or read-only, or the disk is full.
@@ -82,21 +87,24 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     try:
         with open(temporary, "xb") as file:
             yield file
-            file.flush()
-            os.fsync(file.fileno())
+            if sync:
+                file.flush()
+                os.fsync(file.fileno())
         os.replace(temporary, path)
     except BaseException:  # an interrupt must not leave it behind either
         _remove_if_there(temporary)
         raise
 
 
-def write_bytes(path: str | os.PathLike[str], data: bytes) -> None:
+def write_bytes(
+    path: str | os.PathLike[str], data: bytes, *, sync: bool = True
+) -> None:
     """Writes a file with `replacing`.
 
     Raises:
       OSError: the folder is missing or read-only, or the disk is full.
     """
-    with replacing(path) as file:
+    with replacing(path, sync=sync) as file:
         file.write(data)
 
 

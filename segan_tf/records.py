@@ -15,7 +15,7 @@ from segan_tf import files
 from segan_tf.errors import UserError
 
 FORMATS = {
-    "flags.json": 2,
+    "flags.json": 3,
     "splits.json": 2,
     "pairs.json": 1,
     "styles.json": 1,
@@ -25,6 +25,7 @@ FORMATS = {
     "results.json": 3,
     "parity.json": 2,
     "release.json": 2,
+    "prediction.json": 1,
 }
 _KEY = "format"
 

@@ -27,7 +27,11 @@ _HELD = (errno.EAGAIN, errno.EACCES, errno.EWOULDBLOCK)
 
 @contextlib.contextmanager
 def hold(
-    folder: str, *, flag: str = "--model_dir", user: str = "training"
+    folder: str,
+    *,
+    flag: str = "--model_dir",
+    user: str = "training",
+    part: str = "",
 ) -> Iterator[None]:
     """Holds the lock of a folder for the block.
 
@@ -37,12 +41,13 @@ def hold(
       folder: exists.
       flag: that gave the folder, for the error.
       user: what holds the lock, for the error.
+      part: of the folder that is locked, if not all of it.
 
     Raises:
       UserError: another process holds it, which is named with its host and
         the time; or the folder cannot be written.
     """
-    path = os.path.join(folder, FILE_NAME)
+    path = os.path.join(folder, FILE_NAME + part)
     while True:
         with _open(path, f"{flag} ({folder})") as file:
             if not _lock(file):

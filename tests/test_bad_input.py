@@ -9,8 +9,10 @@ import pytest
 import running
 from PIL import Image
 
-from segan_tf.imaging import images
+from segan_tf.imaging import formats, images
 from segan_tf.synthetic import lesions
+
+pytestmark = pytest.mark.any_edition
 
 TINY = ("--image_size=32", "--width=2", "--epochs=1", "--batch_size=4")
 GOOD = 12
@@ -95,7 +97,10 @@ def test_input_without_images_is_named(tmp_path):
     (tmp_path / "notes.txt").write_text("no image")
     for source, message in (
         (tmp_path / "missing", "is neither an image nor a folder; give one."),
-        (tmp_path, "holds no JPEG, PNG or BMP image; give another folder."),
+        (
+            tmp_path,
+            f"holds no {formats.format_names()} image; give another folder.",
+        ),
     ):
         error = running.error_of("--mode=predict", f"--input={source}")
         assert error == f"error: --input ({source}) {message}"

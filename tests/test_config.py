@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import pathlib
 import subprocess
 import sys
 
@@ -304,6 +305,13 @@ def test_settings_that_change_no_weight_may_differ_when_resuming():
         "split",
         "model",
         "input",
+        "input_list",
+        "overlays",
+        "runtime",
+        "workers",
+        "num_shards",
+        "shard",
+        "skip_bad_images",
         "decision",
         "style",
         "tta",
@@ -341,3 +349,18 @@ def test_flip_depends_on_the_number_of_labels_unless_it_is_given():
     assert config.Config(num_labels=2).resolved_flip == "none"
     given = config.Config(num_labels=2, flip="horizontal")
     assert given.resolved_flip == "horizontal"
+
+
+def test_one_input_and_several_are_both_taken(monkeypatch):
+    monkeypatch.setenv("ARCHIVE", "/data")
+    several = ["$ARCHIVE/a", pathlib.Path("b,c")]
+    assert config.Config(input=several).input == ("/data/a", "b,c")
+    assert config.Config(input="a b").input == ("a b",)
+    assert config.Config(input="").input == ()  # of runs of earlier versions
+    assert config.Config().input == ()
+
+
+def test_input_may_be_given_several_times(seen):
+    result = running.run("--mode=predict", "--input=a,b", "--input=c")
+    assert result.status == 0
+    assert seen[0].input == ("a,b", "c")

@@ -9,6 +9,8 @@ import pytest
 
 import flags
 
+pytestmark = pytest.mark.any_edition
+
 ROOT = pathlib.Path(__file__).parent.parent
 PAGES = [
     ROOT / "README.md",
@@ -29,8 +31,30 @@ OTHERS |= {
     "batching_parameters_file",
     "protocol",
 }
-# Flags of scripts/test, of mkdocs and of Python's own server.
-OTHERS |= {"addons", "all", "strict", "directory"}
+# Flags of scripts/test, of mkdocs, of Python's own server and of Slurm.
+OTHERS |= {"addons", "all", "strict", "directory", "array"}
+# Flags of kubectl, and of Beam, which tests/bulk/test_bulk_command.py checks.
+OTHERS |= {
+    "for",
+    "timeout",
+    "runner",
+    "direct_num_workers",
+    "direct_running_mode",
+    "direct_runner_bundle_repeat",
+    "environment_type",
+    "environment_config",
+    "flink_master",
+    "flink_version",
+    "hdfs_host",
+    "hdfs_port",
+    "hdfs_user",
+    "parallelism",
+    "project",
+    "region",
+    "temp_location",
+    "extra_package",
+    "max_num_workers",
+}
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

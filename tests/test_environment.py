@@ -4,9 +4,12 @@ import shutil
 import subprocess
 import sys
 
+import pytest
 import running
 
 from segan_tf import environment
+
+pytestmark = pytest.mark.any_edition
 
 _PRINT = (
     "from segan_tf import environment;"

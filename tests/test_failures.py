@@ -13,6 +13,8 @@ import tensorflow as tf
 
 from segan_tf import errors, failures
 
+pytestmark = pytest.mark.any_edition
+
 
 def report(capsys, error):
     """Runs work that fails; returns the status and the error line."""

@@ -14,6 +14,8 @@ import flags
 import main
 from segan_tf import config
 
+pytestmark = pytest.mark.any_edition
+
 FIELDS = {field.name: field for field in dataclasses.fields(config.Config)}
 OURS = {flag.name: flag for flag in flags.FLAGS.flags_by_module_dict()["flags"]}
 FLAG_TYPES = {bool: "bool", int: "int", float: "float", str: "string"}
@@ -34,6 +36,8 @@ CHOICES = {
     "label_kind": ("multiclass", "multilabel"),
     "flip": ("auto", "none", "horizontal", "both"),
     "critic_form": ("stacked", "shared", "per_label"),
+    "overlays": ("none", "jpeg", "png"),
+    "runtime": ("auto", "keras", "float16", "int8"),
 }
 MINIMUMS = {
     name: field.metadata["minimum"]
@@ -51,7 +55,10 @@ def test_flag_has_the_default_and_type_of_its_setting(name):
     kind, default = FIELDS[name].type, FIELDS[name].default
     if isinstance(default, tuple):
         assert OURS[name].default == list(default)
-        assert OURS[name].flag_type() == "comma separated list of strings"
+        expected = "comma separated list of strings"
+        if FIELDS[name].metadata["is_repeated"]:
+            expected = "multi string"
+        assert OURS[name].flag_type() == expected
         return
     assert OURS[name].default == default
     (kind,) = {kind, *getattr(kind, "__args__", ())} & set(FLAG_TYPES)
@@ -166,8 +173,9 @@ def test_mistake_is_one_line_before_tensorflow(no_tensorflow, given, message):
 def test_import_of_tensorflow_would_be_noticed(no_tensorflow, tmp_path):
     result = running.run_program(
         "--mode=predict",
+        "--runtime=keras",
         f"--input={__file__}",
-        f"--model_dir={tmp_path}",
+        f"--output_dir={tmp_path}",
         python_path=no_tensorflow,
     )
     assert "RuntimeError: tensorflow!" in result.err
@@ -256,8 +264,8 @@ def test_old_value_of_a_flag_still_works_and_is_noted(seen, old, new):
         ),
         (
             "--mode=evaluate --noresume",
-            "--resume has no effect with --mode=evaluate, only with train; "
-            "leave it out.",
+            "--resume has no effect with --mode=evaluate, only with train or "
+            "predict; leave it out.",
         ),
         (
             "--mode=predict --data_dir=isic",

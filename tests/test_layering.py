@@ -8,6 +8,8 @@ import sys
 
 import pytest
 
+pytestmark = pytest.mark.any_edition
+
 ROOT = pathlib.Path(__file__).parent.parent
 # From bottom to top; the longest matching name decides.
 FLOORS = {
@@ -15,6 +17,7 @@ FLOORS = {
     "segan_tf.environment": 0,
     "segan_tf.errors": 0,
     "segan_tf.files": 0,
+    "segan_tf.version": 0,
     "segan_tf.models.segmentors": 0,
     "segan_tf.quantizations": 0,
     "segan_tf.checkpoint_files": 1,
@@ -42,6 +45,7 @@ FLOORS = {
     "segan_tf.models": 4,
     "segan_tf.input": 5,
     "segan_tf.inference": 5,
+    "segan_tf.bulk": 6,
     "segan_tf.training": 6,
     "segan_tf.evaluation": 6,
     "export": 6,
@@ -50,7 +54,18 @@ FLOORS = {
     "segan_tf.command": 10,  # starts main
 }
 # Equal wings: what they share is below them.
-WINGS = ("segan_tf.training", "segan_tf.evaluation", "export")
+WINGS = ("segan_tf.training", "segan_tf.evaluation", "segan_tf.bulk", "export")
+# What an edition has in another version, see docs/editions.md.
+TENSORFLOW = ("tensorflow", "keras", "tensorflow_addons")
+ONE_EDITION = "pytestmark = pytest.mark.any_edition"
+# Modules on TensorFlow that have no tests of their own, and who uses them.
+TESTED_THROUGH = {
+    "export.serving.exif": "export.serving.image_decoding",
+    "export.serving.warmup": "export.serving.saved_model",
+    "segan_tf.inference.keras_backends": "segan_tf.inference.backends",
+    "segan_tf.metrics.overlap": "segan_tf.metrics",
+    "segan_tf.startup": "segan_tf",
+}
 FLAGS_MAY_IMPORT = (*sys.stdlib_module_names, "absl", "segan_tf.config")
 
 
@@ -151,6 +166,23 @@ def test_imports_have_no_cycle():
         for name, path in MODULES.items()
     }
     graphlib.TopologicalSorter(graph).prepare()  # raises CycleError
+
+
+def test_every_module_on_tensorflow_has_tests_in_both_editions():
+    on_tensorflow = {
+        TESTED_THROUGH.get(name, name)
+        for name, path in MODULES.items()
+        if any(
+            is_within(other, TENSORFLOW)
+            for other in imported_modules(name, path.read_text("utf-8"))
+        )
+    }
+    tested = set()
+    for path in (ROOT / "tests").rglob("test_*.py"):
+        source = path.read_text("utf-8")
+        if f"\n{ONE_EDITION}\n" not in source:
+            tested |= imported_modules(path.stem, source)
+    assert sorted(on_tensorflow - tested) == []
 
 
 @pytest.mark.parametrize(

@@ -83,6 +83,7 @@ def test_train_records_what_repeats_the_run(model_dir):
         "flip": "both",  # what auto means for one label
         "model_dir": model_dir,
         "label_weights": [],
+        "input": [],
         "quantizations": ["none", "float16", "dynamic", "int8"],
     }
     assert read_json(model_dir, "labels.json") == {
@@ -163,6 +164,7 @@ def test_int8_needs_enough_images_for_calibration(model_dir, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.any_edition
 def test_int8_that_nobody_asked_for_is_left_out_of_a_small_export(
     model_dir, tmp_path, unmeasured
 ):
@@ -208,6 +210,7 @@ def test_int8_is_calibrated_on_the_training_split(
     assert prediction.status == 0, prediction.err
 
 
+@pytest.mark.any_edition
 def test_export_without_the_data_of_the_run_reports_no_dice(
     model_dir, tmp_path, unmeasured
 ):
@@ -237,6 +240,7 @@ def test_export_without_the_data_of_the_run_reports_no_dice(
     assert row["dice_to_keras"] == pytest.approx(1, abs=1e-3)
 
 
+@pytest.mark.any_edition
 def test_export_with_a_withheld_model_ends_with_status_1(
     model_dir, tmp_path, monkeypatch, unmeasured
 ):
@@ -279,6 +283,7 @@ def test_export_does_not_overwrite_a_version(model_dir, export_dir):
     assert contents(export_dir) == before
 
 
+@pytest.mark.any_edition
 def test_next_export_has_the_next_version_and_says_so(
     model_dir, export_dir, tmp_path, unmeasured
 ):
@@ -377,7 +382,10 @@ def test_resuming_with_other_pairs_is_rejected(model_dir, tmp_path):
 def test_missing_tensorflow_is_named_with_the_remedy(monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "tensorflow", None)
     error = running.error_of(
-        "--mode=predict", f"--input={__file__}", f"--model_dir={tmp_path}"
+        "--mode=predict",
+        "--runtime=keras",
+        f"--input={__file__}",
+        f"--output_dir={tmp_path}",
     )
     assert error.endswith("python -m pip install -r requirements.txt")
 
@@ -420,7 +428,7 @@ def test_program_prints_only_its_own_lines(model_dir, export_dir, tmp_path):
     )
     assert result.out == (
         f"predicting with {export_dir}/segan_none.tflite\n"
-        f"16 of 16 images have a label map and an overlay in {tmp_path}/out\n"
+        f"16 of 16 images have a label map in {tmp_path}/out\n"
     )
     # Only the progress bar, and nothing from TensorFlow.
     assert {
@@ -451,6 +459,7 @@ def test_predict_needs_no_training(drawn_image, tmp_path, monkeypatch):
     assert per_image.dice(per_image.confusion(predicted, true)) > 0.8
 
 
+@pytest.mark.any_edition
 def test_model_dir_that_is_given_must_hold_a_model(drawn_image, tmp_path):
     path, _ = drawn_image
     result = running.run(

@@ -12,6 +12,8 @@ from PIL import Image
 from segan_tf import records
 from segan_tf.synthetic import lesions
 
+pytestmark = pytest.mark.any_edition
+
 FLAGS = "--image_size=32", "--width=2", "--batch_size=4", "--noadversarial"
 COUNT = 16  # 4 for testing, 1 for validation, 11 for training
 MARK = "may include trained images"

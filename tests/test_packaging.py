@@ -15,6 +15,8 @@ import flags
 import segan_tf
 from segan_tf.config import RELEASES
 
+pytestmark = pytest.mark.any_edition
+
 VERSION = segan_tf.__version__
 EXPORTING = "segan_tf.exporting"
 ROOT = pathlib.Path(__file__).parent.parent
@@ -166,8 +168,8 @@ def test_installed_command_checks_and_predicts(installed, tmp_path):
     given = "--mode=predict", f"--input={folder}", "--output_dir=out"
     text = run([command, *given], cwd=tmp_path, path=installed)
 
-    assert "8 of 8 images have a label map and an overlay in out\n" in text
-    assert (tmp_path / "out" / "drawn_0007_overlay.png").exists()
+    assert "8 of 8 images have a label map in out\n" in text
+    assert (tmp_path / "out" / "drawn_0007_overlay.jpg").exists()
 
 
 def test_installed_recipe_is_found_by_its_name(installed, tmp_path):
@@ -209,7 +211,11 @@ def test_setup_and_library_have_the_same_version(setup_arguments):
 
 @pytest.mark.parametrize(
     ("file", "extra"),
-    [("requirements.txt", "cpu"), ("requirements-addons.txt", "addons")],
+    [
+        ("requirements.txt", "cpu"),
+        ("requirements-addons.txt", "addons"),
+        ("requirements-beam.txt", "beam"),
+    ],
 )
 def test_requirements_are_pinned_within_their_ranges(
     setup_arguments, file, extra
@@ -227,6 +233,16 @@ def test_requirements_are_pinned_within_their_ranges(
         # tensorflow-cpu is tensorflow without the GPU code.
         name = wanted.name if wanted.name in pinned else f"{wanted.name}-cpu"
         assert pinned[name] in wanted.specifier, wanted
+
+
+def test_lite_needs_only_what_runs_a_tflite_model(setup_arguments):
+    required = [
+        *setup_arguments["install_requires"],
+        *setup_arguments["extras_require"]["lite"],
+    ]
+    names = {wanted.name for wanted in map(requirements.Requirement, required)}
+    # Besides the model and images: flags, and the bar, which LiteRT needs too.
+    assert names == {"ai-edge-litert", "numpy", "pillow", "absl-py", "tqdm"}
 
 
 def test_addons_extra_takes_keras_2(setup_arguments):

@@ -7,6 +7,8 @@ import subprocess
 import pytest
 import running
 
+pytestmark = pytest.mark.any_edition
+
 CONFIGS = running.ROOT / "configs"
 RECIPES = sorted(CONFIGS.glob("*.flags"))
 # Defines in place of programs what prints their arguments, or does nothing.

@@ -10,6 +10,8 @@ import pytest
 from segan_tf import run_lock
 from segan_tf.errors import UserError
 
+pytestmark = pytest.mark.any_edition
+
 HOLDER = """
 import sys, time
 from segan_tf import run_lock

@@ -6,7 +6,7 @@ import numpy as np
 import tensorflow as tf
 
 from segan_tf import console, labels
-from segan_tf.decision import DEFAULT, Decision
+from segan_tf.decision import DEFAULT, Decision, score_factors
 from segan_tf.imaging import preprocessing
 from segan_tf.inference import signatures
 
@@ -102,9 +102,7 @@ def _distance(
             np.concatenate([1 - np.sum(x, -1, keepdims=True), x], axis=-1)
             for x in (probability_map, label_map)
         )
-        factors = np.array(
-            [1, *preprocessing.score_factors(thresholds)], np.float32
-        )
+        factors = np.array([1, *score_factors(thresholds)], np.float32)
         scores = probabilities * factors
         likeliest = np.argmax(scores, -1)
         lead = np.max(scores, -1) - np.sum(scores * chosen, -1)

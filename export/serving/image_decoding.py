@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import tensorflow as tf
 
-from segan_tf.imaging import images
+from segan_tf.imaging import bit_depth, size_limits
 
 from . import exif, headers
 
@@ -31,8 +31,10 @@ _FILLING = (128, 64)
 _BLOCK = 8
 _MORE_DATA = b"\x55" * 16
 _RESTART_MARKERS = [bytes((0xFF, kind)) for kind in range(0xD0, 0xD8)]
-_SIZE_REMEDY = f"); at most {images.MAX_PIXELS:,} pixels are decoded"
-_SIDE_REMEDY = f"); an image needs at least {images.MIN_SIDE} pixels a side"
+_SIZE_REMEDY = f"); at most {size_limits.MAX_PIXELS:,} pixels are decoded"
+_SIDE_REMEDY = (
+    f"); an image needs at least {size_limits.MIN_SIDE} pixels a side"
+)
 _OPAQUE = 255
 _WHITE = 255
 
@@ -120,12 +122,12 @@ def _check_header(
             ),
             (~header.is_complete | (tf.minimum(height, width) <= 0), _DAMAGED),
             (
-                height * width > images.MAX_PIXELS,
+                height * width > size_limits.MAX_PIXELS,
                 _join("is too large (", size, _SIZE_REMEDY),
             ),
             (header.is_short, _DAMAGED),
             (
-                tf.minimum(height, width) < images.MIN_SIDE,
+                tf.minimum(height, width) < size_limits.MIN_SIDE,
                 _join("is too small (", size, _SIDE_REMEDY),
             ),
         ],
@@ -234,7 +236,7 @@ def _check_visible(
         lambda: tf.reduce_all(decoded[..., -1] == 0),
         lambda: False,
     )
-    faint = 1 << images.MAX_EMPTY_BITS
+    faint = 1 << bit_depth.MAX_EMPTY_BITS
     is_faint = tf.cond(
         header.is_16_bit & ~header.is_16_bit_gray,
         # Of colors, only the upper 8 bits are there.
@@ -281,7 +283,7 @@ def _decode(
 def _decode_16_bit_gray(image_bytes: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     # Rounded; decode_image would cut the lower byte off.
     gray = tf.cast(tf.io.decode_png(image_bytes, dtype=tf.uint16), tf.int32)
-    largest = images.MAX_16_BIT
+    largest = bit_depth.MAX_16_BIT
     rounded = tf.cast((gray * _OPAQUE + largest // 2) // largest, tf.uint8)
     return rounded, tf.reduce_max(gray)
 

@@ -11,12 +11,12 @@ class NearDuplicate:
     """Two images that show the same photograph.
 
     Attributes:
-      ids: of the two images.
+      names: of the two images, their ids and, if need be, their paths.
       splits: of the two images.
       similarity: correlation of their fine detail, 0.5 to 1.
     """
 
-    ids: tuple[str, str]
+    names: tuple[str, str]
     splits: tuple[str, str]
     similarity: float
 
@@ -26,7 +26,7 @@ class NearDuplicate:
         return self.splits[0] != self.splits[1]
 
     def __str__(self) -> str:
-        (a, b), (split_a, split_b) = self.ids, self.splits
+        (a, b), (split_a, split_b) = self.names, self.splits
         return (
             f"{a} ({split_a}) and {b} ({split_b}), similarity "
             f"{self.similarity:.2f}"

@@ -21,7 +21,7 @@ from segan_tf.datasets import (
 from segan_tf.imaging import images
 
 # Decoding releases Python's lock, so threads help. Each holds an image of up to
-# images.MAX_PIXELS.
+# size_limits.MAX_PIXELS.
 _MIN_THREADS = 2
 _MAX_THREADS = 8
 _USED_SPLITS = ("train", "validation", "test")
@@ -264,7 +264,9 @@ def _find_near_duplicates(
         _, split_b, b = good[near.second]
         found.append(
             check_report.NearDuplicate(
-                (a.id, b.id), (split_a, split_b), near.similarity
+                (a.named_with_file, b.named_with_file),
+                (split_a, split_b),
+                near.similarity,
             )
         )
     return tuple(sorted(found, key=lambda near: -near.similarity))

@@ -10,7 +10,7 @@ from PIL import Image
 from segan_tf import config
 from segan_tf import labels as labels_lib
 from segan_tf.datasets import findings, pairs
-from segan_tf.imaging import images, orientation
+from segan_tf.imaging import images, orientation, rgb
 
 # How many of a label map's wrong values an error lists.
 _SHOWN_VALUES = 5
@@ -267,9 +267,9 @@ def _opaque_colors(
       config.UserError: nothing is seen anywhere, and yet the file marks
         something: by its opacity alone, or under full transparency.
     """
-    colors = np.asarray(images.blend_over(image, "black"))
-    if images.has_alpha(image) and not colors.any():
-        low, high = images.alpha_range(image)
+    colors = np.asarray(rgb.blend_over(image, "black"))
+    if rgb.has_alpha(image) and not colors.any():
+        low, high = rgb.alpha_range(image)
         if low != high:
             raise config.UserError(
                 f"{path} is black and marks something by its transparency "

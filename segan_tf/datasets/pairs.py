@@ -21,7 +21,8 @@ class Pair:
     """An image and its label map.
 
     Attributes:
-      id: the image's file name without its ending.
+      id: the image's file name without its ending; of DICOM, its SOP instance
+        UID.
       image_path: the image.
       label_map_paths: its label map, or a binary one for each label.
       split: "train", "validation" or "test" if its folder has the name of an
@@ -32,6 +33,12 @@ class Pair:
     image_path: str
     label_map_paths: tuple[str, ...]
     split: str = ""
+
+    @property
+    def named_with_file(self) -> str:
+        """The id, and the image's path where its name does not hold the id."""
+        is_in_name = self.id in os.path.basename(self.image_path)
+        return self.id if is_in_name else f"{self.id} ({self.image_path})"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -186,7 +193,7 @@ def _images_in(folder: str) -> tuple[list[str], list[str]]:
         elif reason := formats.unread_reason(entry):
             problems.append(reason)
         elif formats.is_image(entry) and not layouts.is_ignored(
-            images.image_id(entry)
+            formats.stem(entry)
         ):
             # A broken link stays in, so that the checks name it.
             paths.append(entry.path)
@@ -199,9 +206,7 @@ def _images_in(folder: str) -> tuple[list[str], list[str]]:
 
 
 def _may_be_image(entry: os.DirEntry[str]) -> bool:
-    return not entry.is_dir() and (
-        formats.is_image(entry) or formats.is_unread_image(entry)
-    )
+    return not entry.is_dir() and formats.has_image_name(entry)
 
 
 def _images_below(folder: str, problems: list[str]) -> list[str]:
@@ -217,7 +222,7 @@ def _images_below(folder: str, problems: list[str]) -> list[str]:
         os.path.relpath(os.path.join(parent, name), folder)
         for parent, _, names in os.walk(folder, onerror=report)
         for name in sorted(names)
-        if formats.is_image(name) or formats.is_unread_image(name)
+        if formats.has_image_name(name)
     ]
 
 
@@ -269,14 +274,12 @@ def _match(
     split: str,
 ) -> DiscoveredPairs:
     """Pairs images with label maps; every file ends in a pair or a line."""
-    images_of = collections.defaultdict(list)
-    for path in image_paths:
-        images_of[_id_of(path)].append(path)
+    images_of, ids, problems = _identify(image_paths, label_map_paths)
     maps_of, others = _assign_label_maps(label_map_paths, images_of, labels)
     has_map_for_each_label = any(
         maps[slug] for maps in maps_of.values() for slug in labels.slugs
     )
-    pairs, problems, notes, left_out = [], [], [], set()
+    pairs, notes, left_out = [], [], set()
     for name in sorted({*images_of, *maps_of}):
         chosen, problem = _choose(name, images_of[name], maps_of[name], labels)
         if problem:
@@ -284,7 +287,7 @@ def _match(
             left_out.add(name)
         else:
             path = images_of[name][0]
-            pairs.append(Pair(images.image_id(path), path, chosen, split))
+            pairs.append(Pair(ids[path], path, chosen, split))
     if others and has_map_for_each_label:
         notes.append(
             f"{len(others)} label map(s) of other labels than "
@@ -299,8 +302,35 @@ def _match(
     )
 
 
-def _id_of(path: str) -> str:
-    return normalized(images.image_id(path))
+def _identify(
+    image_paths: Sequence[str], label_map_paths: Sequence[str]
+) -> tuple[dict[str, list[str]], dict[str, str], list[str]]:
+    """Finds the ids of images.
+
+    Returns:
+      The images by the name that their label maps begin with, which for DICOM
+      is the id or the file's name; the id of each image; and a line for each
+      one without an id.
+    """
+    # No UID holds an underscore.
+    heads = {_stem_of(path).partition("_")[0] for path in label_map_paths}
+    images_of: dict[str, list[str]] = collections.defaultdict(list)
+    ids: dict[str, str] = {}
+    problems = []
+    for path in image_paths:
+        try:
+            ids[path] = images.image_id(path)
+        except config.UserError as error:
+            problems.append(str(error))
+            continue
+        is_named_by_id = normalized(ids[path]) in heads
+        name = normalized(ids[path]) if is_named_by_id else _stem_of(path)
+        images_of[name].append(path)
+    return images_of, ids, problems
+
+
+def _stem_of(path: str) -> str:
+    return normalized(formats.stem(path))
 
 
 # From the id of an image and the slug of a label, or _WHOLE, to label maps.
@@ -318,7 +348,7 @@ def _assign_label_maps(
     )
     others = []
     for path in label_map_paths:
-        name, kind = _owner(_id_of(path), images_of, labels)
+        name, kind = _owner(_stem_of(path), images_of, labels)
         if kind == _OTHER:
             others.append(path)
         else:
@@ -391,7 +421,7 @@ def _choose(
 
 
 def _unicode_hint(paths: Sequence[str]) -> str:
-    stems = {images.image_id(path) for path in paths}
+    stems = {formats.stem(path) for path in paths}
     if len(stems) < 2:
         return ""
     return " (the names look alike; their accents differ in Unicode form)"

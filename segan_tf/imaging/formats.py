@@ -1,6 +1,7 @@
 """The file formats of images: those that are read, and those that are not.
 
-To read another format, set `is_read` in its row of FORMATS.
+Prediction, the check of a data set and training read the same ones. To read
+another that Pillow knows, set `is_read` in its row of FORMATS.
 """
 
 import dataclasses
@@ -21,42 +22,93 @@ class ImageFormat:
       is_read: whether files of the format are read. The others are known so
         that no image is left out in silence.
       signature: of the first bytes, as a regular expression.
+      extra: of this package, which installs its reader; "" if Pillow always
+        has it.
+      package: that reads it, if it is not Pillow.
+      feature: what Pillow calls the library of its reader.
     """
 
     name: str
     endings: tuple[str, ...]
     is_read: bool = False
     signature: bytes = b""
+    extra: str = ""
+    package: str = ""
+    feature: str = ""
+
+
+DICOM = "DICOM"
+# The index of a DICOM medium, which holds no image.
+_DICOM_INDEX = "DICOMDIR"
 
 
 FORMATS: tuple[ImageFormat, ...] = (
     ImageFormat(
-        "JPEG", (".jpg", ".jpeg"), is_read=True, signature=rb"\xff\xd8\xff"
-    ),
-    ImageFormat("PNG", (".png",), is_read=True, signature=rb"\x89PNG\r\n\x1a"),
-    ImageFormat("BMP", (".bmp",), is_read=True, signature=rb"BM.{4}\0{4}"),
-    ImageFormat("JPEG", (".jfif", ".jfi", ".jif", ".jpe", ".pjpeg", ".pjp")),
-    ImageFormat("BMP", (".dib",)),
-    ImageFormat("PNG", (".apng",)),
-    ImageFormat("TIFF", (".tif", ".tiff"), signature=rb"II[*+]\0|MM\0[*+]"),
-    ImageFormat("GIF", (".gif",), signature=b"GIF8"),
-    ImageFormat("WEBP", (".webp",), signature=rb"RIFF.{4}WEBP"),
-    ImageFormat("AVIF", (".avif", ".avifs"), signature=rb".{4}ftypavi[fs]"),
-    ImageFormat(
-        "HEIC",
-        (".heic", ".heif", ".hif"),
-        signature=rb".{4}ftyp(?:hei|hev|mif1|msf1)",
+        "JPEG",
+        (
+            *(".jpg", ".jpeg", ".jpe"),
+            *(".jfif", ".jfi", ".jif", ".pjpeg", ".pjp"),
+        ),
+        is_read=True,
+        signature=rb"\xff\xd8\xff",
     ),
     ImageFormat(
-        "JPEG XL", (".jxl",), signature=rb"\xff\n|\0\0\0\x0cJXL \r\n\x87\n"
+        "PNG", (".png", ".apng"), is_read=True, signature=rb"\x89PNG\r\n\x1a"
+    ),
+    ImageFormat(
+        "BMP", (".bmp", ".dib"), is_read=True, signature=rb"BM.{4}\0{4}"
+    ),
+    ImageFormat(
+        "TIFF",
+        (".tif", ".tiff"),
+        is_read=True,
+        signature=rb"II[*+]\0|MM\0[*+]",
+    ),
+    ImageFormat("GIF", (".gif",), is_read=True, signature=b"GIF8"),
+    ImageFormat(
+        "WEBP",
+        (".webp",),
+        is_read=True,
+        signature=rb"RIFF.{4}WEBP",
+        extra="formats",
+        feature="webp",
     ),
     ImageFormat(
         "JPEG2000",
         (".jp2", ".j2k", ".jpf", ".jpx", ".jpc", ".j2c"),
+        is_read=True,
         signature=rb"\0\0\0\x0cjP  \r\n|\xffO\xffQ",
+        extra="formats",
+        feature="jpg_2000",
+    ),
+    ImageFormat(
+        "AVIF",
+        (".avif", ".avifs"),
+        is_read=True,
+        signature=rb".{4}ftypavi[fs]",
+        extra="formats",
+        feature="avif",
+    ),
+    ImageFormat(
+        "HEIF",
+        (".heic", ".heif", ".hif"),
+        is_read=True,
+        signature=rb".{4}ftyp(?:hei|hev|mif1|msf1)",
+        extra="formats",
+        package="pillow_heif",
+    ),
+    ImageFormat(
+        DICOM,
+        (".dcm", ".dicom", ".ima"),
+        is_read=True,
+        signature=rb".{128}DICM",
+        extra="dicom",
+        package="pydicom",
+    ),
+    ImageFormat(
+        "JPEG XL", (".jxl",), signature=rb"\xff\n|\0\0\0\x0cJXL \r\n\x87\n"
     ),
     ImageFormat("JPEG XR", (".jxr", ".wdp", ".hdp"), signature=rb"II\xbc"),
-    ImageFormat("DICOM", (".dcm", ".dicom", ".ima"), signature=rb".{128}DICM"),
     ImageFormat("NIfTI", (".nii", ".nii.gz"), signature=rb".{344}n[+i]1\0"),
     ImageFormat(
         "MetaImage", (".mha", ".mhd"), signature=rb"(?:NDims|ObjectType) ="
@@ -84,7 +136,8 @@ FORMATS: tuple[ImageFormat, ...] = (
     ),
 )
 
-_SIGNATURE_BYTES = 352
+SIGNATURE_BYTES = 352
+_USUAL_ENDINGS = (".jpg", ".jpeg", ".png")
 
 
 def format_names(last: str = "or") -> str:
@@ -94,17 +147,73 @@ def format_names(last: str = "or") -> str:
 
 
 def is_image(path: str | os.PathLike[str]) -> bool:
-    """Tells by its name whether a file is an image that is read here.
+    """Tells whether a file is an image that is read here.
 
-    Hidden files are not: archives packed on a Mac hold a `._name.jpg` for
-    each image.
+    Its name decides, and the content where the name is that of another format,
+    since browsers and telephones save a JPEG under many names, or of DICOM
+    under any. Hidden files are none: archives packed on a Mac hold a
+    `._name.jpg` for each image.
     """
-    return _has_format(path, is_read=True)
+    if _has_format(path, is_read=True):
+        return True
+    if not has_image_name(path):
+        return is_dicom(path)
+    found = format_of_file(path)
+    return found is not None and found.is_read
 
 
-def is_unread_image(path: str | os.PathLike[str]) -> bool:
-    """Tells by its name whether a file is an image that is not read here."""
-    return not is_image(path) and _has_format(path, is_read=False)
+def has_image_name(path: str | os.PathLike[str]) -> bool:
+    """Tells by its name whether a file is an image, read here or not."""
+    return any(_has_format(path, is_read=is_read) for is_read in (True, False))
+
+
+def is_dicom(path: str | os.PathLike[str]) -> bool:
+    """Tells whether a file is DICOM; many have no ending that says so.
+
+    A file whose name ends as those of another format that is read is not
+    opened.
+    """
+    if not may_be_dicom(path):
+        return False
+    found = format_of_file(path)
+    return found is not None and found.name == DICOM
+
+
+def may_be_dicom(path: str | os.PathLike[str]) -> bool:
+    """Tells by its name whether a file may be DICOM."""
+    name = os.path.basename(os.fspath(path))
+    if name.startswith(".") or name.upper() == _DICOM_INDEX:
+        return False
+    ends_as_dicom = name.lower().endswith(_endings_of(DICOM))
+    return ends_as_dicom or not _has_format(path, is_read=True)
+
+
+def held_format(path: str | os.PathLike[str]) -> str:
+    """Names the format that a file holds if its name says another, else "".
+
+    JPEG and PNG files are not opened: that one is called as the other is of no
+    interest.
+    """
+    name = os.path.basename(os.fspath(path)).lower()
+    if name.endswith(_USUAL_ENDINGS):
+        return ""
+    named = [known.name for known in FORMATS if name.endswith(known.endings)]
+    found = format_of_file(path) if named else None
+    return found.name if found and found.name not in named else ""
+
+
+def stem(path: str | os.PathLike[str]) -> str:
+    """Returns a file's name without folder and ending.
+
+    Names of DICOM files are often UIDs, whose last number is no ending.
+    """
+    name = os.path.basename(os.fspath(path))
+    start, ending = os.path.splitext(name)
+    return name if ending[1:].isdigit() and is_dicom(path) else start
+
+
+def _endings_of(name: str) -> tuple[str, ...]:
+    return next(known.endings for known in FORMATS if known.name == name)
 
 
 def unread_reason(path: str | os.PathLike[str]) -> str:
@@ -120,13 +229,15 @@ def unread_reason(path: str | os.PathLike[str]) -> str:
         return f"{path} is not used: it is {files.kind_of(path)}; remove it"
     if is_image(path):
         return ""
-    found = _format_of_content(path)
+    found = format_of_file(path)
+    if found and found.name == DICOM:
+        return ""
     if found and found.is_read:
         return (
             f"{path} is not used: it holds a {found.name}, but its name does "
             f"not say so; rename it to end in {found.endings[0]}"
         )
-    if found or is_unread_image(path):
+    if found or has_image_name(path):
         return (
             f"{path} is not used: only {format_names('and')} are read; save it "
             "as PNG"
@@ -142,12 +253,17 @@ def _has_format(path: str | os.PathLike[str], *, is_read: bool) -> bool:
     return not name.startswith(".") and name.lower().endswith(tuple(endings))
 
 
-def _format_of_content(path: str | os.PathLike[str]) -> ImageFormat | None:
+def format_of_file(path: str | os.PathLike[str]) -> ImageFormat | None:
+    """Finds the format of a file's content; None if it cannot be read."""
     try:
         with files.open_regular(path, "rb") as file:
-            start = file.read(_SIGNATURE_BYTES)
+            return format_of_start(file.read(SIGNATURE_BYTES))
     except OSError:
         return None
+
+
+def format_of_start(start: bytes) -> ImageFormat | None:
+    """Finds the format of a file by its first SIGNATURE_BYTES."""
     for known in FORMATS:
         if known.signature and re.match(known.signature, start, re.DOTALL):
             return known

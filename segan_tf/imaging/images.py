@@ -4,31 +4,24 @@ All images are read here, so that a file looks the same to training,
 evaluation and prediction, and a bad file gives a one-line error.
 """
 
-import contextlib
 import dataclasses
 import io
 import itertools
 import os
-from collections.abc import Iterator, Sequence
-from typing import IO
+from collections.abc import Sequence
 
 import numpy as np
-from PIL import Image, PngImagePlugin
+from PIL import Image
 
-from segan_tf import config, files
-from segan_tf.imaging import completeness, formats, orientation, pillow
-
-# Three times the largest image of the ISIC archive (6748x4499); as RGB it takes
-# 300 MB. A header that claims more is damaged or an attack, so the pixels are
-# not decoded.
-MAX_PIXELS = 100_000_000
-# Pixels a side. The segmentor halves the image four times.
-MIN_SIDE = 16
-# The largest value of a 16-bit gray image.
-MAX_16_BIT = 65535
-# An image of 16 bits a value that uses no more than so many is an error: at
-# most a quarter of the range, 64 of the 256 gray levels that it is read as.
-MAX_EMPTY_BITS = 14
+from segan_tf import files
+from segan_tf.imaging import (
+    bit_depth,
+    dicom,
+    formats,
+    orientation,
+    pillow_files,
+    rgb,
+)
 
 _EXPECTED_IMAGE = (
     "an image must be a uint8 array [height, width, 3] of RGB, a PIL image or "
@@ -37,99 +30,17 @@ _EXPECTED_IMAGE = (
 
 
 def image_id(path: str | os.PathLike[str]) -> str:
-    """Returns an image's id: its file name without folder and ending."""
-    return os.path.splitext(os.path.basename(os.fspath(path)))[0]
+    """Returns an image's id: its file name without folder and ending.
 
-
-def find_images(path: str) -> list[str]:
-    """Lists the images to segment: a single file, or those in a folder.
-
-    `find_unread` lists what else in the folder may be one.
+    That of a DICOM file is its SOP instance UID, since its name may be that of
+    a patient.
 
     Raises:
-      config.UserError: there is no such file, or no image in the folder.
+      UserError: a DICOM file has none, or pydicom is missing.
     """
-    if os.path.isfile(path):
-        return [path]
-    if not os.path.isdir(path):
-        raise config.UserError(
-            f"--input ({path}) is neither an image nor a folder; give one."
-        )
-    entries = _list_input(path)
-    found = [
-        entry.path
-        for entry in entries
-        if formats.is_image(entry)
-        and not entry.is_dir()
-        and files.is_regular(entry)
-    ]
-    if not found:
-        unread = list(find_unread(path).values())
-        detail = f" ({len(unread)} not read: {unread[0]})" if unread else ""
-        raise config.UserError(
-            f"--input ({path}) holds no {formats.format_names()} image{detail};"
-            " give another folder."
-        )
-    return found
-
-
-def find_unread(path: str, *, output_dir: str = "") -> dict[str, str]:
-    """Explains what in a folder may hold images but is not read.
-
-    Args:
-      path: as for `find_images`.
-      output_dir: a folder that may be inside and is expected there.
-
-    Returns:
-      From path to a line, for files of other formats and for folders with
-      images.
-
-    Raises:
-      config.UserError: the folder cannot be read.
-    """
-    if not os.path.isdir(path):
-        return {}
-    unread = {}
-    for entry in _list_input(path):
-        reason = ""
-        if not entry.is_dir():
-            reason = formats.unread_reason(entry)
-        elif not _is_same(entry.path, output_dir) and _has_image(entry.path):
-            reason = (
-                f"{entry.path} is a folder with images, and folders in --input "
-                "are not searched; give it as --input of its own"
-            )
-        if reason:
-            unread[entry.path] = reason
-    return unread
-
-
-def _list_input(path: str) -> list[os.DirEntry[str]]:
-    try:
-        with os.scandir(path) as found:
-            visible = [e for e in found if not e.name.startswith(".")]
-    except OSError as error:
-        raise config.UserError(
-            f"--input ({path}) cannot be read ({error.strerror}); check its "
-            "permissions."
-        ) from error
-    return sorted(visible, key=lambda entry: entry.name)
-
-
-def _is_same(path: str, other: str) -> bool:
-    return bool(other) and os.path.realpath(path) == os.path.realpath(other)
-
-
-def _has_image(folder: str) -> bool:
-    """Tells whether a folder has images anywhere, or cannot be read."""
-    unreadable: list[OSError] = []
-    for _, _, names in os.walk(folder, onerror=unreadable.append):
-        if any(
-            formats.is_image(name) or formats.is_unread_image(name)
-            for name in names
-        ):
-            return True
-    return bool(unreadable)
+    if formats.is_dicom(path):
+        return dicom.read_uid(path)
+    return formats.stem(path)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -149,9 +60,11 @@ def read_header(path: str | os.PathLike[str]) -> Header:
     """Reads an image's header; a truncated image is mostly not noticed.
 
     Raises:
-      config.UserError: not an image, empty, too small or too large.
+      UserError: not an image, empty, too small or too large.
     """
-    with _opened(path) as image:
+    if formats.is_dicom(path):
+        return Header(dicom.size_of(dicom.read_header(path)), orientation=1)
+    with pillow_files.opened(path) as image:
         return Header(
             orientation.upright_size(image),
             orientation.read_orientation(image),
@@ -162,7 +75,7 @@ def image_size_of(path: str | os.PathLike[str]) -> tuple[int, int]:
     """Reads an image's (width, height) after it is turned upright.
 
     Raises:
-      config.UserError: as `read_header`.
+      UserError: as `read_header`.
     """
     return read_header(path).size
 
@@ -171,39 +84,37 @@ def decode(path: str | os.PathLike[str]) -> Image.Image:
     """Decodes an image in its own mode and turns it upright.
 
     Raises:
-      config.UserError: not an image, empty, damaged, truncated, shorter than
+      UserError: not an image, empty, damaged, truncated, shorter than
         its header says, too small or too large.
     """
     return _decode(path)[0]
 
 
-def _decode(path: str | os.PathLike[str]) -> tuple[Image.Image, bool]:
-    """Decodes an image; also tells whether the file has 16 bits a value."""
-    with _opened(path) as image:
-        # What the decoder is to unpack, such as "RGB;16B".
-        tiles = getattr(image, "tile", ())
-        has_16_bits = any("16" in str(tile[-1]) for tile in tiles)
-        upright = orientation.turn_upright(image)
-        if completeness.is_filled_up(path, image):
-            raise _claims_too_much(path)
-        return upright, has_16_bits
+def _decode(
+    path: str | os.PathLike[str],
+) -> tuple[Image.Image, bit_depth.BitDepth]:
+    if formats.is_dicom(path):
+        return dicom.decode(path), bit_depth.FULL
+    return pillow_files.decode(path)
 
 
 def read_image(path: str | os.PathLike[str]) -> np.ndarray:
     """Reads an image as RGB.
 
-    The image is turned upright by its EXIF orientation, 16-bit gray is scaled
-    to 8 bits, and transparent pixels are blended over white.
+    The image is turned upright by its EXIF orientation, gray of more than 8
+    bits is scaled to 8, by the real number of bits where the file states it,
+    and transparent pixels are blended over white. Of an animation the first
+    frame is read.
 
     Returns:
       uint8 [height, width, 3], 0 to 255.
 
     Raises:
-      config.UserError: as `decode`; or nothing of the image would be seen,
+      UserError: as `decode`; or nothing of the image would be seen,
         since it is fully transparent or uses few of its 16 bits.
     """
-    image, has_16_bits = _decode(path)
-    return _to_rgb(image, str(path), has_16_bits=has_16_bits)
+    image, depth = _decode(path)
+    return rgb.to_rgb(image, str(path), depth=depth)
 
 
 def as_rgb(
@@ -220,13 +131,13 @@ def as_rgb(
 
     Raises:
       TypeError: it is none of these.
-      config.UserError: the file cannot be read, or nothing of the image would
+      UserError: the file cannot be read, or nothing of the image would
         be seen, as in `read_image`.
     """
     if isinstance(image, str | os.PathLike):
         return read_image(image)
     if isinstance(image, Image.Image):
-        return _to_rgb(orientation.turn_upright(image), "the image")
+        return rgb.to_rgb(orientation.turn_upright(image), "the image")
     if not isinstance(image, np.ndarray):
         raise TypeError(f"{_EXPECTED_IMAGE}, not {type(image).__name__}.")
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
@@ -234,159 +145,6 @@ def as_rgb(
             f"{_EXPECTED_IMAGE}, not {image.dtype} {list(image.shape)}."
         )
     return image
-
-
-def blend_over(image: Image.Image, background: str) -> Image.Image:
-    """Converts to RGB, with transparent pixels blended over a background."""
-    if not has_alpha(image):
-        return image.convert("RGB")
-    image = image.convert("RGBA")
-    canvas = Image.new("RGBA", image.size, background)
-    return Image.alpha_composite(canvas, image).convert("RGB")
-
-
-def has_alpha(image: Image.Image) -> bool:
-    """Tells whether an image may have transparent pixels."""
-    return image.mode.endswith(("A", "a")) or "transparency" in image.info
-
-
-def alpha_range(image: Image.Image) -> tuple[int, int]:
-    """Returns the least and the largest opacity, 0 to 255."""
-    if not has_alpha(image):
-        return 255, 255
-    opacity = np.asarray(image.convert("RGBA").getchannel("A"))
-    return int(opacity.min()), int(opacity.max())
-
-
-def _to_rgb(
-    image: Image.Image, name: str, *, has_16_bits: bool = False
-) -> np.ndarray:
-    if image.mode.startswith("I"):
-        # 0..65535 to 0..255, rounded; convert() would clip at 255.
-        gray = np.asarray(image).astype(np.uint32)
-        _check_brightness(name, int(gray.max()))
-        gray = (gray * 255 + MAX_16_BIT // 2) // MAX_16_BIT
-        return np.repeat(gray.astype(np.uint8)[:, :, None], 3, axis=2)
-    if alpha_range(image)[1] == 0:
-        raise config.UserError(
-            f"{name} is fully transparent (alpha 0 everywhere), nothing of it "
-            "would be seen; save it without its alpha channel."
-        )
-    rgb = np.array(blend_over(image, "white"))
-    if has_16_bits:  # of which Pillow keeps the upper 8
-        _check_brightness(name, (int(rgb.max()) << 8) + 255)
-    return rgb
-
-
-def _check_brightness(name: str, brightest: int) -> None:
-    """Checks that an image of 16 bits a value does not use far fewer.
-
-    Scanners and cameras of 10, 12 or 14 bits often leave the upper ones empty.
-
-    Raises:
-      config.UserError: it does; it would be read as nearly black.
-    """
-    bits = brightest.bit_length()
-    if 0 < bits <= MAX_EMPTY_BITS:
-        raise config.UserError(
-            f"{name} has 16 bits a value but uses {bits} (its largest is "
-            f"{brightest} of {MAX_16_BIT}), so it would be read as nearly "
-            f"black; multiply its values by {2 ** (16 - bits)}, the same for "
-            "all images, or save it as PNG with 8 bits."
-        )
-
-
-@contextlib.contextmanager
-def _opened(path: str | os.PathLike[str]) -> Iterator[Image.Image]:
-    """Opens an image, header only, and turns damage into a UserError."""
-    names = [known.name for known in formats.FORMATS if known.is_read]
-    try:
-        with files.open_regular(path, "rb") as stream:
-            if not os.fstat(stream.fileno()).st_size:
-                raise config.UserError(
-                    f"{path} is empty (zero bytes); copy it again or remove it."
-                )
-            with pillow.ignored_warnings():
-                image = Image.open(stream, formats=names)
-            _check_size(path, image.size)
-            _check_length(path, image, stream)
-            yield image
-    except config.UserError:
-        raise
-    except Image.DecompressionBombError as error:
-        raise _too_large(path, "more than Pillow opens") from error
-    except Image.UnidentifiedImageError as error:
-        raise config.UserError(
-            f"{path} is not a {formats.format_names()} image, or its beginning "
-            "is damaged; save it again as PNG or remove it."
-        ) from error
-    except pillow.DAMAGE as error:
-        system_error = getattr(error, "strerror", None)  # Pillow sets none
-        if system_error:
-            raise config.UserError(
-                f"{path} cannot be opened ({system_error}); check the path and "
-                "its permissions."
-            ) from error
-        if "MAX_TEXT" in str(error):  # Pillow's name of the bound
-            raise config.UserError(
-                f"{path} has a text or color profile above "
-                f"{PngImagePlugin.MAX_TEXT_CHUNK >> 20} MiB; save it without."
-            ) from error
-        raise config.UserError(
-            f"{path} is damaged or truncated ({error}); copy it again or "
-            "remove it."
-        ) from error
-
-
-def _check_size(path: str | os.PathLike[str], size: tuple[int, int]) -> None:
-    """Checks that an image is neither too small nor too large.
-
-    Raises:
-      config.UserError: it is.
-    """
-    width, height = size
-    if min(size) < MIN_SIDE:
-        raise config.UserError(
-            f"{path} is {width}x{height} pixels; an image needs at least "
-            f"{MIN_SIDE} a side; remove it."
-        )
-    if width * height > MAX_PIXELS:
-        raise _too_large(path, f"{width}x{height}")
-
-
-def _check_length(
-    path: str | os.PathLike[str], image: Image.Image, stream: IO[bytes]
-) -> None:
-    """Checks that a JPEG is not far shorter than its size allows.
-
-    Raises:
-      config.UserError: it is.
-    """
-    length = os.fstat(stream.fileno()).st_size
-    width, height = image.size
-    # Blocks of 8x8 in 4 channels of 2 bits are one byte for 64 pixels.
-    if image.format not in ("JPEG", "MPO") or length > width * height // 32:
-        return
-    position = stream.tell()
-    stream.seek(0)
-    start = stream.read(length)
-    stream.seek(position)
-    if completeness.is_too_short(start, length):
-        raise _claims_too_much(path)
-
-
-def _claims_too_much(path: str | os.PathLike[str]) -> config.UserError:
-    return config.UserError(
-        f"{path} is damaged: it holds fewer pixels than its header says; copy "
-        "it again or remove it."
-    )
-
-
-def _too_large(path: str | os.PathLike[str], size: str) -> config.UserError:
-    return config.UserError(
-        f"{path} is too large ({size}); at most {MAX_PIXELS:,} pixels are "
-        "read; make it smaller or remove it."
-    )
 
 
 def encode_png(array: np.ndarray) -> bytes:

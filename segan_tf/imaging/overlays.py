@@ -1,10 +1,10 @@
 """Draws label maps over images."""
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
 from PIL import Image
-from scipy import ndimage
 
 Color = tuple[int, int, int]
 
@@ -240,13 +240,51 @@ def _draw_line(
         return
     left, top = int(columns[0]), int(rows[0])
     window = label_map[top : rows[-1] + 1, left : columns[-1] + 1]
-    # Outside the window is background, also beyond the border of the image.
-    depth = ndimage.distance_transform_edt(np.pad(window, 1))[1:-1, 1:-1]
+    found_rows, found_columns, depth = _find_edge(window, sum(widths) + 1)
     for width, ink, opacity in (
         (sum(widths), _RIM_COLOR, _RIM_OPACITY),
         (widths[0], color, 1),
     ):
         # The outermost pixels have depth 1; the last partial one is blended.
-        share = np.clip(width + 1 - depth, 0, 1) * window
-        alpha = Image.fromarray((255 * opacity * share).astype(np.uint8))
-        canvas.paste(ink, (left, top), alpha)
+        share = np.clip(width + 1 - depth, 0, 1)
+        alpha = np.zeros(window.shape, np.uint8)
+        alpha[found_rows, found_columns] = (255 * opacity * share).astype(
+            np.uint8
+        )
+        canvas.paste(ink, (left, top), Image.fromarray(alpha))
+
+
+def _find_edge(
+    inside: np.ndarray, limit: float
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Finds the pixels of a label map whose background is near.
+
+    Beyond the array is background, too.
+
+    Args:
+      inside: bool [h, w].
+      limit: the largest distance of interest, in pixels.
+
+    Returns:
+      Rows, columns and Euclidean distances to the nearest background, exact up
+      to the limit; int, int and float64 [pixels].
+    """
+    reach = math.ceil(limit)
+    padded = np.pad(inside, reach)
+    numbers = np.arange(len(padded), dtype=np.int32)[:, None]
+    far = np.int32(2 * len(padded))
+    above = np.maximum.accumulate(np.where(padded, -far, numbers))
+    below = np.minimum.accumulate(np.where(padded, far, numbers)[::-1])[::-1]
+    # In its own column.
+    distance = np.minimum(numbers - above, below - numbers)
+    # Only pixels with background in a square around them can be near it.
+    near = np.cumsum(distance <= reach, axis=1, dtype=np.int32)
+    near = np.pad(near, ((0, 0), (1, 0)))
+    size = 2 * reach + 1
+    in_square = near[:, size:] > near[:, :-size]
+    rows, columns = np.nonzero(in_square[reach:-reach] & inside)
+    squared = np.full(len(rows), np.inf)
+    for step in range(size):
+        vertical = distance[rows + reach, columns + step].astype(float)
+        np.minimum(squared, vertical**2 + (step - reach) ** 2, out=squared)
+    return rows, columns, np.sqrt(squared)

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import tensorflow as tf
 
-from segan_tf.decision import THRESHOLD
+from segan_tf.decision import THRESHOLD, score_factors
 
 # Means and standard deviations of ImageNet's training images in [0, 1], RGB,
 # with which the published ImageNet encoders were trained.
@@ -132,14 +132,6 @@ def decide_label_map(
     with_background = tf.concat([background, scores], axis=-1)
     most_probable = tf.argmax(with_background, axis=-1)
     return tf.one_hot(most_probable - 1, count)  # -1, the background, is all 0
-
-
-def score_factors(thresholds: Sequence[float]) -> list[float]:
-    """Returns the score per probability of each multiclass label.
-
-    That is (1 - t) / t of its threshold t, see `decide_label_map`.
-    """
-    return [(1 - threshold) / threshold for threshold in thresholds]
 
 
 def resize_probability_map(

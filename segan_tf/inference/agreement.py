@@ -1,15 +1,16 @@
 """Measures how much several outlines of one image agree.
 
-The predictor and the exported graphs call the same functions.
+A server's graph does the same, see export/serving/expectation.py, and so does
+the web page.
 """
 
+import itertools
+import math
 from collections.abc import Sequence
-from typing import TypeVar
 
 import numpy as np
-import tensorflow as tf
 
-from segan_tf.imaging import preprocessing
+from segan_tf.imaging import numpy_preprocessing
 
 MAX_PIXELS = 1 << 16  # of an image that are compared
 
@@ -17,36 +18,24 @@ MAX_PIXELS = 1 << 16  # of an image that are compared
 # are 0.1 and 0.9. Of the factors tried (2.3, 4, 9) it ranks images best.
 ODDS = 9.0
 
-# The pixels of the largest image at each step; far more than can be read.
-_PIXELS_AT_STEP = MAX_PIXELS * np.arange(256, dtype=np.int64) ** 2
 
-_Array = TypeVar("_Array", np.ndarray, tf.Tensor)
-
-
-def thin_out(array: _Array) -> _Array:
+def thin_out(array: np.ndarray) -> np.ndarray:
     """Takes every n-th row and column, so that MAX_PIXELS are left at most.
 
-    The step n is the root of the pixels / MAX_PIXELS, rounded up.
-
     Args:
-      array: [height, width, channels]; an array is not copied.
+      array: [height, width, channels].
     """
-    size = tf.shape(array) if tf.is_tensor(array) else np.shape(array)
-    pixels = tf.cast(size[0], tf.int64) * tf.cast(size[1], tf.int64)
-    step = tf.reduce_sum(tf.cast(pixels > _PIXELS_AT_STEP, tf.int32))
-    small = array[step // 2 :: step, step // 2 :: step]
-    if isinstance(small, tf.Tensor):
-        # Which a graph does not see by itself.
-        small.set_shape((None, None, array.shape[-1]))
-    return small
+    height, width, _ = array.shape
+    step = math.ceil(math.sqrt(height * width / MAX_PIXELS))
+    return np.ascontiguousarray(array[step // 2 :: step, step // 2 :: step])
 
 
 def outlines(
-    probability_map: np.ndarray | tf.Tensor,
+    probability_map: np.ndarray,
     *,
     multiclass: bool,
     thresholds: Sequence[float],
-) -> list[tf.Tensor]:
+) -> list[np.ndarray]:
     """Decides at the thresholds, and at lower and higher ones.
 
     Args:
@@ -55,22 +44,20 @@ def outlines(
       thresholds: one for each label.
 
     Returns:
-      Three label maps, float32 [height, width, labels] in {0, 1}, thinned out.
+      Three label maps, bool [height, width, labels], thinned out.
     """
     small = thin_out(probability_map)
     return [
-        preprocessing.decide_label_map(
+        numpy_preprocessing.decide_label_map(
             small,
             multiclass=multiclass,
             thresholds=[t * odds / (t * odds + 1 - t) for t in thresholds],
-        )
+        ).view(bool)
         for odds in (1 / ODDS, 1.0, ODDS)
     ]
 
 
-def mean_pairwise_dice(
-    label_maps: Sequence[np.ndarray | tf.Tensor],
-) -> tf.Tensor:
+def mean_pairwise_dice(label_maps: Sequence[np.ndarray]) -> float:
     """Computes the mean Dice of all pairs of label maps.
 
     Of several labels it is the mean over those that any map has. Where no map
@@ -79,25 +66,17 @@ def mean_pairwise_dice(
     2 / 5 and 4 / 6.
 
     Args:
-      label_maps: at least two, [height, width, labels] in {0, 1} or bool, of
-        MAX_PIXELS at most.
-
-    Returns:
-      float32 [] in [0, 1].
+      label_maps: at least two, bool [height, width, labels].
     """
-    maps = tf.cast(tf.stack(label_maps), tf.float32)
-    count, *_, labels = maps.shape
-    flat = tf.reshape(tf.transpose(maps, (3, 0, 1, 2)), (labels, count, -1))
-    # One by one, since servers are to run no more kinds of operators.
-    both = tf.stack(
-        [tf.matmul(one, one, transpose_b=True) for one in tf.unstack(flat)]
-    )
-    areas = tf.reduce_sum(flat, axis=-1)
-    each = areas[:, :, None] + areas[:, None, :]
-    dice = tf.where(each > 0, 2 * both / tf.maximum(each, 1.0), 1.0)
-    is_used = tf.cast(tf.reduce_any(areas > 0, axis=-1), tf.float32)
-    is_pair = np.triu(np.ones((count, count), np.float32), k=1)
-    return tf.math.divide_no_nan(
-        tf.reduce_sum(dice * is_pair * is_used[:, None, None]),
-        tf.reduce_sum(is_used) * is_pair.sum(),
-    )
+    by_label = [np.ascontiguousarray(np.moveaxis(m, -1, 0)) for m in label_maps]
+    areas = np.array([[np.count_nonzero(one) for one in m] for m in by_label])
+    used = np.flatnonzero(areas.any(axis=0))
+    if not used.size:
+        return 0.0
+    values = []
+    for i, j in itertools.combinations(range(len(by_label)), 2):
+        for label in used:
+            each = areas[i, label] + areas[j, label]
+            both = np.count_nonzero(by_label[i][label] & by_label[j][label])
+            values.append(2 * both / each if each else 1.0)
+    return float(np.mean(values))

@@ -1,32 +1,39 @@
-"""Predicts a folder of images: label maps, overlays and a CSV file."""
+"""Predicts many images: label maps, overlays and CSV files.
+
+The main process finds the images, hands them to the workers and writes the
+tables; a worker reads an image, runs the model and writes the image's files.
+"""
 
 import contextlib
 import dataclasses
 import os
-from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
 from segan_tf import (
     console,
-    csv_files,
-    expected_dice,
     failures,
     files,
     run_dir,
     run_lock,
-    startup,
 )
 from segan_tf import decision as decision_lib
-from segan_tf import styles as styles_lib
 from segan_tf.config import PRETRAINED, Config, UserError
-from segan_tf.imaging import images
-from segan_tf.inference import prediction_files
+from segan_tf.inference import (
+    backends,
+    image_job,
+    prediction_files,
+    prediction_inputs,
+    prediction_resume,
+    prediction_tables,
+    workers,
+)
+from segan_tf.inference.prediction_inputs import Inputs, Source
 
-if TYPE_CHECKING:
-    from segan_tf.inference.predictor import Predictor
-
-_LEGEND = "legend.png"
-_STYLE_LEGEND = "styles_legend.png"
+# Starting a process takes as long as predicting some images.
+_IMAGES_PER_WORKER = 32
+MAX_PRINTED = 20  # lines about single images, of each kind
+_TABLES = {"skipped": "failed", "warning": "predictions"}  # that hold them all
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,42 +43,81 @@ class PredictionSummary:
     Attributes:
       output_dir: the folder of the label maps.
       predicted: the number of images that have a label map.
-      skipped: path of each image without one -> the reason.
+      skipped: path of each file without one -> the reason.
+      earlier: how many of the predicted ones had it before.
     """
 
     output_dir: str
     predicted: int
     skipped: dict[str, str]
+    earlier: int = 0
+
+    def summary(self) -> str:
+        """Returns the numbers in a line."""
+        total = self.predicted + len(self.skipped)
+        earlier = (
+            f", {self.earlier} of them from before" if self.earlier else ""
+        )
+        failed = ""
+        if self.skipped:
+            failed = f"; failed.csv names the other {len(self.skipped)}"
+        return (
+            f"{self.predicted} of {total} images have a label map in "
+            f"{self.output_dir}{earlier}{failed}"
+        )
 
 
 def predict(config: Config) -> PredictionSummary:
     """Segments the images of ``input`` and writes to ``output_dir``.
 
+    Label maps have the image's own size. ``<id>_label_map.png`` holds 0 or
+    255 for one label, and the labels' numbers, in color, for multiclass
+    labels. Multilabel ones have a file each, ``<id>_<label>.png``, with 0 or
+    255. With the style "all", ``<id>_<style>_`` begins the names of the label
+    maps in each style, and ``<id>_styles_overlay`` has all their outlines.
+
     Raises:
-      UserError: there is no image, or the model or output_dir cannot be used.
+      UserError: there is no image, two images have the same id, or the model
+        or output_dir cannot be used.
     """
-    if not config.input:
-        raise UserError(
-            "--input is missing; give an image or a folder of images."
-        )
-    paths = images.find_images(config.input)
-    unread = images.find_unread(config.input, output_dir=config.output_dir)
+    inputs = prediction_inputs.find(
+        config.input, config.input_list, output_dir=config.output_dir
+    )
+    _check_folders(config)
     model = choose_model(config)
     if run_dir.has_flags(model):
         run_dir.check_same_model(run_dir.read_flags(model), config)
     else:
         run_dir.check_no_model_settings(config, model)
-    for reason in unread.values():
-        _say_skipped(reason)
-    done = predict_images(
-        paths,
-        model=model,
-        output_dir=config.output_dir,
-        style=config.style,
-        decision=decision_lib.read_given(config.decision),
-        tta=config.tta,
-    )
-    return dataclasses.replace(done, skipped={**unread, **done.skipped})
+    has_dicom = any(source.is_dicom for source in inputs.images)
+    task = make_job(config, model, has_dicom=has_dicom).open()
+    console.say(f"predicting with {task.predictor.description}")
+    if task.predictor.decision_text:
+        console.say(f"deciding with {task.predictor.decision_text}")
+    labels, styles = task.predictor.labels, task.styles
+    prediction_files.check_distinct(inputs.images, labels, styles)
+    part = prediction_tables.shard_part(config.shard, config.num_shards)
+    try:
+        os.makedirs(config.output_dir, exist_ok=True)
+        with run_lock.hold(
+            config.output_dir,
+            flag="--output_dir",
+            user="prediction",
+            part=part,
+        ):
+            if prediction_files.ignores_case(config.output_dir, part):
+                prediction_files.check_distinct(
+                    inputs.images, labels, styles, ignore_case=True
+                )
+            mine = prediction_inputs.take_shard(
+                inputs, config.shard, config.num_shards
+            )
+            return _Prediction(config, task, part).run(mine)
+    except OSError as error:
+        raise UserError(
+            f"--output_dir ({config.output_dir}) cannot be written "
+            f"({error.strerror}); {failures.remedy_for(error)}."
+        ) from error
 
 
 def choose_model(config: Config) -> str:
@@ -83,217 +129,193 @@ def choose_model(config: Config) -> str:
     return PRETRAINED
 
 
-def predict_images(
-    paths: Sequence[str],
-    *,
-    model: str,
-    output_dir: str,
-    style: str = "",
-    decision: decision_lib.Decision | None = None,
-    tta: bool = False,
-) -> PredictionSummary:
-    """Writes a label map and an overlay of every image, and a CSV file.
-
-    Label maps have the image's own size. ``<id>_label_map.png`` holds 0 or
-    255 for one label, and the labels' numbers, in color, for multiclass
-    labels. Multilabel ones have a file each, ``<id>_<label>.png``, with 0 or
-    255. With the style "all", ``<id>_<style>_`` begins the names of the label
-    maps in each style, and ``<id>_styles_overlay.png`` has all their outlines.
-
-    Args:
-      paths: the images, of one folder.
-      model: see `predictor.Predictor`.
-      output_dir: created if missing.
-      style: to draw in, see `predictor.Predictor`; "all" draws in each, too.
-      decision: the model's own by default.
-      tta: average over flips, see `predictor.flipped_views`.
-
-    Returns:
-      The number of images that were segmented, and the skipped ones.
+def make_job(config: Config, model: str, *, has_dicom: bool) -> image_job.Job:
+    """Makes the job that does what a configuration says.
 
     Raises:
-      UserError: the model or output_dir cannot be used, or two images have
-        the same id.
+      UserError: the decision cannot be read, or the runtime does not fit.
     """
-    _check_input_folder(paths, output_dir)
-    startup.import_tensorflow()
-    from segan_tf.inference.predictor import Predictor
-
-    predictor = Predictor(
+    decision = decision_lib.read_given(config.decision)
+    runtime = backends.choose_runtime(
         model,
-        style="" if style == styles_lib.ALL else style,
-        tta=tta,
+        config.runtime,
+        needs_styles=bool(config.style or (decision and decision.style)),
+    )
+    return image_job.Job(
+        model,
+        config.output_dir,
+        runtime,
+        style=config.style,
         decision=decision,
+        tta=config.tta,
+        overlays=config.overlays,
+        has_dicom=has_dicom,
     )
-    if style and not predictor.styles.count:
-        raise UserError(
-            f"--style ({style}) has no effect on {predictor.description}, "
-            "which was trained without styles; leave it out."
-        )
-    styles = predictor.styles.names if style == styles_lib.ALL else ()
-    parts = prediction_files.output_parts(predictor.labels, styles)
-    prediction_files.check_distinct(paths, parts)
-    console.say(f"predicting with {predictor.description}")
-    if predictor.decision_text:
-        console.say(f"deciding with {predictor.decision_text}")
-    try:
-        os.makedirs(output_dir, exist_ok=True)
-        with run_lock.hold(output_dir, flag="--output_dir", user="prediction"):
-            if prediction_files.ignores_case(output_dir):
-                prediction_files.check_distinct(paths, parts, ignore_case=True)
-            files.remove_leftovers(output_dir)
-            return _write_predictions(
-                predictor, paths, output_dir=output_dir, styles=styles
-            )
-    except OSError as error:
-        raise UserError(
-            f"--output_dir ({output_dir}) cannot be written "
-            f"({error.strerror}); {failures.remedy_for(error)}."
-        ) from error
 
 
-def _write_predictions(
-    predictor: "Predictor",
-    paths: Sequence[str],
-    *,
-    output_dir: str,
-    styles: Sequence[str],
-) -> PredictionSummary:
-    """Writes all files; skips images that cannot be segmented."""
-    predicted, skipped = 0, {}
-    with _growing_table(output_dir) as add_row:
-        if predictor.labels.count > 1:
-            prediction_files.write_legend(
-                os.path.join(output_dir, _LEGEND), predictor.labels.names
+class _Prediction:
+    """A prediction into a folder that is locked."""
+
+    def __init__(
+        self, config: Config, task: image_job.ImageJob, part: str
+    ) -> None:
+        self._config = config
+        self._task = task
+        self._folder = config.output_dir
+        self._part = part
+        self._cleared: set[str] = set()
+        self._printed: dict[str, int] = {}
+
+    def run(self, inputs: Inputs) -> PredictionSummary:
+        """Predicts the images that have no label map yet."""
+        table, failed = self._tables()
+        with table, failed:
+            missing = prediction_resume.find_missing(
+                inputs.images,
+                table,
+                task=self._task,
+                resume=self._config.resume,
             )
-        if styles:
-            prediction_files.write_legend(
-                os.path.join(output_dir, _STYLE_LEGEND), styles
+            earlier = len(inputs.images) - len(missing)
+            prediction_files.write_legends(
+                self._folder, self._task.predictor.labels, self._task.styles
             )
-        for path in console.bar(paths, desc="predicting", unit="image"):
-            try:
-                row = _write_prediction(
-                    predictor, path, folder=output_dir, styles=styles
+            skipped = dict(inputs.unread)
+            for path, reason in skipped.items():
+                failed.add(path, reason)
+                self._say("skipped", reason)
+            if earlier:
+                console.say(
+                    f"{earlier} of {len(inputs.images)} images have a label "
+                    "map from before (--noresume predicts them again)"
                 )
-            except Exception as error:
-                if not failures.concerns_one_file(error):
-                    raise
-                skipped[path] = _reason(error, path)
-                _say_skipped(skipped[path])
-                continue
-            add_row(row)
-            predicted += 1
-    return PredictionSummary(output_dir, predicted, skipped)
-
-
-def _say_skipped(reason: str) -> None:
-    # One line, whatever a file is called.
-    console.say(console.printable(f"skipped: {reason}", keep=""))
-
-
-def _reason(error: Exception, path: str) -> str:
-    reason = failures.describe(error) or str(error)
-    return reason if isinstance(error, UserError) else f"{path}: {reason}"
-
-
-@contextlib.contextmanager
-def _growing_table(
-    output_dir: str,
-) -> Iterator[Callable[[dict[str, Any]], None]]:
-    """Writes predictions.csv row by row, to predictions.unfinished.csv first.
-
-    After an error or a stop the rows so far become the table if there is none
-    yet. A table of an earlier prediction stays until the new one is complete.
-    """
-    path = os.path.join(output_dir, "predictions.csv")
-    unfinished = os.path.join(output_dir, "predictions.unfinished.csv")
-    writer: csv_files.CsvWriter | None = None
-
-    def add_row(row: dict[str, Any]) -> None:
-        nonlocal writer
-        if writer is None:
-            writer = csv_files.CsvWriter(file, list(row))
-        writer.write(row)
-
-    with open(unfinished, "w", encoding="utf-8", newline="") as file:
-        try:
-            yield add_row
-        except BaseException:
-            if writer:
-                kept = unfinished
-                if not os.path.exists(path):
-                    os.replace(unfinished, path)
-                    kept = path
-                console.say(f"note: the table so far is {kept}")
-            raise
-        if writer is None:
-            csv_files.CsvWriter(file, ["id"])
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(unfinished, path)
-
-
-def _write_prediction(
-    predictor: "Predictor", path: str, *, folder: str, styles: Sequence[str]
-) -> dict[str, Any]:
-    """Writes the files of one image; returns its row of the CSV file."""
-    image = images.read_image(path)
-    name = images.image_id(path)
-    labels = predictor.labels
-    prediction = predictor(image)
-    probability_map, label_map = (
-        prediction.probability_map,
-        prediction.label_map,
-    )
-    stem = os.path.join(folder, name)
-    prediction_files.write_label_map(stem, label_map, labels=labels)
-    prediction_files.write_overlay(
-        f"{stem}_overlay.png", image, label_map, labels=labels
-    )
-    if styles:
-        prediction_files.write_styles(
-            predictor, image, stem=stem, styles=styles
+            with self._opened_bar(len(inputs.images), earlier) as bar:
+                for source, outcome in self._outcomes(missing):
+                    if outcome.row is None:
+                        skipped[source.shown_as] = outcome.reason
+                        failed.add(source.shown_as, outcome.reason)
+                        self._say("skipped", outcome.reason)
+                    else:
+                        table.add(outcome.row)
+                        self._say_warning(outcome)
+                        if outcome.note:
+                            self._say("note", outcome.note)
+                    bar.update()
+        total = len(inputs.images) + len(inputs.unread)
+        return PredictionSummary(
+            self._folder, total - len(skipped), skipped, earlier
         )
-    row: dict[str, Any] = {
-        "id": name,
-        "width": image.shape[1],
-        "height": image.shape[0],
-    }
-    for label, slug in enumerate(labels.slugs):
-        inside = probability_map[..., label][label_map[..., label] > 0]
-        fraction = inside.size / label_map[..., label].size
-        row[f"{slug}_area_px"] = inside.size
-        row[f"{slug}_fraction"] = f"{fraction:.6f}"
-        row[f"{slug}_mean_probability"] = (
-            f"{inside.mean():.6f}" if inside.size else ""
-        )
-    if prediction.expected_dice is not None:
-        row |= _doubt_cells(
-            name, prediction.expected_dice, is_empty=not label_map.any()
-        )
-    return row
 
+    def _tables(
+        self,
+    ) -> tuple[prediction_tables.GrowingTable, prediction_tables.FailureTable]:
+        predictions, failed = (
+            os.path.join(self._folder, f"{name}{self._part}.csv")
+            for name in ("predictions", "failed")
+        )
+        return (
+            prediction_tables.GrowingTable(predictions, self._task.columns),
+            prediction_tables.FailureTable(failed),
+        )
 
-def _doubt_cells(
-    name: str, expected: float, *, is_empty: bool
-) -> dict[str, str]:
-    """Returns the expected Dice and a warning, which is also printed."""
-    warning = expected_dice.warning(expected, is_empty=is_empty)
-    if warning:
-        console.say(
-            console.printable(
-                f"warning: {name}: {warning} (expected Dice {expected:.2f})",
-                keep="",
+    @contextlib.contextmanager
+    def _opened_bar(self, total: int, earlier: int) -> Iterator[Any]:
+        with console.bar(
+            total=total,
+            initial=earlier,
+            desc="predicting",
+            unit="image",
+            smoothing=0.05,
+        ) as bar:
+            try:
+                yield bar
+            except BaseException:
+                bar.close()
+                console.say(
+                    f"note: {bar.n} of {total} images are done; the same "
+                    "command goes on with the others"
+                )
+                raise
+
+    def _outcomes(
+        self, sources: Sequence[Source]
+    ) -> Iterator[tuple[Source, image_job.Outcome]]:
+        """Predicts images, in this process or in workers."""
+        count = _count_workers(self._config.workers, len(sources), self._task)
+        prepared = self._clear_folders(sources)
+        if count <= 1:
+            for source in prepared:
+                yield source, self._task(source)
+            return
+        with workers.Pool(
+            self._task.job.open, count, on_lost=_describe_lost
+        ) as pool:
+            yield from pool.map(prepared)
+
+    def _clear_folders(self, sources: Iterable[Source]) -> Iterator[Source]:
+        """Removes what a killed prediction left in the folder of each image."""
+        for source in sources:
+            folder = os.path.dirname(os.path.join(self._folder, source.id))
+            if folder not in self._cleared:
+                self._cleared.add(folder)
+                # With shards, another one may be writing there.
+                if not self._part and os.path.isdir(folder):
+                    files.remove_leftovers(folder)
+            yield source
+
+    def _say_warning(self, outcome: image_job.Outcome) -> None:
+        if outcome.row and outcome.warning:
+            expected = float(outcome.row["expected_dice"])
+            self._say(
+                "warning",
+                f"{outcome.row[prediction_tables.ID]}: {outcome.warning} "
+                f"(expected Dice {expected:.2f})",
             )
-        )
-    return {"expected_dice": f"{expected:.4f}", "warning": warning}
+
+    def _say(self, kind: str, text: str) -> None:
+        """Prints the first lines about single images; tables hold them all."""
+        number = self._printed[kind] = self._printed.get(kind, 0) + 1
+        if number <= MAX_PRINTED:
+            # One line, whatever a file is called.
+            console.say(console.printable(f"{kind}: {text}", keep=""))
+        elif number == MAX_PRINTED + 1:
+            table = _TABLES.get(kind)
+            where = f"only in {table}{self._part}.csv" if table else "left out"
+            console.say(f"note: further lines of this kind are {where}")
 
 
-def _check_input_folder(paths: Sequence[str], output_dir: str) -> None:
+def _count_workers(
+    wanted: int, num_images: int, task: image_job.ImageJob
+) -> int:
+    if wanted:
+        return min(wanted, num_images)
+    if not backends.runs_in_tflite(task.job.model, task.job.runtime):
+        return 1
+    return min(_count_cores(), num_images // _IMAGES_PER_WORKER)
+
+
+def _count_cores() -> int:
+    """Counts the cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _describe_lost(source: Source) -> image_job.Outcome:
+    return image_job.Outcome(
+        reason=f"{source.shown_as}: the process that predicted it was killed "
+        "twice, perhaps for its memory; predict it alone"
+    )
+
+
+def _check_folders(config: Config) -> None:
     """Checks that no input can be overwritten by a label map."""
-    folder = os.path.dirname(paths[0]) or os.curdir
-    if os.path.exists(output_dir) and os.path.samefile(folder, output_dir):
-        raise UserError(
-            f"--output_dir ({output_dir}) is the folder of the images; give "
-            "another, so that no image is overwritten."
-        )
+    if not os.path.exists(config.output_dir):
+        return
+    for path in config.input:
+        folder = path if os.path.isdir(path) else os.path.dirname(path)
+        if os.path.samefile(folder or os.curdir, config.output_dir):
+            raise UserError(
+                f"--output_dir ({config.output_dir}) is the folder of the "
+                "images; give another, so that no image is overwritten."
+            )

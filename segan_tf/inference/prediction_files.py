@@ -1,21 +1,28 @@
 """The image files of a prediction: label maps, overlays and legends."""
 
+import io
 import os
 import unicodedata
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
+from PIL import Image
 
+from segan_tf import files, run_lock
 from segan_tf import labels as labels_lib
-from segan_tf import run_lock
+from segan_tf.config import OVERLAYS
 from segan_tf.errors import UserError
-from segan_tf.imaging import contact_sheet, images, overlays
+from segan_tf.imaging import contact_sheet, images, mask_png, overlays
+from segan_tf.inference.prediction_inputs import Source
 
-if TYPE_CHECKING:
-    from segan_tf.inference.predictor import Predictor
-
+NONE, JPEG, PNG = OVERLAYS
+# Pixels, enough to see an outline; a 12-megapixel image is shown at a quarter.
+JPEG_SIDE = 1024
+_JPEG_QUALITY = 85
+OVERLAY = "overlay"
 _STYLE_OVERLAY = "styles_overlay"
+_LEGEND = "legend.png"
+_STYLE_LEGEND = "styles_legend.png"
 _LEGEND_TILE_PX = 300  # as in the gallery, so that the text has its size
 
 
@@ -42,48 +49,70 @@ def write_label_map(
         images.write_index_png(paths[0], numbers, labels.colors)
         return
     for label, path in enumerate(paths):
-        images.write_png(path, label_map[..., label] * 255)
+        _write(path, mask_png.encode_mask_png(label_map[..., label]))
 
 
-def write_overlay(
-    path: str,
+def write_overlays(
+    stem: str,
     image: np.ndarray,
     label_map: np.ndarray,
     *,
     labels: labels_lib.Labels,
+    in_styles: Sequence[np.ndarray],
+    file_format: str,
 ) -> None:
-    """Writes an image with a label map drawn over it."""
+    """Writes an image with its label map, and with its outlines in styles.
+
+    Args:
+      stem: of the files' paths.
+      image: uint8 [height, width, 3], RGB.
+      label_map: uint8 [height, width, labels] in {0, 1}.
+      labels: of the channels.
+      in_styles: the label map in each style, if there are any.
+      file_format: JPEG, which is reduced by a whole number so that no side is
+        above JPEG_SIDE, or PNG, which has the image's own size.
+    """
+    if file_format == JPEG:
+        step = -(-max(image.shape) // JPEG_SIDE)
+        image = _reduce(image, step)
+        label_map = label_map[::step, ::step]
+        in_styles = [one[::step, ::step] for one in in_styles]
     if labels.count == 1:
-        overlay = overlays.overlay(image, label_map[..., 0])
+        drawn = overlays.overlay(image, label_map[..., 0])
     else:
-        overlay = overlays.overlay_labels(image, label_map, labels.colors)
-    images.write_png(path, overlay)
+        drawn = overlays.overlay_labels(image, label_map, labels.colors)
+    _write_drawing(f"{stem}_{OVERLAY}", drawn, file_format)
+    if in_styles:
+        drawn = _draw_outlines(image, in_styles)
+        _write_drawing(f"{stem}_{_STYLE_OVERLAY}", drawn, file_format)
 
 
-def write_styles(
-    predictor: "Predictor",
-    image: np.ndarray,
-    *,
-    stem: str,
-    styles: Sequence[str],
-) -> None:
-    """Writes the label map in each style, and an overlay of all outlines."""
-    label_maps = []
-    for style in styles:
-        label_map = predictor.label_map(image, style=style)
-        write_label_map(
-            f"{stem}_{style}",
-            label_map,
-            labels=predictor.labels,
-        )
-        label_maps.append(label_map)
-    _write_outlines(f"{stem}_{_STYLE_OVERLAY}.png", image, label_maps)
+def _reduce(image: np.ndarray, step: int) -> np.ndarray:
+    """Averages squares of pixels."""
+    if step == 1:
+        return image
+    return np.asarray(Image.fromarray(image).reduce(step))
 
 
-def _write_outlines(
-    path: str, image: np.ndarray, label_maps: Sequence[np.ndarray]
-) -> None:
-    """Writes an image with the outlines of label maps, a color for each."""
+def _write_drawing(stem: str, drawn: np.ndarray, file_format: str) -> None:
+    if file_format == PNG:
+        _write(f"{stem}.png", images.encode_png(drawn))
+        return
+    stream = io.BytesIO()
+    Image.fromarray(drawn).save(stream, "JPEG", quality=_JPEG_QUALITY)
+    _write(f"{stem}.jpg", stream.getvalue())
+
+
+def _write(path: str, data: bytes) -> None:
+    # A disk takes longer to sync a file than a core to predict an image, and
+    # `is_written` finds the files that a stop of the machine emptied.
+    files.write_bytes(path, data, sync=False)
+
+
+def _draw_outlines(
+    image: np.ndarray, label_maps: Sequence[np.ndarray]
+) -> np.ndarray:
+    """Draws the outlines of label maps over an image, a color for each."""
     colors = [
         color
         for color, label_map in zip(
@@ -91,15 +120,30 @@ def _write_outlines(
         )
         for _ in range(label_map.shape[-1])
     ]
-    images.write_png(
-        path,
-        overlays.overlay_labels(
-            image, np.concatenate(label_maps, axis=-1), colors, filled=False
-        ),
+    return overlays.overlay_labels(
+        image, np.concatenate(label_maps, axis=-1), colors, filled=False
     )
 
 
-def write_legend(path: str, names: Sequence[str]) -> None:
+def write_legends(
+    folder: str, labels: labels_lib.Labels, styles: Sequence[str]
+) -> None:
+    """Writes what the colors of several labels, and of styles, mean.
+
+    Args:
+      folder: of the files.
+      labels: of the label maps.
+      styles: that all label maps are also drawn in.
+    """
+    for name, names in (
+        (_LEGEND, labels.names if labels.count > 1 else ()),
+        (_STYLE_LEGEND, styles),
+    ):
+        if names:
+            _write_legend(os.path.join(folder, name), names)
+
+
+def _write_legend(path: str, names: Sequence[str]) -> None:
     """Writes the names of labels or styles in their colors."""
     legend = contact_sheet.sheet(
         [],
@@ -111,9 +155,50 @@ def write_legend(path: str, names: Sequence[str]) -> None:
     images.write_png(path, np.array(legend))
 
 
-def output_parts(labels: labels_lib.Labels, styles: Sequence[str]) -> list[str]:
+def check_distinct(
+    sources: Sequence[Source],
+    labels: labels_lib.Labels,
+    styles: Sequence[str],
+    *,
+    ignore_case: bool = False,
+) -> None:
+    """Checks that no two images write the same file.
+
+    Raises:
+      UserError: two do; names them and the file.
+    """
+    parts = _endings(labels, styles)
+    if not ambiguous_ending(labels, styles):
+        parts = parts[:1]  # then only equal ids make equal names
+    by_file: dict[str, Source] = {}
+    for source in sources:
+        for part in parts:
+            name = f"{source.id}_{part}.png"
+            key = name
+            if ignore_case:
+                key = unicodedata.normalize("NFC", name).casefold()
+            other = by_file.setdefault(key, source)
+            if other.path != source.path:
+                raise UserError(
+                    f"--input: {other.shown_as} and {source.shown_as} would "
+                    f"write the same {name}; rename one."
+                )
+
+
+def ambiguous_ending(labels: labels_lib.Labels, styles: Sequence[str]) -> str:
+    """Returns an ending of file names that another ends in; "" if none is.
+
+    Where there is one, the files of two ids may have the same name.
+    """
+    parts = _endings(labels, styles)
+    return next(
+        (two for one in parts for two in parts if one.endswith(f"_{two}")), ""
+    )
+
+
+def _endings(labels: labels_lib.Labels, styles: Sequence[str]) -> list[str]:
     """Returns what follows the id in the names of an image's files."""
-    parts = [*label_map_parts(labels), "overlay"]
+    parts = [*label_map_parts(labels), OVERLAY]
     if styles:
         parts.append(_STYLE_OVERLAY)
     for style in styles:
@@ -121,29 +206,23 @@ def output_parts(labels: labels_lib.Labels, styles: Sequence[str]) -> list[str]:
     return parts
 
 
-def check_distinct(
-    paths: Sequence[str], parts: Sequence[str], *, ignore_case: bool = False
-) -> None:
-    """Checks that no two images write the same file.
+def is_written(source: Source, folder: str, labels: labels_lib.Labels) -> bool:
+    """Returns whether an image has a label map that is not older than it."""
+    last = f"{source.id}_{label_map_parts(labels)[-1]}.png"
+    try:
+        written = os.stat(os.path.join(folder, last))
+        is_newer = written.st_mtime_ns >= os.stat(source.path).st_mtime_ns
+        return is_newer and written.st_size > 0
+    except OSError:
+        return False
 
-    Raises:
-      UserError: two do; names them and the file.
+
+def ignores_case(folder: str, part: str = "") -> bool:
+    """Returns whether a folder takes "A" and "a" for one.
+
+    Args:
+      folder: is locked, see `run_lock.hold`.
+      part: that is locked.
     """
-    by_file: dict[str, str] = {}
-    for path in paths:
-        for part in parts:
-            name = f"{images.image_id(path)}_{part}.png"
-            key = name
-            if ignore_case:
-                key = unicodedata.normalize("NFC", name).casefold()
-            other = by_file.setdefault(key, path)
-            if other != path:
-                raise UserError(
-                    f"--input: {other} and {path} would write the same {name}; "
-                    "rename one."
-                )
-
-
-def ignores_case(folder: str) -> bool:
-    """Returns whether a folder that is locked takes "A" and "a" for one."""
-    return os.path.exists(os.path.join(folder, run_lock.FILE_NAME.upper()))
+    name = f"{run_lock.FILE_NAME}{part}".upper()
+    return os.path.exists(os.path.join(folder, name))

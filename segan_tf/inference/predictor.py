@@ -7,7 +7,7 @@ size, normalizes, runs the model, resizes back and decides.
 import dataclasses
 import os
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image
@@ -16,7 +16,7 @@ from segan_tf import decision as decision_lib
 from segan_tf import expected_dice
 from segan_tf import labels as labels_lib
 from segan_tf.config import PRETRAINED, UserError
-from segan_tf.imaging import images, preprocessing
+from segan_tf.imaging import images, numpy_preprocessing
 from segan_tf.inference import agreement, backends
 
 if TYPE_CHECKING:
@@ -69,6 +69,7 @@ class Predictor:
         style: str = "",
         decision: decision_lib.Decision | None = None,
         tta: bool = False,
+        runtime: str = backends.KERAS,
     ) -> None:
         """Loads a model.
 
@@ -84,13 +85,15 @@ class Predictor:
           tta: average over the image and the flips that the model was
             trained with (test-time augmentation), at two or four times the
             cost.
+          runtime: of a released model: "keras", or "int8" or "float16" for
+            its TFLite models, which need no TensorFlow.
 
         Raises:
           UserError: the path is none of these, the model is damaged, it does
             not know the style, the decision is for another model, or it was
             trained without flips and `tta` is set.
         """
-        backend = backends.open_backend(model, labels=labels)
+        backend = backends.open_backend(model, labels=labels, runtime=runtime)
         self.labels = backend.labels
         self.description = backend.description
         self.styles = backend.styles
@@ -121,9 +124,11 @@ class Predictor:
         return decision_lib.describe(used, self.labels.names, self.styles)
 
     @classmethod
-    def from_pretrained(cls, *, tta: bool = False) -> "Predictor":
+    def from_pretrained(
+        cls, *, tta: bool = False, runtime: str = backends.KERAS
+    ) -> "Predictor":
         """Loads the released model for skin lesions, see docs/model_card.md."""
-        return cls(PRETRAINED, tta=tta)
+        return cls(PRETRAINED, tta=tta, runtime=runtime)
 
     def __call__(
         self, image: "np.ndarray | Image.Image | str | os.PathLike[str]"
@@ -204,7 +209,7 @@ class Predictor:
           which costs a run of the model each.
         """
         own = self._outlines(views[0])
-        found = {expected_dice.THRESHOLDS: _agreement(own)}
+        found = {expected_dice.THRESHOLDS: agreement.mean_pairwise_dice(own)}
         if len(views) > 1:
             maps = [*views]
             if self._backend.styled_map is not None:
@@ -213,10 +218,10 @@ class Predictor:
                     for name in self.styles.names
                 ]
             outlines = [one for each in maps for one in self._outlines(each)]
-            found[expected_dice.VIEWS] = _agreement(outlines)
+            found[expected_dice.VIEWS] = agreement.mean_pairwise_dice(outlines)
         return found
 
-    def _outlines(self, probability_map: np.ndarray) -> list[Any]:
+    def _outlines(self, probability_map: np.ndarray) -> list[np.ndarray]:
         return agreement.outlines(
             probability_map,
             multiclass=self.labels.multiclass,
@@ -231,6 +236,11 @@ class Predictor:
         if curve is None:
             return None
         return curve(self.agreements(image, views)[self._kind])
+
+    @property
+    def knows_expected_dice(self) -> bool:
+        """Whether predictions have an expected Dice."""
+        return self._curve is not None
 
     @property
     def _kind(self) -> str:
@@ -262,12 +272,11 @@ class Predictor:
         """
         mixture = self._mixture(style) if style else self._style
         is_own = mixture == self._mixture("")
-        decided = preprocessing.decide_label_map(
+        return numpy_preprocessing.decide_label_map(
             probability_map,
             multiclass=self.labels.multiclass,
             thresholds=self.decision.thresholds if is_own else (),
         )
-        return decided.numpy().astype(np.uint8)
 
     def _mixture(self, style: str) -> tuple[float, ...]:
         """Returns the weights of a style; those of the decision for ""."""
@@ -299,10 +308,6 @@ def flipped_views(
         view = np.ascontiguousarray(np.flip(image, axes))
         views.append(np.flip(probability_map(view), axes))
     return views
-
-
-def _agreement(outlines: Sequence[Any]) -> float:
-    return float(agreement.mean_pairwise_dice(outlines))
 
 
 def _mean(views: Sequence[np.ndarray]) -> np.ndarray:

@@ -17,7 +17,7 @@ from PIL import Image
 
 from segan_tf import config, files
 from segan_tf import labels as labels_lib
-from segan_tf.imaging import images
+from segan_tf.imaging import images, size_limits
 from segan_tf.synthetic import artifacts, canvas, skin
 
 LABEL_NAMES = ("lesion", "hair", "ruler mark")
@@ -59,15 +59,15 @@ def draw_lesion(
       size: (height, width) in pixels; None gives each image a size of its own.
 
     Raises:
-      ValueError: a side of `size` is below images.MIN_SIDE.
+      ValueError: a side of `size` is below size_limits.MIN_SIDE.
     """
     rng = np.random.default_rng([seed, index])
     own_size = int(rng.integers(160, 281)), int(rng.integers(200, 321))
     height, width = size or own_size
-    if min(height, width) < images.MIN_SIDE:
+    if min(height, width) < size_limits.MIN_SIDE:
         raise ValueError(
-            f"size {size} is too small to draw; use {images.MIN_SIDE} or more"
-            " pixels a side"
+            f"size {size} is too small to draw; use {size_limits.MIN_SIDE} or "
+            "more pixels a side"
         )
     frame = canvas.Frame(height, width)
     outline = skin.draw_outline(rng, frame)

@@ -90,7 +90,7 @@ def test_summary_lists_counts_sizes_and_shares(folder):
     ("name", "content", "message"),
     [
         ("images/b.png", b"", "b.png is empty"),
-        ("masks/b.png", b"text", "b.png is not a JPEG, PNG or BMP"),
+        ("masks/b.png", b"text", "b.png is not a JPEG, PNG, BMP"),
     ],
 )
 def test_unreadable_header_is_found_without_decoding(
@@ -224,7 +224,7 @@ def test_near_duplicate_across_splits_is_a_leak(folder):
         image.save(folder / "images" / "d.png")
     report = check(folder)
     (leak,) = report.leaks
-    assert (leak.ids, leak.splits) == (("a", "d"), ("train", "test"))
+    assert (leak.names, leak.splits) == (("a", "d"), ("train", "test"))
     assert "a (train) and d (test), similarity 1.00" in report.summary()
     assert not report.blocks_training
 

@@ -12,6 +12,8 @@ from PIL import Image
 from segan_tf import config, console, labels
 from segan_tf.datasets import checks, findings, label_maps, loading, pairs
 
+pytestmark = pytest.mark.any_edition
+
 SIZE = (40, 24)  # width and height
 RECTANGLE = (10, 6, 30, 18)
 
@@ -162,13 +164,21 @@ def test_turned_image_that_may_not_match_is_named(
     )
     report = check(folder)
     assert not report.is_sound
-    words = f"by its EXIF orientation ({orientation}), and its label map "
-    assert words in report.summary()
+    assert turned(orientation) in report.summary()
+
+
+def turned(orientation):
+    return f"by its EXIF orientation ({orientation}), and its label map "
+
+
+def test_turned_image_that_may_not_match_is_said_by_each_mode(tmp_path):
+    folder = draw_folder(tmp_path / "d", orientation=2)
     checked = running.run("--mode=check", f"--data_dir={folder}")
     assert checked.status == 1
+    assert turned(2) in checked.out
     trained = train(folder)
     assert trained.status == 0
-    assert words in trained.out + trained.err
+    assert turned(2) in trained.out + trained.err
 
 
 def test_label_map_of_the_size_before_turning_cannot_be_used(tmp_path):

@@ -171,7 +171,7 @@ def bad_folder(folder):
 PROBLEMS = (
     "image without label map, not used: {}/images/p1.jpg",
     "{}/images/p2.jpg is empty (zero bytes)",
-    "{}/images/p3.jpg is not a JPEG, PNG or BMP image",
+    "{}/images/p3.jpg is not a JPEG, PNG, BMP, TIFF",
     "label map {}/label_maps/p4.png is 20x16",
 )
 

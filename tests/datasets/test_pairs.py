@@ -255,10 +255,10 @@ def test_official_images_without_ground_truth_folder_are_counted(tmp_path):
 
 def test_unread_formats_and_inner_folders_are_problems(tmp_path):
     draw(tmp_path, "images/a.jpg", "masks/a.png", "images/more/b.jpg")
-    (tmp_path / "images" / "c.TIF").write_bytes(b"II*")
+    (tmp_path / "images" / "c.JXL").write_bytes(b"II")
     found = pairs.find_pairs(str(tmp_path))
-    tiff, inner = found.problems
-    assert "c.TIF is not used: only JPEG, PNG and BMP are read" in tiff
+    unread, inner = found.problems
+    assert "c.JXL is not used: only JPEG, PNG, BMP, TIFF" in unread
     assert "more is not searched, its 1 images are not used" in inner
 
 
@@ -441,11 +441,12 @@ def test_one_row_of_the_table_adds_a_layout(tmp_path, monkeypatch):
 
 
 def test_messages_list_every_format_that_is_read(tmp_path, monkeypatch):
-    draw(tmp_path, "images/a.jpg", "masks/a.png", "images/b.tiff")
+    draw(tmp_path, "images/a.jpg", "masks/a.png", "images/b.tga")
     (tmp_path / "empty" / "images").mkdir(parents=True)
-    draw(tmp_path, "empty/masks/a.gif")
+    (tmp_path / "empty" / "masks").mkdir()
+    (tmp_path / "empty" / "masks" / "a.jxl").write_bytes(b"any")
     rows = [
-        dataclasses.replace(row, is_read=row.is_read or row.name == "TIFF")
+        dataclasses.replace(row, is_read=row.is_read or row.name == "TGA")
         for row in formats.FORMATS
     ]
     monkeypatch.setattr(formats, "FORMATS", tuple(rows))
@@ -455,7 +456,7 @@ def test_messages_list_every_format_that_is_read(tmp_path, monkeypatch):
     assert problem.startswith("image without label map")
     with pytest.raises(
         config.UserError,
-        match=r"holds no JPEG, PNG, BMP or TIFF file(.|\n)*a\.gif is not used: "
-        "only JPEG, PNG, BMP and TIFF are read",
+        match=r"holds no JPEG.* or TGA file(.|\n)*a\.jxl is not used: "
+        "only JPEG.* and TGA are read",
     ):
         pairs.find_pairs(str(tmp_path / "empty"))

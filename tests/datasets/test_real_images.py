@@ -44,7 +44,7 @@ def test_check_finds_the_near_duplicate_between_training_and_validation():
         ),
         progress=lambda items, **_: items,
     )
-    assert [set(copy.ids) for copy in report.leaks] == [
+    assert [set(copy.names) for copy in report.leaks] == [
         {"ISIC_0012127", "ISIC_0012970"}
     ]
     assert not report.blocks_training

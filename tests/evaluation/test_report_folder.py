@@ -10,6 +10,8 @@ from PIL import Image
 
 from segan_tf import records
 
+pytestmark = pytest.mark.any_edition
+
 
 @pytest.fixture
 def run_copy(model_dir, tmp_path):

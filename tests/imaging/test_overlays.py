@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy import ndimage
 
 from segan_tf.imaging import overlays
 
@@ -131,3 +132,18 @@ def test_a_tile_shows_a_lesion_where_it_is():
     assert not marked[61:].any()
     assert not marked[:, :19].any()
     assert not marked[:, 41:].any()
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_line_follows_the_euclidean_distance(seed):
+    rng = np.random.default_rng(seed)
+    rough = ndimage.gaussian_filter(rng.random((50, 70)), 2)
+    label_map = rough > np.quantile(rough, rng.uniform(0, 0.9))
+    image = np.zeros((*label_map.shape, 3), np.uint8)
+    # A line of 70 * 0.005, at least 1 pixel, and a rim of half of that.
+    depth = ndimage.distance_transform_edt(np.pad(label_map, 1))[1:-1, 1:-1]
+    drawn = overlays.overlay(image, label_map)
+    line = tuple(drawn[label_map & (depth == 1)][0])
+    assert line == overlays.PREDICTED_COLOR
+    on_line = (drawn == overlays.PREDICTED_COLOR).all(axis=-1)
+    np.testing.assert_array_equal(on_line, label_map & (depth <= 1))

@@ -18,7 +18,7 @@ from segan_tf import config, run_lock
 from segan_tf import labels as labels_lib
 from segan_tf.datasets import label_maps
 from segan_tf.imaging import images
-from segan_tf.inference import prediction, prediction_files
+from segan_tf.inference import prediction_files
 from segan_tf.inference.predictor import Predictor, flipped_views
 from segan_tf.synthetic import lesions
 
@@ -67,8 +67,8 @@ def predict(model, source, output_dir):
     return read_table(output_dir)
 
 
-def read_table(output_dir):
-    with open(output_dir / "predictions.csv", encoding="utf-8") as file:
+def read_table(output_dir, name="predictions"):
+    with open(output_dir / f"{name}.csv", encoding="utf-8") as file:
         return list(csv.DictReader(file))
 
 
@@ -96,11 +96,11 @@ def test_each_image_gets_label_map_and_overlay_of_its_size(
 ):
     rows = predict(models[kind], image_dir, tmp_path / "out")
     assert sorted(os.listdir(tmp_path / "out")) == sorted(
-        ["predictions.csv"]
+        ["prediction.json", "predictions.csv"]
         + [
-            f"{name}_{what}.png"
+            f"{name}_{what}"
             for name in SIZES
-            for what in ("label_map", "overlay")
+            for what in ("label_map.png", "overlay.jpg")
         ]
     )
     assert [row["id"] for row in rows] == sorted(SIZES)
@@ -110,7 +110,7 @@ def test_each_image_gets_label_map_and_overlay_of_its_size(
         label_map = read(tmp_path / "out" / f"{row['id']}_label_map.png")
         assert (label_map.dtype, label_map.shape) == (np.uint8, size)
         assert set(np.unique(label_map)) <= {0, 255}
-        overlay = read(tmp_path / "out" / f"{row['id']}_overlay.png")
+        overlay = read(tmp_path / "out" / f"{row['id']}_overlay.jpg")
         assert overlay.shape == (*size, 3)
         area = int(np.sum(label_map == 255))
         assert (int(row["height"]), int(row["width"])) == size
@@ -180,50 +180,33 @@ def test_unreadable_images_are_named_and_skipped(
     assert model.startswith("predicting with ")
     assert empty.startswith(f"skipped: {image_dir}/empty.jpg is empty")
     assert damaged.startswith(f"skipped: {image_dir}/wide.png is damaged")
-    assert end.startswith("2 of 4 images have a label map and an overlay")
+    assert end == (
+        f"2 of 4 images have a label map in {tmp_path}/out; failed.csv names "
+        "the other 2"
+    )
     rows = read_table(tmp_path / "out")
     assert [row["id"] for row in rows] == ["high", "small"]
+    failed = read_table(tmp_path / "out", "failed")
+    assert [row["file"] for row in failed] == [
+        f"{image_dir}/empty.jpg",
+        f"{image_dir}/wide.png",
+    ]
+    assert f"skipped: {failed[1]['reason']}" == damaged
 
 
-def test_csv_of_an_earlier_prediction_is_replaced(
-    image_dir, tmp_path, monkeypatch
-):
-    fake_models.replace_models(monkeypatch, fake_models.constant(0.9))
-    predict("any", image_dir / "small.png", tmp_path / "out")
-    (image_dir / "small.png").write_bytes(b"")
-    prediction.predict_images(
-        [str(image_dir / "small.png")],
-        model="any",
-        output_dir=str(tmp_path / "out"),
-    )
-    assert read_table(tmp_path / "out") == []
-
-
-@pytest.mark.parametrize("has_table", [False, True])
-def test_stopped_prediction_keeps_its_rows(
-    has_table, image_dir, tmp_path, monkeypatch
-):
+def test_stopped_prediction_keeps_its_rows(image_dir, tmp_path, monkeypatch):
     fake_models.replace_models(monkeypatch, stopping_after(2))
-    if has_table:
-        (tmp_path / "predictions.csv").write_text("earlier")
 
     result = running.run(
         "--mode=predict",
         "--model=x",
         f"--input={image_dir}",
-        f"--output_dir={tmp_path}",
+        f"--output_dir={tmp_path}/out",
     )
 
     assert result.status == 128 + 2
-    rows, table = (
-        tmp_path / f"predictions{part}.csv" for part in (".unfinished", "")
-    )
-    kept = rows if has_table else table
-    assert len(kept.read_text().splitlines()) == 1 + 2
-    assert f"note: the table so far is {kept}" in result.out
-    assert rows.exists() is has_table
-    if has_table:
-        assert table.read_text() == "earlier"
+    assert len(read_table(tmp_path / "out")) == 2
+    assert "note: 2 of 3 images are done; the same command" in result.out
 
 
 def stopping_after(count):
@@ -264,10 +247,10 @@ def test_full_disk_ends_a_prediction_in_one_line(
 ):
     fake_models.replace_models(monkeypatch, fake_models.constant(0))
 
-    def fail(path, _):
+    def fail(path, *_, **__):
         raise OSError(errno.ENOSPC, "No space left on device", path)
 
-    monkeypatch.setattr(images, "write_png", fail)
+    monkeypatch.setattr(prediction_files, "write_label_map", fail)
 
     result = running.run(
         "--mode=predict",
@@ -300,16 +283,6 @@ def test_ids_and_labels_that_make_one_name_are_an_error(tmp_path, monkeypatch):
     assert "would write the same a_b_c.png; rename one." in error
 
 
-def test_two_images_with_the_same_id_are_an_error(image_dir, tmp_path):
-    with Image.open(image_dir / "wide.png") as image:
-        image.save(image_dir / "wide.jpg")
-    error = running.error_of(
-        "--mode=predict", f"--input={image_dir}", f"--output_dir={tmp_path}/out"
-    )
-    assert f"{image_dir}/wide.jpg and {image_dir}/wide.png would write" in error
-    assert not (tmp_path / "out").exists()
-
-
 def test_ids_that_differ_by_case_are_an_error_where_the_disk_ignores_case(
     image_dir, tmp_path, monkeypatch
 ):
@@ -323,7 +296,7 @@ def test_ids_that_differ_by_case_are_an_error_where_the_disk_ignores_case(
     )
     assert running.run(*command).status == 0  # this disk tells them apart
 
-    monkeypatch.setattr(prediction_files, "ignores_case", lambda _: True)
+    monkeypatch.setattr(prediction_files, "ignores_case", lambda *_: True)
 
     error = running.error_of(*command)
     assert f"{image_dir}/WIDE.png and {image_dir}/wide.png would" in error
@@ -488,9 +461,10 @@ def test_multiclass_label_map_has_numbers_in_color(
     (row,) = predict("any", image_dir / "small.png", tmp_path / "out")
     assert sorted(os.listdir(tmp_path / "out")) == [
         "legend.png",
+        "prediction.json",
         "predictions.csv",
         "small_label_map.png",
-        "small_overlay.png",
+        "small_overlay.jpg",
     ]
     numbers = read(
         tmp_path / "out" / "small_label_map.png"

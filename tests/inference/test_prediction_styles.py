@@ -59,8 +59,15 @@ def image_path(tmp_path):
 
 def predict(image_path, folder, style, **given):
     """Predicts; returns the names of the files."""
-    prediction.predict_images(
-        [image_path], model="any", output_dir=str(folder), style=style, **given
+    prediction.predict(
+        config.Config(
+            model="any",
+            input=image_path,
+            output_dir=str(folder),
+            overlays="png",
+            **({"style": style} if style else {}),
+            **given,
+        )
     )
     return sorted(path.name for path in folder.iterdir())
 
@@ -84,7 +91,12 @@ def test_style_is_drawn_in(
     use, image_path, tmp_path, capsys, style, side, line
 ):
     names = predict(image_path, tmp_path / "out", style)
-    assert names == ["a_label_map.png", "a_overlay.png", "predictions.csv"]
+    assert names == [
+        "a_label_map.png",
+        "a_overlay.png",
+        "prediction.json",
+        "predictions.csv",
+    ]
     assert area(tmp_path / "out" / "a_label_map.png") == side**2
     assert capsys.readouterr().out == f"predicting with squares\n{line}"
 
@@ -99,6 +111,7 @@ def test_all_styles_are_written_with_an_overlay_and_a_legend(
         "a_overlay.png",
         "a_styles_overlay.png",
         "a_tight_label_map.png",
+        "prediction.json",
         "predictions.csv",
         "styles_legend.png",
     ]

@@ -11,6 +11,8 @@ from PIL import Image
 from segan_tf import decision
 from segan_tf.datasets import content
 
+pytestmark = pytest.mark.any_edition
+
 FLAGS = (
     "--mode=train",
     "--image_size=16",

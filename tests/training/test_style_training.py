@@ -230,6 +230,7 @@ def test_resumed_run_keeps_its_styles(styled_run, data_dir, tmp_path):
     assert "gives other styles than" in changed.err
 
 
+@pytest.mark.any_edition
 def test_run_without_styles_is_resumed_without(data_dir, tmp_path):
     train(data_dir, tmp_path, "--epochs=1", "--styles=none")
     result = train(data_dir, tmp_path, "--epochs=2")
@@ -237,6 +238,7 @@ def test_run_without_styles_is_resumed_without(data_dir, tmp_path):
     assert not (tmp_path / styles.FILE_NAME).exists()
 
 
+@pytest.mark.any_edition
 def test_run_that_starts_over_has_the_styles_of_the_new_one(data_dir, tmp_path):
     train(data_dir, tmp_path, "--epochs=1")
     result = train(
@@ -248,6 +250,7 @@ def test_run_that_starts_over_has_the_styles_of_the_new_one(data_dir, tmp_path):
     assert train(data_dir, tmp_path, "--epochs=2").status == 0
 
 
+@pytest.mark.any_edition
 def test_styled_run_may_start_from_a_plain_one_and_back(
     styled_run, data_dir, tmp_path
 ):
@@ -269,6 +272,7 @@ def test_styled_run_may_start_from_a_plain_one_and_back(
     assert back.status == 0, back.err
 
 
+@pytest.mark.any_edition
 def test_start_with_other_styles_is_one_line(styled_run, data_dir, tmp_path):
     path = tmp_path / "other.csv"
     path.write_text(
@@ -285,6 +289,7 @@ def test_start_with_other_styles_is_one_line(styled_run, data_dir, tmp_path):
     assert "was trained with loose, tight; give the same" in result.err
 
 
+@pytest.mark.any_edition
 def test_check_reports_each_style(data_dir, tmp_path):
     result = running.run(
         "--mode=check", f"--data_dir={data_dir}", f"--model_dir={tmp_path}"

@@ -43,7 +43,7 @@ function decode(blob) {
   });
 }
 
-/** Checks what training checks; see segan_tf/imaging/images.py. */
+/** Checks what training checks; see segan_tf/imaging/rgb.py. */
 function checkVisible(name, bitmap, { has16Bits, hasAlpha }) {
   if (hasAlpha && isTransparent(bitmap)) {
     throw new ImageError(

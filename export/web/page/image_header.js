@@ -2,7 +2,7 @@
 
 import { crc } from "./png.js";
 
-// The limits of segan_tf/imaging/images.py, which gives the reasons.
+// The limits of segan_tf/imaging/size_limits.py, which gives the reasons.
 const MAX_PIXELS = 100_000_000;
 const MIN_SIDE = 16;
 // A JPEG of that many pixels has about 50 MB, a PNG rarely more than 200.

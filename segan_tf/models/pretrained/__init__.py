@@ -5,6 +5,9 @@ TFLite models, decision.json with its expected Dice, and release.json, which
 records how the segmentor is built, its labels and annotation styles, how it was
 trained, and the SHA-256 of each file. Older releases keep only what Keras
 needs. docs/model_card.md says what the models can and cannot do.
+
+TensorFlow is imported only by what makes or takes Keras models, so that the
+TFLite models run without it.
 """
 
 import dataclasses
@@ -13,11 +16,9 @@ import hashlib
 import io
 import os
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import keras
 import numpy as np
-import tensorflow as tf
 
 from segan_tf import decision as decision_lib
 from segan_tf import files, records
@@ -31,7 +32,12 @@ from segan_tf.config import (
     UserError,
     renamed,
 )
-from segan_tf.models import restore, weights
+
+if TYPE_CHECKING:
+    import keras
+    import tensorflow as tf
+
+    from segan_tf.models import restore
 
 WEIGHTS = "weights.npz"
 
@@ -59,8 +65,10 @@ class Release:
 
     folder: str
 
-    def load(self) -> restore.Restored:
+    def load(self) -> "restore.Restored":
         """Builds the segmentor with its trained weights."""
+        from segan_tf.models import restore, weights
+
         segmentor = restore.build_segmentor(
             self.config, num_styles=self.styles.count
         )
@@ -72,7 +80,7 @@ class Release:
             segmentor, self.step, self.describe(), self.styles
         )
 
-    def load_segmentor(self) -> keras.Model:
+    def load_segmentor(self) -> "keras.Model":
         """Builds the segmentor of the image alone, in the mean style.
 
         Returns:
@@ -80,6 +88,8 @@ class Release:
           image_size, 3], normalized by `preprocessing.normalize` -> float32
           [batch, image_size, image_size, labels] in [0, 1].
         """
+        from segan_tf.models import restore
+
         return restore.fix_style(self.config, self.load())
 
     @property
@@ -174,7 +184,7 @@ class Release:
 
 
 def write(
-    restored: restore.Restored,
+    restored: "restore.Restored",
     *,
     config: Config,
     labels: labels_lib.Labels,
@@ -200,6 +210,8 @@ def write(
         "step", that of the weights.
       folder: of the release; made if missing.
     """
+    from segan_tf.models import weights
+
     arrays = io.BytesIO()
     named: dict[str, Any] = {
         name: _small(weight)
@@ -227,6 +239,6 @@ def write(
     records.write(os.path.join(folder, _RELEASE), release)
 
 
-def _small(weight: tf.Variable) -> np.ndarray:
+def _small(weight: "tf.Variable") -> np.ndarray:
     value = weight.numpy()
     return value.astype(np.float16) if value.ndim > 1 else value

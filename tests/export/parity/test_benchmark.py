@@ -98,14 +98,15 @@ def test_latency_is_the_median_after_the_warm_up(monkeypatch):
 
 def test_peak_memory_includes_memory_that_was_freed():
     def open_model():
-        block = bytearray(80_000_000)
+        block = bytearray(400_000_000)
         block[::4096] = b"x" * len(block[::4096])
         del block
         return lambda: None
 
     found = benchmark.measure_here(open_model)
 
-    assert 75 < found["peak_memory_mb"] < 120
+    # Some, if the system takes back idle memory of this process meanwhile.
+    assert 350 < found["peak_memory_mb"] < 440
 
 
 def test_peak_memory_is_none_where_the_system_does_not_tell(monkeypatch):

@@ -372,6 +372,7 @@ def test_serving_graph_with_another_threshold_is_withheld(
     assert not (tmp_path / "saved_model").exists()
 
 
+@pytest.mark.any_edition
 def test_next_version_is_added_to_the_last_and_prints_nothing(
     other_segmentor, exported, tmp_path, capfd
 ):
@@ -409,6 +410,7 @@ def test_version_below_the_highest_is_an_error_before_any_work(
         export_all(segmentor, exported[0], version=version)
 
 
+@pytest.mark.any_edition
 def test_files_of_an_earlier_export_are_kept(
     other_segmentor, exported, tmp_path
 ):
@@ -429,6 +431,7 @@ def test_files_of_an_earlier_export_are_kept(
     assert sorted(os.listdir(export_dir / "saved_model")) == ["7", "8", "9"]
 
 
+@pytest.mark.any_edition
 def test_model_of_an_earlier_export_is_named(
     other_segmentor, exported, tmp_path
 ):

@@ -10,7 +10,7 @@ from export.serving import expectation, saved_model
 from segan_tf import labels, styles
 from segan_tf.decision import Decision
 from segan_tf.expected_dice import Curve
-from segan_tf.inference import saved_model_check
+from segan_tf.inference import agreement, saved_model_check
 from segan_tf.inference.predictor import Predictor
 from segan_tf.models import segan
 
@@ -42,14 +42,14 @@ def test_expected_dice_is_that_counted_by_hand(tmp_path):
     # Above 0.1, 0.5 and 0.9 are 12, 8 and 4 columns.
     for columns, probability in ((12, 0.2), (8, 0.6), (4, 0.95)):
         image[:, :columns, 0] = 255 * probability
-    agreement = (2 * 8 / 20 + 2 * 4 / 16 + 2 * 4 / 12) / 3
+    agreed = (2 * 8 / 20 + 2 * 4 / 16 + 2 * 4 / 12) / 3
 
     answer = ask(path, image, np.zeros_like(image))
 
     assert answer["expected_dice"].dtype == np.float32
     # Where nothing is found there is no agreement.
     np.testing.assert_allclose(
-        answer["expected_dice"], [0.2 + 0.6 * agreement, 0.2], atol=1e-6
+        answer["expected_dice"], [0.2 + 0.6 * agreed, 0.2], atol=1e-6
     )
     saved_model_check.check_operators(path)
 
@@ -131,3 +131,20 @@ def test_curve_of_views_alone_changes_nothing(tmp_path):
         decision=Decision(expected_dice={"views": CURVE}),
     )
     assert "expected_dice" not in ask(path, *small_models.draw_images((20, 20)))
+
+
+@pytest.mark.parametrize("count", [1, 3])
+@pytest.mark.parametrize("size", [(20, 31), (257, 256), (700, 900)])
+@pytest.mark.parametrize("multiclass", [True, False])
+def test_agreement_is_that_of_the_predictor(count, size, multiclass):
+    rng = np.random.default_rng(0)
+    maps = rng.random((*size, count), np.float32) / count
+    maps[..., count // 2] = 0
+    given = {"multiclass": multiclass, "thresholds": [0.3] * count}
+    expected = agreement.outlines(maps, **given)
+    found = expectation.outlines(tf.constant(maps), **given)
+    for one, other in zip(found, expected, strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert float(expectation.mean_pairwise_dice(found)) == pytest.approx(
+        agreement.mean_pairwise_dice(expected), abs=1e-6
+    )

@@ -16,6 +16,7 @@ import threading
 import time
 import unicodedata
 
+import numpy as np
 import pytest
 import running
 from PIL import Image
@@ -53,6 +54,7 @@ class Server:
         self.status, self.body, self.seconds = 200, _answer(), 0.0
         self.requests = 0
         self.failures = 0  # of the next requests, which get HTTP 503
+        self.sent = []  # the files of all requests
 
 
 @pytest.fixture
@@ -65,7 +67,9 @@ def server():
 
         def do_POST(self):
             state.requests += 1
-            self.rfile.read(int(self.headers["Content-Length"]))
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            (instance,) = json.loads(body)["instances"]
+            state.sent.append(base64.b64decode(instance["b64"]))
             time.sleep(state.seconds)
             status = 503 if state.failures > 0 else state.status
             state.failures -= 1
@@ -580,3 +584,68 @@ def test_value_that_cannot_be_meant_is_an_error(options, words, capsys):
 
     assert caught.value.code == 2
     assert words in capsys.readouterr().err
+
+
+@pytest.fixture
+def scan(folder):
+    """Returns a DICOM image of the folder, its UID and its pixels."""
+    import dicom_files  # skips without pydicom
+
+    values = np.arange(32 * 40 * 3, dtype=np.uint8).reshape(32, 40, 3)
+    path = folder / "Mustermann_Erika"
+    return path, dicom_files.save(path, dicom_files.make(values)), values
+
+
+def test_dicom_is_decoded_and_called_by_its_uid(server, client, tmp_path, scan):
+    _, uid, values = scan
+
+    status, lines = client("--concurrency=1")
+
+    assert (status, lines) == (0, [])
+    assert _rows(tmp_path / "out") == [uid, "a.png", "b.png"]
+    assert (tmp_path / "out" / f"{uid}_label_map.png").read_bytes() == PNG
+    with Image.open(io.BytesIO(server.sent[0])) as image:
+        assert image.format == "PNG"
+        np.testing.assert_array_equal(np.asarray(image), values)
+    names = " ".join(os.listdir(tmp_path / "out"))
+    assert "Mustermann" not in names
+
+
+def test_dicom_that_cannot_be_sent_is_one_line(client, folder, tmp_path, scan):
+    path, uid, _ = scan
+    content = path.read_bytes()
+    (folder / "copy").write_bytes(content)  # is found first
+    (folder / "bad.dcm").write_bytes(bytes(128) + b"DICM" + b"nonsense")
+    (folder / "DICOMDIR").write_bytes(content)
+
+    status, lines = client()
+
+    assert status == 1
+    bad, again = lines
+    assert bad.startswith(f"not sent: {folder}/bad.dcm: it ")
+    assert again == f"not sent: {uid}: another file has its SOP instance UID"
+    assert sorted(_rows(tmp_path / "out")) == [uid, "a.png", "b.png"]
+
+    (folder / "bad.dcm").unlink()
+    path.unlink()
+    (folder / "copy").write_bytes(content[:-100])  # without the last pixels
+
+    status, lines = client()
+    assert status == 1
+    (line,) = [line for line in lines if line.startswith("failed: ")]
+    assert f"{uid}: it is damaged or truncated" in line
+
+
+@pytest.mark.parametrize("package", ["segan_tf", "pydicom"])
+def test_missing_package_for_dicom_is_named(
+    client, folder, monkeypatch, package
+):
+    (folder / "scan").write_bytes(bytes(128) + b"DICM")
+    for name in [package, f"{package}.imaging"]:
+        monkeypatch.setitem(sys.modules, name, None)
+
+    status, (line,) = client()
+
+    assert status == 1
+    assert line.startswith(f"not sent: {folder}/scan: ")
+    assert line.endswith("python -m pip install 'segan-tf[dicom]'")

@@ -18,6 +18,8 @@ import running
 from export.web import bundle, runtime
 from segan_tf import config, labels
 
+pytestmark = pytest.mark.any_edition
+
 PAGE = running.ROOT / "export" / "web" / "page"
 MODEL = b"\0\0\0\0TFL3 and so on"
 
@@ -357,9 +359,9 @@ def test_colors_are_those_of_the_program():
 
 
 def test_limits_are_those_of_the_program():
-    from segan_tf.imaging import images
+    from segan_tf.imaging import size_limits
 
     code = (PAGE / "image_header.js").read_text()
     stated = dict(re.findall(r"const (MAX_PIXELS|MIN_SIDE) = ([\d_]+);", code))
-    assert int(stated["MAX_PIXELS"]) == images.MAX_PIXELS
-    assert int(stated["MIN_SIDE"]) == images.MIN_SIDE
+    assert int(stated["MAX_PIXELS"]) == size_limits.MAX_PIXELS
+    assert int(stated["MIN_SIDE"]) == size_limits.MIN_SIDE

@@ -14,6 +14,8 @@ from segan_tf.expected_dice import Curve
 from segan_tf.imaging import preprocessing
 from segan_tf.inference.predictor import Predictor
 
+pytestmark = pytest.mark.any_edition
+
 CURVE = Curve((0.05, 0.3, 0.95), (0.1, 0.5, 0.9))
 
 

@@ -1,0 +1,1 @@
+"""Predicts images on many machines with Apache Beam, extra `beam`."""
