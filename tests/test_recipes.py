@@ -26,7 +26,7 @@ ISIC_RUNS = (
     *("try_none", "try_l1_1", "try_l1_10", "try_strong"),
     *("try_styles_lite0", "try_styles_lite1"),
     *("lite0_128", "lite0_192", "released_1"),
-    *("lite1_128", "lite1_192", "lite1_256", "released_2"),
+    *("lite1_128", "lite1_192", "lite1_long", "released_2", "lite1_256"),
     *("styles_128_seed0", "styles_192", "plain_128_seed0"),
 )
 # What decides the weights of a run, less the paths of its data.
@@ -108,13 +108,13 @@ def test_flag_overrides_a_recipe_and_what_depends_on_it(seen):
         # Check once; train and evaluate 7 networks.
         ("benchmarks/drawings/run.sh", (), 1 + 2 * 7),
         ("benchmarks/cardiac/run.sh", ("data",), 2 * 8),
-        # Besides training and evaluating: lite0_* and lite1_256 with flips,
-        # five exports, three calibrations, and drawn photographs evaluated
+        # Besides training and evaluating: lite0_*, lite1_256 and lite1_long
+        # with flips, six exports, four calibrations, and drawn photographs evaluated
         # and predicted.
         (
             "benchmarks/isic2017/run.sh",
             ("data", *ISIC_RUNS),
-            2 * 20 + 3 + 5 + 3 + 2,
+            2 * 21 + 4 + 6 + 4 + 2,
         ),
         ("scripts/demo", (), 4),
     ],

@@ -3,8 +3,9 @@
 # Usage: benchmarks/isic2017/run.sh DATA [NAME ...]
 # DATA holds ISIC 2017 Part 1, annotation_tools.csv and random_500_test.txt, the
 # ids to test on. Without names: the released model, and before it the runs that
-# it starts from, which never see these 500: lite1_128 lite1_192 lite1_256
+# it starts from, which never see these 500: lite1_128 lite1_192 lite1_long
 # released_2. Others:
+#   lite1_256                                 larger images
 #   lite0_128 lite0_192 released_1            the first released model
 #   segan_dice bce_dice segan_l1              SegAN's own segmentor
 #   quick                                     the time until Dice is 0.89
@@ -15,7 +16,7 @@
 set -euo pipefail
 data=${1:?give the folder of ISIC 2017}
 shift
-[ $# -gt 0 ] || set -- lite1_128 lite1_192 lite1_256 released_2
+[ $# -gt 0 ] || set -- lite1_128 lite1_192 lite1_long released_2
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 here=benchmarks/isic2017
 
@@ -25,7 +26,9 @@ training="--image_dir=$data/ISIC-2017_Training_Data
 but_500="$training --test_list=$data/random_500_test.txt"
 lite0="--flagfile=configs/lite0.flags"
 styles="--styles=$data/annotation_tools.csv"
-lite1="$lite0 --segmentor=efficientnet_lite1 --width=48 $styles"
+encoder="--segmentor=efficientnet_lite1 --width=48 $styles"
+lite1="$lite0 $encoder"
+long="$lite1 --style_dropout=0.4 --ema=0.999 --image_size=192"
 try="$but_500 --num_validation=300 $lite0 --epochs=6"
 # SegAN's own segmentor, at a quarter of the paper's width.
 segan="--data_dir=$data --test_list=$data/random_500_test.txt"
@@ -41,7 +44,7 @@ declare -A flags=(
   [try_l1_10]="$try --augment=basic --l1_weight=10"
   [try_strong]="$try"
   [try_styles_lite0]="$try $styles"
-  [try_styles_lite1]="$try $lite1"
+  [try_styles_lite1]="$try $encoder"
   [quick]="$but_500 --num_validation=0 $lite0 --augment=basic --epochs=4"
   [lite0_128]="$but_500 --num_validation=0 $lite0"
   [lite0_192]="$but_500 --num_validation=0 $lite0 --epochs=12
@@ -55,8 +58,10 @@ declare -A flags=(
     --image_size=192 --start_from=runs/lite1_128"
   [lite1_256]="$but_500 --num_validation=0 $lite1 --epochs=6
     --learning_rate=0.0005 --image_size=256 --start_from=runs/lite1_192"
-  [released_2]="$training --num_test=0 --num_validation=0 $lite1 --epochs=4
-    --learning_rate=0.0005 --image_size=256 --start_from=runs/lite1_256"
+  [lite1_long]="$but_500 --num_validation=0 $long --epochs=36
+    --start_from=runs/lite1_192"
+  [released_2]="$training --num_test=0 --num_validation=0 $long --epochs=12
+    --start_from=runs/lite1_long"
 )
 for seed in 0 1 2; do
   flags[plain_128_seed$seed]="${flags[lite0_128]} --seed=$seed"
@@ -108,9 +113,9 @@ for name in "$@"; do
     keep "$name" test "${name}_flips" --tta
     keep "$name" test "$name"
     ;;
-  styles_192 | lite1_256)
+  styles_192 | lite1_256 | lite1_long)
     calibrate "$name" --decision="runs/decision_$name.json"
-    if [ "$name" = lite1_256 ]; then
+    if [ "$name" != styles_192 ]; then
       keep "$name" test "${name}_flips" --tta \
         --decision="runs/decision_$name.json"
     fi
@@ -137,7 +142,7 @@ for name in "$@"; do
     # shellcheck disable=SC2086
     export_and_keep "$name" --split=validation $official
     python "$here/release.py" 2 "runs/$name" "runs/$name/exported"
-    python "$here/card.py" runs/lite1_256 "runs/$name" runs/photographs "$data"
+    python "$here/card.py" runs/lite1_long "runs/$name" runs/photographs "$data"
     ;;
   *) keep "$name" test "$name" ;;
   esac
