@@ -26,7 +26,7 @@ ISIC_RUNS = (
     *("try_none", "try_l1_1", "try_l1_10", "try_strong"),
     *("try_styles_lite0", "try_styles_lite1"),
     *("lite0_128", "lite0_192", "released_1"),
-    *("lite1_128", "lite1_192", "lite1_long", "released_2", "lite1_256"),
+    *("lite1_128", "lite1_192", "lite1_long", "lite1_256", "lite1_all"),
     *("styles_128_seed0", "styles_192", "plain_128_seed0"),
 )
 # What decides the weights of a run, less the paths of its data.
@@ -109,12 +109,13 @@ def test_flag_overrides_a_recipe_and_what_depends_on_it(seen):
         ("benchmarks/drawings/run.sh", (), 1 + 2 * 7),
         ("benchmarks/cardiac/run.sh", ("data",), 2 * 8),
         # Besides training and evaluating: lite0_*, lite1_256 and lite1_long
-        # with flips, six exports, four calibrations, and drawn photographs evaluated
+        # with flips, five exports, three calibrations, lite1_long on the
+        # official images, and drawn photographs evaluated
         # and predicted.
         (
             "benchmarks/isic2017/run.sh",
             ("data", *ISIC_RUNS),
-            2 * 21 + 4 + 6 + 4 + 2,
+            2 * 21 + 4 + 5 + 3 + 1 + 2,
         ),
         ("scripts/demo", (), 4),
     ],

@@ -1,10 +1,9 @@
 """Writes the figures of docs/model_card.md.
 
-Usage: python benchmarks/isic2017/card.py RUN RELEASED PHOTOGRAPHS DATA
-RUN was trained without the 500 test images and evaluated on them; RELEASED is
-the run of the release, evaluated on the official validation images;
-PHOTOGRAPHS holds an evaluation and a prediction of drawn photographs. run.sh
-makes all three. DATA is the folder of ISIC 2017. Replaces the card's front
+Usage: python benchmarks/isic2017/card.py RUN PHOTOGRAPHS DATA
+RUN is the run of the release, evaluated on the 500 test images and on the
+official validation images; PHOTOGRAPHS holds an evaluation and a prediction of
+drawn photographs. run.sh makes all of it. DATA is the folder of ISIC 2017. Replaces the card's front
 matter (model card metadata of Hugging Face) and what is between <!-- NAME -->
 and <!-- end -->; the rest of the card is written by hand.
 """
@@ -29,23 +28,21 @@ CARD = os.path.join(
     os.path.dirname(__file__), "..", "..", "docs", "model_card.md"
 )
 TITLES = {
-    "the 500": "500 of the training images, not seen by the run measured here",
+    "the 500": "500 of the training images, which this model has not seen",
     "official 150": "official validation",
 }
 
 Results = Mapping[str, Any]
 
 
-def main(run: str, released: str, photographs: str, data: str) -> None:
+def main(run: str, photographs: str, data: str) -> None:
     """Writes the card."""
-    test = os.path.join(run, "evaluation_test")
+    kept = os.path.join(os.path.dirname(__file__), os.path.basename(run))
     results = {
-        "the 500": _read_results(test),
-        "official 150": _read_results(
-            os.path.join(released, "evaluation_validation")
-        ),
+        "the 500": _read_results(kept),
+        "official 150": _read_results(f"{kept}_official"),
     }
-    rows = groups.read_rows(test, data)
+    rows = groups.read_rows(os.path.join(run, "evaluation_test"), data)
     with open(CARD, encoding="utf-8") as file:
         text = _front_matter(results) + file.read().partition("\n---\n")[2]
     for name, block in {
@@ -175,7 +172,9 @@ def _training_table() -> str:
     ]
     total = [0.0, 0.0]
     for run in _release()["made_by"]["runs"]:
-        minutes = run["train_seconds"] / 60
+        # Of a resumed run the time since it was resumed is known.
+        share = 1 - run["first_step"] / run["last_step"]
+        minutes = run["train_seconds"] / share / 60
         hours = int(run["hardware"].split()[0]) * minutes / 60
         total = [total[0] + minutes, total[1] + hours]
         cells = [

@@ -2,10 +2,10 @@
 # Repeats the runs of the results tables.
 # Usage: benchmarks/isic2017/run.sh DATA [NAME ...]
 # DATA holds ISIC 2017 Part 1, annotation_tools.csv and random_500_test.txt, the
-# ids to test on. Without names: the released model, and before it the runs that
-# it starts from, which never see these 500: lite1_128 lite1_192 lite1_long
-# released_2. Others:
-#   lite1_256                                 larger images
+# ids to test on. Without names: the released model, lite1_long, and before it the
+# runs that it starts from, lite1_128 and lite1_192; none of them sees these 500.
+# Others:
+#   lite1_256 lite1_all                       larger images; all 2000 images
 #   lite0_128 lite0_192 released_1            the first released model
 #   segan_dice bce_dice segan_l1              SegAN's own segmentor
 #   quick                                     the time until Dice is 0.89
@@ -16,7 +16,7 @@
 set -euo pipefail
 data=${1:?give the folder of ISIC 2017}
 shift
-[ $# -gt 0 ] || set -- lite1_128 lite1_192 lite1_long released_2
+[ $# -gt 0 ] || set -- lite1_128 lite1_192 lite1_long
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 here=benchmarks/isic2017
 
@@ -60,7 +60,7 @@ declare -A flags=(
     --learning_rate=0.0005 --image_size=256 --start_from=runs/lite1_192"
   [lite1_long]="$but_500 --num_validation=0 $long --epochs=36
     --start_from=runs/lite1_192"
-  [released_2]="$training --num_test=0 --num_validation=0 $long --epochs=12
+  [lite1_all]="$training --num_test=0 --num_validation=0 $long --epochs=12
     --start_from=runs/lite1_long"
 )
 for seed in 0 1 2; do
@@ -113,14 +113,29 @@ for name in "$@"; do
     keep "$name" test "${name}_flips" --tta
     keep "$name" test "$name"
     ;;
-  styles_192 | lite1_256 | lite1_long)
+  styles_192 | lite1_256)
     calibrate "$name" --decision="runs/decision_$name.json"
-    if [ "$name" != styles_192 ]; then
+    if [ "$name" = lite1_256 ]; then
       keep "$name" test "${name}_flips" --tta \
         --decision="runs/decision_$name.json"
     fi
     keep "$name" test "$name" --decision="runs/decision_$name.json"
     export_and_keep "$name"
+    ;;
+  lite1_long)
+    # shellcheck disable=SC2086
+    keep "$name" validation "${name}_official" $official $styles
+    calibrate "$name"
+    keep "$name" test "${name}_flips" --tta
+    keep "$name" test "$name"
+    photographs "$name"
+    export_and_keep "$name"
+    python "$here/release.py" 2 "runs/$name" "runs/$name/exported"
+    python "$here/card.py" "runs/$name" runs/photographs "$data"
+    ;;
+  lite1_all)
+    # shellcheck disable=SC2086
+    keep "$name" validation "$name" $official $styles
     ;;
   styles_128_seed0)
     keep "$name" test "$name"
@@ -133,16 +148,6 @@ for name in "$@"; do
     keep "$name" validation "$name" $official
     # shellcheck disable=SC2086
     export_and_keep "$name" --split=validation $official
-    ;;
-  released_2)
-    # shellcheck disable=SC2086
-    keep "$name" validation "$name" $official $styles
-    calibrate "$name"
-    photographs "$name"
-    # shellcheck disable=SC2086
-    export_and_keep "$name" --split=validation $official
-    python "$here/release.py" 2 "runs/$name" "runs/$name/exported"
-    python "$here/card.py" runs/lite1_long "runs/$name" runs/photographs "$data"
     ;;
   *) keep "$name" test "$name" ;;
   esac
