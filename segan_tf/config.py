@@ -24,10 +24,10 @@ LABEL_KINDS = ("multiclass", "multilabel")
 CRITIC_FORMS = ("stacked", "shared", "per_label")
 PRECISIONS = ("float32", "mixed_bfloat16")
 FLIPS = ("auto", "none", "horizontal", "both")
-RUNTIMES = ("auto", "keras", "float16", "int8")
+RUNTIMES = ("auto", "keras", "int8")
 OVERLAYS = ("none", "jpeg", "png")
 PRETRAINED = "pretrained"  # --model, --start_from: the newest released model
-RELEASES = ("pretrained-1",)  # all released models, the newest last
+RELEASES = ("pretrained-1", "pretrained-2")  # all released models, the newest last
 MAX_SEED = 2**32 - 1  # of NumPy and Keras
 # Number of different images; int8 ranges of fewer are too narrow.
 MIN_CALIBRATION_IMAGES = 100
@@ -217,13 +217,6 @@ class DataConfig:
         "auto: both for one label, none for several. --tta uses the same "
         "flips.",
         choices=FLIPS,
-        fixes="weights",
-    )
-    photo_rate: float = setting(
-        0.0,
-        "Share of the training images that are changed to look more like "
-        "photographs taken without a dermoscope, such as 0.2: a smaller "
-        "lesion, gamma, warm or cold light, a light gradient.",
         fixes="weights",
     )
     style_dropout: float = setting(
@@ -525,9 +518,8 @@ class PredictionConfig:
     )
     runtime: str = setting(
         "auto",
-        "What the released model runs in: keras, or its float16 or int8 TFLite "
-        "model. auto: int8 on processors with dot products of int8, float16 "
-        "on others, and keras for a --style.",
+        "What the released model runs in: keras, or its int8 TFLite model. "
+        "auto: int8 where the release has it, and keras for a --style.",
         modes=("predict",),
         choices=RUNTIMES,
     )

@@ -204,7 +204,7 @@ def _check_numbers(config: "Config") -> None:
             raise UserError(
                 f"--{name} ({value}) must be above 0 and at most 1."
             )
-    for name in ("ema", "photo_rate", "style_dropout"):
+    for name in ("ema", "style_dropout"):
         value = getattr(config, name)
         if not 0 <= value < 1:
             raise UserError(f"--{name} ({value}) must be from 0 to below 1.")

@@ -164,7 +164,7 @@ def test_numbers_of_numpy_and_paths_are_accepted(tmp_path):
 
 def test_every_number_has_a_limit():
     limited = {*MINIMUMS, "learning_rate", "decay_rate"}
-    limited |= {"ema", "photo_rate", "style_dropout"}
+    limited |= {"ema", "style_dropout"}
     numbers = {
         field.name
         for field in FIELDS
@@ -243,7 +243,7 @@ def test_segmentor_without_any_loss_is_rejected(weights):
         config.Config(**weights)
 
 
-@pytest.mark.parametrize("name", ["ema", "photo_rate", "style_dropout"])
+@pytest.mark.parametrize("name", ["ema", "style_dropout"])
 @pytest.mark.parametrize("share", [-0.1, 1.0, float("nan")])
 def test_share_outside_0_to_1_is_rejected(name, share):
     with pytest.raises(config.UserError, match=f"--{name} .* below 1"):

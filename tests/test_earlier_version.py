@@ -19,7 +19,6 @@ import tensorflow as tf
 
 from segan_tf import labels as labels_lib
 from segan_tf import records
-from segan_tf.config import PRETRAINED
 from segan_tf.inference.predictor import Predictor
 from segan_tf.models import pretrained
 from segan_tf.synthetic import lesions
@@ -226,13 +225,19 @@ def test_resumed_run_logs_the_recorded_losses(resumed):
             check_close(line.get(name), expected.get(name), name)
 
 
-@pytest.mark.parametrize("kind", ["keras", "int8"])
-def test_released_model_finds_the_recorded_maps(kind):
-    path = (
-        PRETRAINED if kind == "keras" else pretrained.find().tflite_path(kind)
-    )
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("pretrained-1", "keras"),
+        ("pretrained-2", "keras"),
+        ("pretrained-2", "int8"),
+    ],
+)
+def test_released_model_finds_the_recorded_maps(name, kind):
+    path = name if kind == "keras" else pretrained.find(name).tflite_path(kind)
     predictor = Predictor(path)
-    for index, expected in enumerate(read_recorded("released.json")[kind]):
+    recorded = read_recorded("released.json")[name][kind]
+    for index, expected in enumerate(recorded):
         image = lesions.draw_lesion(index, 0).image
         digest = hashlib.sha256(image.tobytes()).hexdigest()
         assert digest.startswith(expected["image_sha256"])

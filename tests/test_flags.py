@@ -37,7 +37,7 @@ CHOICES = {
     "flip": ("auto", "none", "horizontal", "both"),
     "critic_form": ("stacked", "shared", "per_label"),
     "overlays": ("none", "jpeg", "png"),
-    "runtime": ("auto", "keras", "float16", "int8"),
+    "runtime": ("auto", "keras", "int8"),
 }
 MINIMUMS = {
     name: field.metadata["minimum"]

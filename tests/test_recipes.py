@@ -24,7 +24,9 @@ rm() { :; }
 ISIC_RUNS = (
     *("segan_dice", "bce_dice", "segan_l1", "quick"),
     *("try_none", "try_l1_1", "try_l1_10", "try_strong"),
-    *("lite0_128", "lite0_192", "released"),
+    *("try_styles_lite0", "try_styles_lite1"),
+    *("lite0_128", "lite0_192", "released_1"),
+    *("lite1_128", "lite1_192", "lite1_long", "lite1_256", "lite1_all"),
     *("styles_128_seed0", "styles_192", "plain_128_seed0"),
 )
 # What decides the weights of a run, less the paths of its data.
@@ -106,12 +108,14 @@ def test_flag_overrides_a_recipe_and_what_depends_on_it(seen):
         # Check once; train and evaluate 7 networks.
         ("benchmarks/drawings/run.sh", (), 1 + 2 * 7),
         ("benchmarks/cardiac/run.sh", ("data",), 2 * 8),
-        # lite0_* are evaluated twice, released and styles_* exported, and one
-        # calibrated.
+        # Besides training and evaluating: lite0_*, lite1_256 and lite1_long
+        # with flips, five exports, three calibrations, lite1_long on the
+        # official images, and drawn photographs evaluated
+        # and predicted.
         (
             "benchmarks/isic2017/run.sh",
             ("data", *ISIC_RUNS),
-            2 * 14 + 2 + 3 + 1,
+            2 * 21 + 4 + 5 + 3 + 1 + 2,
         ),
         ("scripts/demo", (), 4),
     ],

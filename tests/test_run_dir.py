@@ -211,7 +211,7 @@ OTHER = {
     **dict.fromkeys(("learning_rate", "decay_rate", "dice_weight"), 0.25),
     **dict.fromkeys(("critic_clip", "decay_epochs"), 1),
     **dict.fromkeys(("l1_weight", "cross_entropy_weight", "ema"), 0.5),
-    **dict.fromkeys(("style_dropout", "photo_rate"), 0.5),
+    "style_dropout": 0.5,
     "label_map_dir": "there",
     "start_from": "there",
     "encoder_weights": "none",

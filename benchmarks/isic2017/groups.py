@@ -1,10 +1,8 @@
-"""Shows how the score depends on the lesion's size and on the skin tone.
+"""Groups evaluated images by lesion size, contrast and skin tone, for the card.
 
-Usage: python benchmarks/isic2017/groups.py PER_IMAGE_CSV IMAGES LABEL_MAPS
-Prints the two tables of docs/model_card.md. The tone is estimated as the
-individual typology angle, atan((L - 50) / b) of CIELAB in degrees (Chardon et
-al., 1991), at the median color of the pixels outside the lesion and the black
-frame: a rough estimate, since light and camera change it too.
+Tone and contrast are rough, since light and camera change them too: they
+compare the median colors of the lesion's pixels and of those around it, without
+the black frame.
 """
 
 import csv
@@ -12,82 +10,123 @@ import glob
 import itertools
 import math
 import os
-import sys
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from PIL import Image, ImageCms
 
 from segan_tf.evaluation import bootstrap
 
+Row = dict[str, str]
+
+IMAGES = "ISIC-2017_Training_Data"
+LABEL_MAPS = "ISIC-2017_Training_Part1_GroundTruth"
 SHARES = (0, 0.05, 0.1, 0.2, 0.4, 1)
-TONES = (
-    ("very light", 55, math.inf),
-    ("light", 41, 55),
-    ("intermediate", 28, 41),
-    ("tan", 10, 28),
-    ("brown or dark", -math.inf, 10),
-)
+CONTRASTS = (0, 10, 20, 30, math.inf)
+# Individual typology angle in degrees (Chardon et al., 1991).
+TONES = {
+    "very light": (55, math.inf),
+    "light": (41, 55),
+    "intermediate": (28, 41),
+    "tan": (10, 28),
+    "brown or dark": (-math.inf, 10),
+}
 FRAME = 30  # pixels up to this brightness count as black frame
 TO_LAB = ImageCms.buildTransform(
     ImageCms.createProfile("sRGB"), ImageCms.createProfile("LAB"), "RGB", "LAB"
 )
 
 
-def typology_angle(image: Image.Image, label_map: Image.Image) -> float:
-    """Estimates the skin tone around the lesion, in degrees."""
-    colors = np.array(image)
-    skin = colors[(np.array(label_map) == 0) & (colors.max(-1) > FRAME)]
-    if not skin.size:
-        return math.nan
-    median = np.median(skin, axis=0).astype(np.uint8)[None, None]
+def read_rows(folder: str, data: str) -> list[Row]:
+    """Reads per_image.csv of an evaluation and measures the images' colors.
+
+    Args:
+      folder: of the evaluation.
+      data: folder of ISIC 2017.
+
+    Returns:
+      The columns of each image, with "tone" in degrees and "contrast" in units
+      of CIELAB.
+    """
+    path = os.path.join(folder, "per_image.csv")
+    with open(path, encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    return [{**row, **_measure_colors(row["id"], data)} for row in rows]
+
+
+def _measure_colors(name: str, data: str) -> Row:
+    (image_path,) = glob.glob(os.path.join(data, IMAGES, f"{name}.jp*g"))
+    (map_path,) = glob.glob(os.path.join(data, LABEL_MAPS, f"{name}*.png"))
+    with Image.open(image_path) as image, Image.open(map_path) as label_map:
+        colors, inside = np.array(image.convert("RGB")), np.array(label_map) > 0
+    skin = colors[~inside & (colors.max(-1) > FRAME)]
+    if not skin.size or not inside.any():
+        return {"tone": "nan", "contrast": "nan"}
+    lightness, a, b = _median_lab(skin)
+    tone = math.degrees(math.atan2(lightness - 50, b or 1e-6))
+    contrast = math.dist(_median_lab(colors[inside]), (lightness, a, b))
+    return {"tone": str(tone), "contrast": str(contrast)}
+
+
+def _median_lab(colors: np.ndarray) -> tuple[float, float, float]:
+    """Returns CIELAB of the median of uint8 [pixels, 3]."""
+    median = np.median(colors, axis=0).astype(np.uint8)[None, None]
     lab = ImageCms.applyTransform(Image.fromarray(median), TO_LAB)
-    lightness, _, b = np.array(lab)[0, 0]
-    # Pillow holds L as 0..255 and b as a signed byte.
-    return math.degrees(
-        math.atan2(lightness / 2.55 - 50, float(np.int8(b)) or 1e-6)
-    )
+    # Pillow holds L as 0..255, a and b as signed bytes.
+    lightness, a, b = np.array(lab)[0, 0]
+    return lightness / 2.55, float(np.int8(a)), float(np.int8(b))
 
 
-def print_table(title: str, groups: dict[str, list[dict]]) -> None:
-    """Prints Dice and IoU of each group of images as a Markdown table."""
-    print(f"\n| {title} | images | Dice | 95 % interval | IoU |")
-    print("|---|---|---|---|---|")
+def by_share(rows: Sequence[Row]) -> str:
+    """Formats the table by the lesion's share of the image."""
+    groups = _by_range(rows, "lesion_fraction_true", SHARES, "{:.0%}")
+    return _table("lesion's share of the image", groups)
+
+
+def by_contrast(rows: Sequence[Row]) -> str:
+    """Formats the table by the contrast of lesion and skin."""
+    groups = _by_range(rows, "contrast", CONTRASTS, "{:g}")
+    return _table("contrast of lesion and skin", groups)
+
+
+def by_tone(rows: Sequence[Row]) -> str:
+    """Formats the table by the estimated skin tone."""
+    groups = {
+        name: [row for row in rows if low < float(row["tone"]) <= high]
+        for name, (low, high) in TONES.items()
+    }
+    return _table("skin tone, estimated", groups)
+
+
+def _by_range(
+    rows: Sequence[Row], column: str, limits: Sequence[float], form: str
+) -> dict[str, list[Row]]:
+    groups = {}
+    for low, high in itertools.pairwise(limits):
+        name = f"{form.format(low)} to {form.format(high)}"
+        if math.isinf(high):
+            name = f"over {form.format(low)}"
+        groups[name] = [row for row in rows if low < float(row[column]) <= high]
+    return groups
+
+
+def _table(title: str, groups: Mapping[str, Sequence[Row]]) -> str:
+    lines = [
+        f"| {title} | images | Dice, untold | 95 % interval | told | IoU, "
+        "untold | told |",
+        "|---|---|---|---|---|---|---|",
+    ]
     for name, rows in groups.items():
         if not rows:
             continue
-        dice, iou = (
-            [float(row[metric]) for row in rows] for metric in ("dice", "iou")
+        dice, told_dice, iou, told_iou = (
+            [float(row[column]) for row in rows]
+            for column in ("dice", "told_dice", "iou", "told_iou")
         )
         low, high = bootstrap.bootstrap_interval(dice, seed=0)
-        print(
+        lines.append(
             f"| {name} | {len(rows)} | {np.mean(dice):.4f} | {low:.3f} to "
-            f"{high:.3f} | {np.mean(iou):.4f} |"
+            f"{high:.3f} | {np.mean(told_dice):.4f} | {np.mean(iou):.4f} | "
+            f"{np.mean(told_iou):.4f} |"
         )
-
-
-def main(per_image: str, images: str, label_maps: str) -> None:
-    """Prints the scores by size of the lesion and by skin tone."""
-    with open(per_image, encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
-    by_share = {}
-    for low, high in itertools.pairwise(SHARES):
-        by_share[f"{low:.0%} to {high:.0%}"] = [
-            row
-            for row in rows
-            if low < float(row["lesion_fraction_true"]) <= high
-        ]
-    by_tone: dict[str, list[dict]] = {name: [] for name, _, _ in TONES}
-    for row in rows:
-        (image,) = glob.glob(os.path.join(images, f"{row['id']}.jp*g"))
-        (label_map,) = glob.glob(os.path.join(label_maps, f"{row['id']}*.png"))
-        with Image.open(image) as i, Image.open(label_map) as m:
-            angle = typology_angle(i.convert("RGB"), m.convert("L"))
-        for name, low, high in TONES:
-            if low < angle <= high:
-                by_tone[name].append(row)
-    print_table("lesion's share of the image", by_share)
-    print_table("skin tone, estimated", by_tone)
-
-
-if __name__ == "__main__":
-    main(*sys.argv[1:])
+    return "\n".join(lines)

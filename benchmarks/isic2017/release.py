@@ -12,20 +12,33 @@ import sys
 from segan_tf import config, decision, records, run_dir
 from segan_tf.models import pretrained, restore
 
-NAME = "EfficientNet-Lite0 SegAN, ISIC 2017 Part 1 training images"
+NAME = "EfficientNet-Lite1 SegAN with styles, ISIC 2017 Part 1 training images"
 TFLITE = ("int8",)  # the others can be converted without images
 # What run.sh exports the released run on.
-PARITY_SOURCE = "the official validation split of ISIC 2017"
+PARITY_SOURCE = "500 images of ISIC 2017 that it was not trained on"
+SHOWN = (
+    "image_size",
+    "epochs",
+    "learning_rate",
+    "seed",
+)  # of a run, in the card
 
 
 def read_history(model_dir: str) -> list[dict]:
     """Reads how a run was made, and before it the runs it started from."""
     record = records.read(os.path.join(model_dir, "flags.json"))
-    start = record.pop("flags")["start_from"]
+    flags = record.pop("flags")
+    start = flags["start_from"]
     before = []
     if start and not config.is_released(start):
         before = read_history(start)
-    return [*before, {**record, **run_dir.read_training(model_dir)}]
+    run = {
+        "run": os.path.basename(model_dir),
+        **record,
+        **{setting: flags[setting] for setting in SHOWN},
+        **run_dir.read_training(model_dir),
+    }
+    return [*before, run]
 
 
 def read_parity(export_dir: str) -> dict:

@@ -182,8 +182,7 @@ def _make_job(config: Config) -> image_job.Job:
         if not backends.runs_in_tflite(local_job.model, job.runtime):
             raise UserError(
                 f"--model ({model}) must be a TFLite file or a released model "
-                "that runs in float16 or int8; export a run first with "
-                "--mode=export."
+                "that runs in int8; export a run first with --mode=export."
             )
     return job
 

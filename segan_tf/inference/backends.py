@@ -14,7 +14,7 @@ from segan_tf import labels as labels_lib
 from segan_tf import run_dir, startup
 from segan_tf.config import UserError, is_released
 from segan_tf.imaging import numpy_preprocessing
-from segan_tf.inference import processor, tflite_model
+from segan_tf.inference import tflite_model
 from segan_tf.inference.backend import Backend
 from segan_tf.models import pretrained
 
@@ -66,8 +66,7 @@ def open_backend(
 def choose_runtime(model: str, wanted: str, *, needs_styles: bool) -> str:
     """Chooses what a released model runs in.
 
-    That is the fastest: the int8 TFLite model on processors with dot products
-    of int8, the float16 one, which computes in float32, on others.
+    That is its int8 TFLite model if it has one, the fastest.
 
     Args:
       model: a path, or the name of a released model.
@@ -92,10 +91,7 @@ def choose_runtime(model: str, wanted: str, *, needs_styles: bool) -> str:
             f"--runtime={wanted}: {model} runs in "
             f"{', '.join((KERAS, *available))}; give one of them."
         )
-    if not available or needs_styles:
-        return KERAS
-    fastest = "int8" if processor.has_int8_dot_products() else "float16"
-    return fastest if fastest in available else available[0]
+    return available[0] if available and not needs_styles else KERAS
 
 
 def runs_in_tflite(model: str, runtime: str) -> bool:

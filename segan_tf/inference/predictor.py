@@ -85,8 +85,8 @@ class Predictor:
           tta: average over the image and the flips that the model was
             trained with (test-time augmentation), at two or four times the
             cost.
-          runtime: of a released model: "keras", or "int8" or "float16" for
-            its TFLite models, which need no TensorFlow.
+          runtime: of a released model: "keras", or "int8" for its TFLite
+            model, which needs no TensorFlow.
 
         Raises:
           UserError: the path is none of these, the model is damaged, it does

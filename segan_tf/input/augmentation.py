@@ -4,12 +4,10 @@ Every draw depends on a seed alone, without hidden state, so that a resumed run
 sees exactly the pairs that it would have seen without the interruption.
 """
 
-from typing import NamedTuple
-
 import tensorflow as tf
 
 from segan_tf.imaging import preprocessing
-from segan_tf.input import photographs, sampling_grid
+from segan_tf.input import sampling_grid
 
 CROP_SHARE = 0.5  # the paper, Data: resized or cropped at random
 STRONG_COLOR = 0.2  # --augment=strong: change of contrast etc.; ours
@@ -17,7 +15,6 @@ STRONG_COLOR = 0.2  # --augment=strong: change of contrast etc.; ours
 # Uniform numbers per pair; each use below has its own.
 _OTHER_DRAWS = 12
 _DRAWS = _OTHER_DRAWS + sampling_grid.NUM_DRAWS
-_PHOTO_STREAM = 2  # of random numbers; the pipeline has stream 1
 
 
 def augment_pair(
@@ -28,7 +25,6 @@ def augment_pair(
     image_size: int,
     strong: bool = False,
     flip: str = "both",
-    photo_rate: float = 0.0,
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """Augments a cached pair.
 
@@ -36,8 +32,7 @@ def augment_pair(
     nearest) or cropped to it, then flipped (the paper, Data). ``strong`` adds
     rotation, scale, shear, elastic deformation and color jitter and, where
     nothing is upright (``flip`` is both), transposes, which with the flips turn
-    by quarters. Some pairs are not cropped but made to look like photographs,
-    see `photographs`.
+    by quarters.
 
     Args:
       image: uint8 [height, width, 3], not smaller than image_size.
@@ -46,16 +41,16 @@ def augment_pair(
       image_size: side of the result in pixels.
       strong: use the stronger augmentation.
       flip: "none", "horizontal" (left and right) or "both".
-      photo_rate: probability of being made to look like a photograph.
 
     Returns:
       image float32 [image_size, image_size, 3] in 0..255, not normalized, and
       label_map float32 [image_size, image_size, labels] in {0, 1}.
     """
     draw = tf.random.stateless_uniform([_DRAWS], seed)
-    photo = _draw_photo(seed, photo_rate) if photo_rate else None
-    image, label_map = _fit(
-        image, label_map, draw[:3], photo=photo, size=image_size
+    image, label_map = tf.cond(
+        draw[0] < CROP_SHARE,
+        lambda: _crop(image, label_map, draw[1:3], size=image_size),
+        lambda: _resize(image, label_map, image_size),
     )
     label_map = tf.cast(label_map, tf.float32)
     both = tf.concat([image, label_map], axis=-1)
@@ -76,55 +71,7 @@ def augment_pair(
         grid = sampling_grid.draw_sampling_grid(draw[_OTHER_DRAWS:], image_size)
         image, label_map = sampling_grid.warp(image, label_map, grid)
         image = jitter_colors(image, draw[6:12])
-    if photo:
-        image = tf.cond(
-            photo.chosen,
-            lambda: photographs.change_light(image, photo.light),
-            lambda: image,
-        )
     return image, label_map
-
-
-class _Photo(NamedTuple):
-    """Whether and how a pair is made to look like a photograph."""
-
-    chosen: tf.Tensor
-    zoom: tf.Tensor
-    light: tf.Tensor
-
-
-def _draw_photo(seed: tf.Tensor, rate: float) -> _Photo:
-    stream = tf.random.experimental.stateless_fold_in(seed, _PHOTO_STREAM)
-    sizes = (1, photographs.ZOOM_DRAWS, photographs.LIGHT_DRAWS)
-    draw = tf.random.stateless_uniform([sum(sizes)], stream)
-    chosen, zoom, light = tf.split(draw, sizes)
-    return _Photo(chosen[0] < rate, zoom, light)
-
-
-def _fit(
-    image: tf.Tensor,
-    label_map: tf.Tensor,
-    draw: tf.Tensor,
-    *,
-    photo: _Photo | None,
-    size: int,
-) -> tuple[tf.Tensor, tf.Tensor]:
-    """Crops or resizes a pair to a size, or zooms out."""
-
-    def crop_or_resize() -> tuple[tf.Tensor, tf.Tensor]:
-        return tf.cond(
-            draw[0] < CROP_SHARE,
-            lambda: _crop(image, label_map, draw[1:3], size=size),
-            lambda: _resize(image, label_map, size),
-        )
-
-    if not photo:
-        return crop_or_resize()
-    return tf.cond(
-        photo.chosen,
-        lambda: photographs.zoom_out(image, label_map, photo.zoom, size=size),
-        crop_or_resize,
-    )
 
 
 def _resize(

@@ -56,7 +56,6 @@ def make_training_dataset(
     seed: int,
     strong: bool = False,
     flip: str = "both",
-    photo_rate: float = 0.0,
     styles: StyleRows | None = None,
 ) -> tf.data.Dataset:
     """Makes the training batches of the steps first_step to last_step - 1.
@@ -75,7 +74,6 @@ def make_training_dataset(
       seed: of order and augmentation.
       strong: see `augmentation.augment_pair`.
       flip: see there.
-      photo_rate: see there.
       styles: of the pairs, if the segmentor has styles.
 
     Returns:
@@ -97,7 +95,6 @@ def make_training_dataset(
             image_size=image_size,
             strong=strong,
             flip=flip,
-            photo_rate=photo_rate,
         )
         example = preprocessing.normalize(image), label_map
         if styles is None:

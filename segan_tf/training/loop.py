@@ -269,7 +269,6 @@ class Trainer:
             seed=self._config.seed,
             strong=self._config.augment == "strong",
             flip=self._config.resolved_flip,
-            photo_rate=self._config.photo_rate,
             styles=self._make_style_rows(),
         )
         return self._strategy.experimental_distribute_dataset(dataset)

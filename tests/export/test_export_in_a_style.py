@@ -153,11 +153,11 @@ def test_model_without_styles_is_one_line(model_dir, tmp_path, flag):
     assert f"has no effect on {model_dir}, which was trained without" in error
     error = running.error_of(
         "--mode=export",
-        "--model=pretrained",
+        "--model=pretrained-1",
         f"--export_dir={tmp_path}/out",
         flag,
     )
-    assert "has no effect on pretrained, which was trained without" in error
+    assert "has no effect on pretrained-1, which was trained without" in error
     assert not (tmp_path / "out").exists()
 
 

@@ -10,7 +10,7 @@ import running
 from PIL import Image
 
 from segan_tf.config import UserError
-from segan_tf.inference import backends, processor
+from segan_tf.inference import backends
 from segan_tf.inference.predictor import Predictor
 
 # Runs in a new process, which may not import TensorFlow.
@@ -23,39 +23,16 @@ print(predictor(numpy.zeros((20, 30, 3), numpy.uint8)).label_map.shape)
 """
 
 
-@pytest.mark.parametrize(
-    ("can_multiply_int8", "runtime"), [(True, "int8"), (False, "float16")]
-)
-def test_fastest_model_for_the_processor_is_chosen(
-    monkeypatch, can_multiply_int8, runtime
-):
-    monkeypatch.setattr(
-        processor, "has_int8_dot_products", lambda: can_multiply_int8
-    )
-    chosen = backends.choose_runtime("pretrained", "auto", needs_styles=False)
-    assert chosen == runtime
-    styled = backends.choose_runtime("pretrained", "auto", needs_styles=True)
-    assert styled == "keras"
-    given = backends.choose_runtime("pretrained", "float16", needs_styles=False)
-    assert given == "float16"
+def test_int8_model_is_chosen_where_it_can_do_the_task():
+    def choose(model, wanted="auto", *, needs_styles=False):
+        return backends.choose_runtime(model, wanted, needs_styles=needs_styles)
 
-
-@pytest.mark.parametrize(
-    ("line", "expected"),
-    [
-        ("flags\t\t: fpu avx512_vnni avx", True),
-        ("Features\t: fp asimd asimddp", True),
-        ("flags\t\t: fpu avx512f avx2", False),
-        ("model name\t: avx_vnni", False),
-    ],
-)
-def test_int8_dot_products_are_read_from_the_system(
-    monkeypatch, tmp_path, line, expected
-):
-    (tmp_path / "cpuinfo").write_text(f"processor\t: 0\n{line}\n")
-    monkeypatch.setattr(processor, "_CPU_INFO", str(tmp_path / "cpuinfo"))
-    monkeypatch.setattr("platform.system", lambda: "Linux")
-    assert processor.has_int8_dot_products() is expected
+    assert choose("pretrained") == "int8"
+    assert choose("pretrained", needs_styles=True) == "keras"
+    assert choose("pretrained", "keras") == "keras"
+    assert choose("pretrained-1") == "keras"
+    with pytest.raises(UserError, match="pretrained-1 runs in keras; give"):
+        choose("pretrained-1", "int8")
 
 
 def test_runtime_of_another_model_is_an_error():
@@ -65,14 +42,14 @@ def test_runtime_of_another_model_is_an_error():
 
 def test_tflite_model_of_the_release_decides_as_the_release():
     keras, tflite = (
-        Predictor("pretrained", runtime=name) for name in ("keras", "float16")
+        Predictor("pretrained", runtime=name) for name in ("keras", "int8")
     )
     assert tflite.decision == keras.decision
-    assert tflite.description == f"{keras.description}, float16"
+    assert tflite.description == f"{keras.description}, int8"
     image = np.random.default_rng(0).integers(0, 256, (90, 70, 3), np.uint8)
     found, expected = tflite(image), keras(image)
     np.testing.assert_allclose(
-        found.probability_map, expected.probability_map, atol=0.01
+        found.probability_map, expected.probability_map, atol=0.2
     )
     assert found.expected_dice == pytest.approx(
         expected.expected_dice, abs=0.01

@@ -270,7 +270,7 @@ def test_other_images_are_added_to_the_table(tmp_path):
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        (["--runtime=float16"], "with the model EfficientNet-Lite0 SegAN, "),
+        (["--runtime=keras"], "with the model EfficientNet-Lite1 SegAN, "),
         (["--tta"], "with the tta False, not True; give another folder, or "),
         (["--overlays=none"], "with the overlays jpeg, not none; give "),
     ],

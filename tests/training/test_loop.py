@@ -291,24 +291,6 @@ def test_resumed_run_gets_the_batches_of_an_uninterrupted_one(tmp_path):
     assert np.any(in_one[0][0] != in_one[4][0])  # each epoch has its order
 
 
-@pytest.mark.parametrize(
-    "setting", [{"augment": "strong"}, {"photo_rate": 0.99}]
-)
-def test_augmentation_is_that_of_the_settings(tmp_path, setting):
-    def first_image(name, **changes):
-        seen = []
-        make_quick_trainer(
-            tmp_path / name,
-            validation=0,
-            epochs=1,
-            on_batch=lambda image, _: seen.append(image.numpy()),
-            **changes,
-        ).train()
-        return seen[0]
-
-    assert np.any(first_image("basic") != first_image("other", **setting))
-
-
 def test_validation_chooses_the_best_checkpoint(tmp_path):
     make_quick_trainer(tmp_path, dices=[0.5, 0.7, 0.6], epochs=3).train()
     assert saved_steps(tmp_path, "best") == [8]
