@@ -273,11 +273,10 @@ def _find_released(config: Config) -> dict[str, str]:
     if paths:
         parity = release.parity
         dice = ", ".join(f"{name} {parity['dice'][name]:.4f}" for name in paths)
-        are = "is the released file" if len(paths) == 1 else "are released files"
         console.say(
-            f"{' and '.join(paths)} {are}, verified on "
-            f"{parity['images']} images ({parity['source']}): Dice {dice}, of "
-            f"Keras {parity['dice']['keras']:.4f}"
+            f"{', '.join(paths)}: as released, verified on {parity['images']} "
+            f"images ({parity['source']}): Dice {dice}, of Keras "
+            f"{parity['dice']['keras']:.4f}"
         )
     return paths
 

@@ -27,7 +27,7 @@ FLIPS = ("auto", "none", "horizontal", "both")
 RUNTIMES = ("auto", "keras", "int8")
 OVERLAYS = ("none", "jpeg", "png")
 PRETRAINED = "pretrained"  # --model, --start_from: the newest released model
-RELEASES = ("pretrained-1", "pretrained-2")  # all released models, the newest last
+RELEASES = ("pretrained-1", "pretrained-2")  # the newest last
 MAX_SEED = 2**32 - 1  # of NumPy and Keras
 # Number of different images; int8 ranges of fewer are too narrow.
 MIN_CALIBRATION_IMAGES = 100

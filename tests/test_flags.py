@@ -349,8 +349,9 @@ def test_flag_without_effect_is_rejected_by_name(seen, given, message):
 def test_export_takes_no_model_but_the_released_one():
     error = running.error_of("--mode=export", "--model=nonsense.tflite")
     assert error == (
-        "error: --model (nonsense.tflite) can only be pretrained, or "
-        "pretrained-1, in --mode=export; give a run with --model_dir."
+        "error: --model (nonsense.tflite) can only be pretrained, "
+        "or pretrained-1 or pretrained-2, in --mode=export; give a run with "
+        "--model_dir."
     )
 
 

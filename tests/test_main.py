@@ -500,9 +500,7 @@ def test_released_model_is_exported_with_its_released_files(
     assert (
         first == f"exporting the released model: {pretrained.find().describe()}"
     )
-    assert second.startswith(
-        "int8 is the released file, verified on 150 images "
-    )
+    assert second.startswith("int8: as released, verified on 500 images ")
     assert third == "compared on 4 images: 4 drawings"
     assert sorted(os.listdir(folder / "saved_model")) == ["1"]
     with open(pretrained.find().tflite_path("int8"), "rb") as file:

@@ -3,9 +3,10 @@
 Usage: python benchmarks/isic2017/card.py RUN PHOTOGRAPHS DATA
 RUN is the run of the release, evaluated on the 500 test images and on the
 official validation images; PHOTOGRAPHS holds an evaluation and a prediction of
-drawn photographs. run.sh makes all of it. DATA is the folder of ISIC 2017. Replaces the card's front
-matter (model card metadata of Hugging Face) and what is between <!-- NAME -->
-and <!-- end -->; the rest of the card is written by hand.
+drawn photographs. run.sh makes all of it. DATA is the folder of ISIC 2017.
+Replaces the card's front matter (model card metadata of Hugging Face) and what
+is between <!-- NAME --> and <!-- end -->; the rest of the card is written by
+hand.
 """
 
 import csv

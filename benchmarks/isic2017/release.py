@@ -15,7 +15,7 @@ from segan_tf.models import pretrained, restore
 NAME = "EfficientNet-Lite1 SegAN with styles, ISIC 2017 Part 1 training images"
 TFLITE = ("int8",)  # the others can be converted without images
 # What run.sh exports the released run on.
-PARITY_SOURCE = "500 images of ISIC 2017 that it was not trained on"
+PARITY_SOURCE = "ISIC 2017, none that it was trained on"
 SHOWN = (
     "image_size",
     "epochs",
