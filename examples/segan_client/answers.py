@@ -67,10 +67,6 @@ class ServerError(Exception):
         self.position = int(found[1]) if found else None
 
 
-class ImageError(Exception):
-    """An image that cannot be read."""
-
-
 Segment = Callable[[bytes], Answer]
 
 
