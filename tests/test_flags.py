@@ -145,8 +145,11 @@ def test_help_needs_no_tensorflow(no_tensorflow, flag):
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ([], "--mode is missing; give one of check, train, calibrate, "),
-        (["--mode=trian"], "--mode=trian: value should be one of <check|train"),
+        ([], "--mode is missing; give one of check, convert, train, "),
+        (
+            ["--mode=trian"],
+            "--mode=trian: value should be one of <check|conv",
+        ),
         (["--moed=train"], "Unknown command line flag 'moed'. Did you mean: "),
         (["--mode=train", "images"], "'images' is not a flag; give --name="),
         (["--batch_size=0"], "--batch_size=0: 0 is not a positive integer"),
