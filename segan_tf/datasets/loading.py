@@ -22,6 +22,7 @@ from segan_tf.datasets import (
     findings,
     layouts,
     pairs,
+    shard_settings,
     shards,
     splits,
     style_lists,
@@ -58,7 +59,7 @@ def _find_labels(config: Config) -> tuple[labels_lib.Labels, str]:
     """Finds the labels and the flag or file that they come from."""
     given = _read_labels(config, config.label_names)
     if shards.is_shards(config.data_dir):
-        return shards.check_labels(config, given), os.path.join(
+        return shard_settings.check_labels(config, given), os.path.join(
             config.data_dir, shards.FILE_NAME
         )
     path = config.label_names or _find_labels_file(config)

@@ -20,7 +20,7 @@ from segan_tf import console
 from segan_tf import labels as labels_lib
 from segan_tf.config import Config, UserError
 from segan_tf.datasets import content, loading, pairs, shards
-from segan_tf.input import cached_dataset, conversion
+from segan_tf.input import cached_dataset, conversion_parts
 
 pytestmark = pytest.mark.any_edition
 
@@ -33,7 +33,7 @@ NUM_SHARDS = 4  # of three pairs
 @pytest.fixture
 def data(tmp_path, monkeypatch):
     """Draws pairs, and has each shard hold three of them."""
-    monkeypatch.setattr(conversion, "SHARD_BYTES", 3 * RECORD)
+    monkeypatch.setattr(conversion_parts, "SHARD_BYTES", 3 * RECORD)
     blobs.write_pairs(str(tmp_path / "data"), COUNT)
     return tmp_path / "data"
 

@@ -8,7 +8,7 @@ import checkpoint_values
 import pytest
 import running
 
-from segan_tf.input import conversion
+from segan_tf.input import conversion_parts
 
 FLAGS = (
     "--image_size=32",
@@ -40,7 +40,7 @@ def folder(tmp_path_factory):
     styles = [f"blob_{i:03},{'wide' if i % 2 else 'tight'}" for i in range(20)]
     (data / "styles.csv").write_text("\n".join(["id,style", *styles]))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(conversion, "SHARD_BYTES", 7 * 40 * 40 * 4)
+        patch.setattr(conversion_parts, "SHARD_BYTES", 7 * 40 * 40 * 4)
         result = running.run(
             "--mode=convert",
             f"--data_dir={data}",
