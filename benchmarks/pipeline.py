@@ -1,9 +1,9 @@
-"""Measures images/s of reading records, of the input pipeline, and of the step.
+"""Measures reading of records, the input pipeline, and the train step.
 
 Pairs are read from a folder, with each kind of cache, and from shards. Filling
 a cache and converting are not timed. The train step is measured in the same
-process on batches that are in memory; other load on the machine affects all
-rows, so quote the ratios.
+process on a batch that is in memory. Other load on the machine lowers the
+images/s, but hardly raises the processor time: the ratios are of that.
 
 Usage: python benchmarks/pipeline.py [--data_dir=FOLDER] [--widths=16,64]; draws
 lesions if no folder is given.
@@ -43,24 +43,30 @@ WARM_UP = 5  # batches
 
 
 def time_rounds(name: str, work: Callable[[], int]) -> float:
-    """Prints min, median and max images/s of a function; returns the median.
+    """Prints the images/s and the processor time of a function.
 
     Args:
       name: of the row.
       work: does a round, and returns how many images it had.
+
+    Returns:
+      The median of the milliseconds of processor time for an image, over all
+      threads.
     """
-    rates = []
+    rates, costs = [], []
     for _ in range(FLAGS.rounds):
-        began = time.perf_counter()
+        began, began_cpu = time.perf_counter(), time.process_time()
         count = work()
+        costs.append(1e3 * (time.process_time() - began_cpu) / count)
         rates.append(count / (time.perf_counter() - began))
-    median = statistics.median(rates)
     print(
-        f"{name:32s} images/s: min {min(rates):8.1f}  median {median:8.1f}  "
-        f"max {max(rates):8.1f}",
+        f"{name:24s} images/s: min {min(rates):8.1f}  "
+        f"median {statistics.median(rates):8.1f}  max {max(rates):8.1f}  "
+        f"CPU ms/image: min {min(costs):8.3f}  "
+        f"median {statistics.median(costs):8.3f}  max {max(costs):8.3f}",
         flush=True,
     )
-    return median
+    return statistics.median(costs)
 
 
 def measure_reading(
@@ -163,13 +169,14 @@ def main(argv: list[str]) -> None:
                 delivered[source, augment] = measure_pipeline(
                     source, records, config.replace(augment=augment)
                 )
-    print(f"read shards / decode: {reading[SHARDS] / reading['none']:.1f}")
+    for source, cost in reading.items():
+        print(f"read {SHARDS} / {source}: {cost / reading[SHARDS]:.1f} times")
     for width in map(int, FLAGS.widths):
         step = measure_step(Config(width=width, dice_weight=1.0))
-        for (source, augment), rate in delivered.items():
+        for (source, augment), cost in delivered.items():
             print(
                 f"pipeline {source:6s}  {augment:6s} / step of width {width}: "
-                f"{rate / step:.1f}"
+                f"{step / cost:.1f} times"
             )
 
 

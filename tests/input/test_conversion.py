@@ -306,36 +306,56 @@ def test_files_of_an_earlier_conversion_are_removed(data):
     ]
 
 
-def test_killed_conversion_goes_on(tmp_path):
-    blobs.write_pairs(str(tmp_path / "data"), 300, size=400)
+# Runs the program, which waits forever within its second shard.
+WAITING = f"""
+import time
+import main
+from segan_tf.input import cached_dataset, conversion_parts
+conversion_parts.SHARD_BYTES = {3 * RECORD}
+decode = cached_dataset.decode
+def decode_or_wait(pair, **options):
+    while pair.id == "blob_004":
+        time.sleep(1)
+    return decode(pair, **options)
+cached_dataset.decode = decode_or_wait
+main.run()
+"""
+
+
+def test_killed_conversion_goes_on(data):
     flags = (
         "--mode=convert",
-        f"--data_dir={tmp_path / 'data'}",
-        "--image_size=512",
-        f"--output_dir={tmp_path / 'shards'}",
+        f"--data_dir={data}",
+        "--image_size=32",
+        f"--output_dir={data.parent / 'shards'}",
     )
-    partial = tmp_path / "shards.partial"
+    partial = data.parent / "shards.partial"
     process = subprocess.Popen(
-        [sys.executable, str(running.ROOT / "main.py"), *flags],
+        [sys.executable, "-c", WAITING, *flags],
+        cwd=running.ROOT,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
     )
-    first = partial / "pairs-00000.json"
     until = time.monotonic() + 900
-    while not first.exists():
+    first = partial / "pairs-00000.json"
+    while not (first.exists() and list(partial.glob(".*.tmp"))):
         assert process.poll() is None, process.communicate()
         assert time.monotonic() < until
         time.sleep(0.02)
     process.send_signal(signal.SIGKILL)
     process.communicate()
     state = os.stat(partial / "pairs-00000.tfrecord")
+
     result = running.run(*flags)
+
     assert result.status == 0, result.err
     assert "1 of 4 shards are in" in result.out
-    kept = os.stat(tmp_path / "shards" / "pairs-00000.tfrecord")
+    folder = data.parent / "shards"
+    kept = os.stat(folder / "pairs-00000.tfrecord")
     assert (kept.st_ino, kept.st_mtime_ns) == (state.st_ino, state.st_mtime_ns)
-    assert not list(tmp_path.glob("shards/.*"))
-    assert check(tmp_path / "shards").is_sound
+    assert len(list(folder.iterdir())) == 2 * NUM_SHARDS + 1
+    assert not list(data.parent.glob(".lock*"))
+    assert check(folder).is_sound
 
 
 def test_check_reads_shards_and_finds_what_it_finds_in_the_folder(data):
