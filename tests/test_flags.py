@@ -273,12 +273,13 @@ def test_old_value_of_a_flag_still_works_and_is_noted(seen, old, new):
         (
             "--mode=predict --data_dir=isic",
             "--data_dir has no effect with --mode=predict, only with check or "
-            "train or calibrate or evaluate or export; leave it out.",
+            "convert or train or calibrate or evaluate or export; leave it "
+            "out.",
         ),
         (
             "--mode=export --output_dir=out",
-            "--output_dir has no effect with --mode=export, only with predict; "
-            "leave it out.",
+            "--output_dir has no effect with --mode=export, only with convert "
+            "or predict; leave it out.",
         ),
         (
             "--mode=train --split=all",
