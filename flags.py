@@ -155,8 +155,8 @@ def program() -> str:
 def help_text() -> str:
     """Describes every flag, by section."""
     lines = [
-        f"usage: {program()} --mode={'|'.join(config.MODES)}",
-        "       [--flag=value]",
+        f"usage: {program()} --mode=MODE [--flag=value]",
+        f"MODE: {', '.join(config.MODES)}",
         "--flagfile=FILE reads flags from a file, one per line, such as",
         "configs/lite0.flags; a flag that comes later overrides it.",
     ]

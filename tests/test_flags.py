@@ -76,6 +76,7 @@ def test_flag_offers_the_choices_of_its_setting_and_their_old_names():
     assert offered == {
         "mode": (
             "check",
+            "convert",
             "train",
             "calibrate",
             "evaluate",
@@ -380,10 +381,10 @@ def test_flag_with_an_effect_is_accepted(seen, given):
 
 
 def test_help_names_the_installed_command(monkeypatch):
-    assert flags.help_text().startswith("usage: python main.py --mode=check|")
+    assert flags.help_text().startswith("usage: python main.py --mode=MODE")
     command = str(pathlib.Path("bin") / "segan-tf")
     monkeypatch.setattr(sys, "argv", [command, "--help"])
-    assert flags.help_text().startswith("usage: segan-tf --mode=check|")
+    assert flags.help_text().startswith("usage: segan-tf --mode=MODE")
 
 
 EMPTY_FLAGS = [
