@@ -1,7 +1,7 @@
 """Profiles the train step: which share of its time is which kind of operation.
 
 One thread runs one operation at a time, so that the times add up. Other load
-on the machine affects all kinds alike; quote the shares.
+on the machine lengthens all kinds alike; quote the shares.
 
 Usage: python benchmarks/profile_step.py [--width=64] [--batch_size=30]
 """
@@ -69,7 +69,8 @@ def trace(folder: str) -> None:
 def read_times(folder: str) -> dict[str, int]:
     """Returns the picoseconds of each kind of operation in a trace.
 
-    The host's events of operations are called "name:Operation".
+    The host's events of operations are called "name:Operation"; those of the
+    executor, which contain them, "Class::Method".
     """
     (path,) = glob.glob(f"{folder}/**/*.xplane.pb", recursive=True)
     space = xplane_pb2.XSpace()
@@ -82,8 +83,11 @@ def read_times(folder: str) -> dict[str, int]:
         names = {key: value.name for key, value in plane.event_metadata.items()}
         for line in plane.lines:
             for event in line.events:
-                _, colon, operation = names[event.metadata_id].rpartition(":")
-                if colon and operation.isidentifier():
+                name, colon, operation = names[event.metadata_id].rpartition(
+                    ":"
+                )
+                is_operation = colon and not name.endswith(":")
+                if is_operation and operation.isidentifier():
                     times[operation] += event.duration_ps
     return times
 
