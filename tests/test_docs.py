@@ -20,7 +20,7 @@ PAGES = [
 ]
 # Flags of the scripts in benchmarks/, and absl's own.
 OTHERS = {"help", "flagfile", "widths", "rounds", "batches", "count"}
-OTHERS |= {"seed", "page"}
+OTHERS |= {"seed", "page", "steps"}
 # Flags of docker and pip, of TF Serving, and of examples/serving_client.py.
 OTHERS |= {
     "rm",
