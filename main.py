@@ -31,6 +31,12 @@ def check(config: Config) -> int:
     return 0 if report.is_sound else 1
 
 
+def convert(config: Config) -> int:
+    """Writes the pairs to shards, at the size that training needs."""
+    console.say(segan_tf.convert(config, command=sys.argv).summary())
+    return 0
+
+
 def train(config: Config) -> int:
     """Trains, or resumes, the run in model_dir."""
     summary = segan_tf.train(config, command=sys.argv)
@@ -84,7 +90,8 @@ def export(config: Config) -> int:
 
 
 RUN = {
-    f.__name__: f for f in (check, train, calibrate, evaluate, predict, export)
+    f.__name__: f
+    for f in (check, convert, train, calibrate, evaluate, predict, export)
 }
 
 

@@ -22,6 +22,7 @@ from segan_tf.datasets import (
     findings,
     loading,
     pairs,
+    shard_settings,
     splits,
     style_lists,
 )
@@ -75,6 +76,7 @@ def _train(config: Config, command: Sequence[str]) -> dict[str, Any]:
     if config.starts_from_imagenet and not resumes:
         encoder = SEGMENTORS[config.segmentor].pretrained_encoder
         imagenet_weights.find_file(encoder)  # fails before the data are read
+    shard_settings.check(config)
     labels = loading.load_labels(config)
     divided = loading.load_splits(
         config, labels, progress=console.bar, say=console.say
