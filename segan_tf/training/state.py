@@ -43,6 +43,16 @@ class TrainState:
         return self.ema_model or self.segmentor
 
     @property
+    def variables(self) -> list[keras.Variable]:
+        """All variables of the models and the optimizers."""
+        found: list[keras.Variable] = []
+        for model in (self.segmentor, self.critic, self.ema_model):
+            found += model.weights if model else []
+        for optimizer in (self.segmentor_optimizer, self.critic_optimizer):
+            found += optimizer.variables if optimizer else []
+        return found
+
+    @property
     def label_weights(self) -> tuple[float, ...]:
         """The label weights, scaled to a mean of 1; () if all are 1."""
         return losses.scale_weights(self.config.label_weights)
