@@ -12,7 +12,7 @@ from segan_tf.training import link, signals
 
 MAX_RESTARTS = 5
 _POLL_SECONDS = 0.1
-_END_SECONDS = 30.0  # for the others to end by themselves
+END_SECONDS = 30.0  # for the others to end by themselves
 
 
 def run(command: Sequence[str], num_workers: int) -> int:
@@ -81,7 +81,7 @@ def _wait(
             for process in processes:
                 process.terminate()
         if until == math.inf and _failed(processes):
-            until = time.monotonic() + _END_SECONDS
+            until = time.monotonic() + END_SECONDS
         if time.monotonic() > until:
             for process in processes:
                 process.kill()

@@ -15,7 +15,7 @@ import pytest
 import running
 import tensorflow as tf
 
-from segan_tf import styles
+from segan_tf import run_dir, styles
 from segan_tf.training import loop, signals
 
 pytestmark = pytest.mark.skipif(
@@ -183,3 +183,6 @@ def test_only_the_chief_writes_the_run(runs):
     assert one == two
     events = list((runs[0] / "two" / "tensorboard").iterdir())
     assert len(events) == 1
+    settings = run_dir.read_flags(str(runs[0] / "two"))
+    assert settings.num_workers == 2
+    assert (settings.worker_index, settings.coordinator) == (None, "")
