@@ -8,7 +8,7 @@ import running
 import segan_tf
 from segan_tf.training import cluster, link, signals
 
-pytestmark = [pytest.mark.any_edition, pytest.mark.runtimes]
+pytestmark = pytest.mark.runtimes
 yaml = pytest.importorskip("yaml", reason="scripts/test --all installs it")
 
 DEPLOY = running.ROOT / "deploy" / "train"
