@@ -35,7 +35,9 @@ def check(config: Config) -> int:
 def train(config: Config) -> int:
     """Trains, or resumes, the run in model_dir."""
     if config.num_workers > 1 and config.worker_index is None:
-        return launch.run(sys.argv, config.num_workers)
+        return launch.run(
+            sys.argv, config.num_workers, model_dir=config.model_dir
+        )
     summary = segan_tf.train(config, command=sys.argv)
     if summary:
         next_command = shlex.join(

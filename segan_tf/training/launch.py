@@ -7,7 +7,7 @@ import sys
 import time
 from collections.abc import Sequence
 
-from segan_tf import console
+from segan_tf import console, run_dir
 from segan_tf.training import link, signals
 
 MAX_RESTARTS = 5
@@ -15,7 +15,7 @@ _POLL_SECONDS = 0.1
 END_SECONDS = 30.0  # for the others to end by themselves
 
 
-def run(command: Sequence[str], num_workers: int) -> int:
+def run(command: Sequence[str], num_workers: int, *, model_dir: str) -> int:
     """Runs a training command as several workers.
 
     If a worker is killed, all are started again, at most `MAX_RESTARTS` times,
@@ -25,14 +25,17 @@ def run(command: Sequence[str], num_workers: int) -> int:
     Args:
       command: of one worker, apart from its index and the coordinator.
       num_workers: how many to start.
+      model_dir: of the run.
 
     Returns:
       The exit status: that of the worker that failed, or 0.
     """
+    before = run_dir.read_start(model_dir)
     with signals.StopSignals() as stop:
         for restart in range(MAX_RESTARTS + 1):
-            # Started again, even a run that starts over resumes.
-            again = ["--resume"] if restart else []
+            # A run that starts over does so once.
+            has_started = run_dir.read_start(model_dir) != before
+            again = ["--resume"] if has_started else []
             status = _wait(_start([*command, *again], num_workers), stop)
             is_lost = status < 0 or status == link.LOST_STATUS
             if stop.requested and status:

@@ -36,7 +36,7 @@ def start(tmp_path):
         script = tmp_path / "worker.py"
         end = textwrap.dedent(end).strip()
         script.write_text(WORKER.format(end=end))
-        return launch.run([str(script), "--flag"], 2)
+        return launch.run([str(script), "--flag"], 2, model_dir=str(tmp_path))
 
     return run
 
@@ -63,14 +63,16 @@ def test_workers_get_an_index_and_the_address_of_the_first(start, tmp_path):
 
 def test_killed_worker_has_all_started_again(start, tmp_path, capsys):
     end = f"""
+    if index == "0" and count > 1:
+        (folder / "flags.json").write_text("{{}}")
     if count < 3:
         {KILL} if index == "1" else sys.exit({link.LOST_STATUS})
     """
     assert start(end) == 0
     for index in range(2):
         lines = starts(tmp_path, index)
-        # A run that starts over does so once.
-        assert ["--resume" in line for line in lines] == [False, True, True]
+        # A run that starts over does so until it has replaced the old one.
+        assert ["--resume" in line for line in lines] == [False, False, True]
     assert capsys.readouterr().out.splitlines() == [
         "a worker was lost; all are started again (1 of at most 5 times)",
         "a worker was lost; all are started again (2 of at most 5 times)",
@@ -115,7 +117,7 @@ time.sleep({PATIENCE})
     script.write_text(WORKER.format(end=end))
     code = (
         "import sys; from segan_tf.training import launch; "
-        f"sys.exit(launch.run([{str(script)!r}], 2))"
+        f"sys.exit(launch.run([{str(script)!r}], 2, model_dir=''))"
     )
     process = subprocess.Popen(
         [sys.executable, "-c", code],
