@@ -21,7 +21,7 @@ from typing import Any
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 
-from absl import app, flags
+from absl import app, flags, logging
 
 from segan_tf import environment
 from segan_tf.config import Config
@@ -94,18 +94,19 @@ def measure(config: Config, role: str) -> dict[str, Any]:
     traced = step.get_concrete_function(image, label_map)
     if joined:
         joined.close()
-    return {**times, **count_sums(traced.graph)}
+    here = replicas // ROLES[role]
+    return {**times, **count_sums(traced.graph, here)}
 
 
-def count_sums(graph: Any) -> dict[str, int]:
-    """Counts the sums over workers in a graph, and their bytes."""
+def count_sums(graph: Any, replicas: int) -> dict[str, int]:
+    """Counts the sums of one of a graph's replicas, and their bytes."""
     summed = [
         op.outputs[0]
         for op in graph.get_operations()
         if op.type.startswith("CollectiveReduce")
     ]
     sizes = [t.shape.num_elements() * t.dtype.size for t in summed]
-    return {"sums": len(summed), "bytes": sum(sizes)}
+    return {"sums": len(summed) // replicas, "bytes": sum(sizes) // replicas}
 
 
 def run_role(role: str, width: str, batch_size: str) -> dict[str, Any]:
@@ -170,6 +171,7 @@ def estimate(sums: int, total_bytes: int) -> None:
 def main(argv: list[str]) -> None:
     """Measures every setting, or, with --role, one."""
     del argv
+    logging.set_verbosity(logging.WARNING)  # absl's INFO includes TensorFlow's
     if FLAGS.role:
         config = Config(
             width=int(FLAGS.widths[0]),
