@@ -156,10 +156,9 @@ def estimate(sums: int, total_bytes: int) -> None:
         speed = HOST_GB_PER_S if hosts == 1 else LINK_GB_PER_S
         ring = 2 * (gpus - 1) / gpus * total_bytes / speed / 1e6
         start, more = COLLECTIVE_US
-        waits = sums * (start + more * math.log2(gpus)) / 1000
-        sync_ms = (ring + waits if gpus > 1 else 0.0) + (
-            EXCHANGE_MS if hosts > 1 else 0.0
-        )
+        small = start + more * math.log2(gpus) if gpus > 1 else 0.0
+        waits = sums * small / 1000
+        sync_ms = ring + waits + (EXCHANGE_MS if hosts > 1 else 0.0)
         rate = gpus * GPU_BATCH / (compute_ms + sync_ms) * 1000
         print(
             f"{gpus:3d} GPUs  bytes {ring:5.2f} ms  sums {waits:5.2f} ms  "
