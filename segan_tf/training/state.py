@@ -1,6 +1,7 @@
 """The state of training: both models, their optimizers and the EMA."""
 
 import dataclasses
+from typing import Any
 
 import keras
 
@@ -43,9 +44,9 @@ class TrainState:
         return self.ema_model or self.segmentor
 
     @property
-    def variables(self) -> list[keras.Variable]:
-        """All variables of the models and the optimizers."""
-        found: list[keras.Variable] = []
+    def variables(self) -> list[Any]:
+        """All variables of the models and the optimizers, of either Keras."""
+        found: list[Any] = []
         for model in (self.segmentor, self.critic, self.ema_model):
             found += model.weights if model else []
         for optimizer in (self.segmentor_optimizer, self.critic_optimizer):
