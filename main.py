@@ -14,6 +14,7 @@ try:
     from segan_tf import config_checks, console, failures, startup
     from segan_tf.config import MODES, Config, UserError
     from segan_tf.inference import memory
+    from segan_tf.training import launch
 except ModuleNotFoundError as error:
     if not errors.missing_package(error):
         raise
@@ -39,6 +40,10 @@ def convert(config: Config) -> int:
 
 def train(config: Config) -> int:
     """Trains, or resumes, the run in model_dir."""
+    if config.num_workers > 1 and config.worker_index is None:
+        return launch.run(
+            sys.argv, config.num_workers, model_dir=config.model_dir
+        )
     summary = segan_tf.train(config, command=sys.argv)
     if summary:
         next_command = shlex.join(

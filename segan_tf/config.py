@@ -448,6 +448,24 @@ class TrainingConfig:
         "Split the CPU into this many replicas, to try several.",
         minimum=0,
     )
+    num_workers: int = setting(
+        1,
+        "Processes that train together. With this flag alone they are started "
+        "on this machine, and again if one is killed. On several machines, "
+        "start each with the same flags and its own --worker_index. The "
+        "variable TF_CONFIG may describe them instead.",
+        minimum=1,
+    )
+    worker_index: int | None = setting(
+        None,
+        "Which of the --num_workers this process is, from 0. Worker 0, the "
+        "chief, writes --model_dir.",
+        minimum=0,
+    )
+    coordinator: str = setting(
+        "",
+        "HOST:PORT where the other workers reach worker 0.",
+    )
     seed: int = setting(
         0,
         "Seed of weights, data order and augmentation.",

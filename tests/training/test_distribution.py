@@ -5,6 +5,7 @@ import pathlib
 import subprocess
 import sys
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -139,6 +140,26 @@ def test_more_gpus_than_visible_is_an_error():
         match=r"--num_replicas \(99\) is more than the \d+ visible GPUs; use 0",
     ):
         distribution.create_strategy(num_replicas=99)
+
+
+def test_several_workers_need_keras_3():
+    distribution.check_workers(1)
+    if hasattr(keras, "ops"):
+        distribution.check_workers(2)
+        return
+    with pytest.raises(
+        UserError, match=r"--num_workers \(2\) needs TensorFlow 2.19 or newer"
+    ):
+        distribution.check_workers(2)
+
+
+def test_workers_cannot_join_after_tensorflow_has_started():
+    tf.config.list_logical_devices()
+    with pytest.raises(
+        UserError,
+        match=r"--num_workers \(2\) must join before TensorFlow starts",
+    ):
+        distribution.create_strategy(addresses=["127.0.0.1:1", "127.0.0.1:2"])
 
 
 def test_cpu_cannot_be_split_after_tensorflow_has_started():
