@@ -289,7 +289,7 @@ def test_dicom_images_are_predicted_as_by_predict(medical, tmp_path):
 
 
 def test_model_file_and_its_record_are_those_of_predict(archive, tmp_path):
-    model = pretrained.find(PRETRAINED).tflite_path("float16")
+    model = pretrained.find(PRETRAINED).tflite_path("int8")
     given = (f"--model={model}", "--overlays=none", "--tta")
     command.run(
         [

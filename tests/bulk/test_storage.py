@@ -36,7 +36,7 @@ def image(tmp_path):
 def test_images_and_model_are_read_from_and_written_to_another_file_system(
     stored, image
 ):
-    model = pathlib.Path(pretrained.find("pretrained").tflite_path("float16"))
+    model = pathlib.Path(pretrained.find("pretrained").tflite_path("int8"))
     stored["mem://models/a.tflite"] = model.read_bytes()
     stored["mem://images/sub/a.png"] = image
     stored["mem://images/b.png"] = image[:100]

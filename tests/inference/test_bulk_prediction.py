@@ -270,7 +270,10 @@ def test_other_images_are_added_to_the_table(tmp_path):
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        (["--runtime=keras"], "with the model EfficientNet-Lite1 SegAN, "),
+        (
+            ["--runtime=keras"],
+            "with the model EfficientNet-Lite1 SegAN with styles, ",
+        ),
         (["--tta"], "with the tta False, not True; give another folder, or "),
         (["--overlays=none"], "with the overlays jpeg, not none; give "),
     ],

@@ -722,14 +722,19 @@ def test_interrupt_is_one_line_and_keeps_the_rows(server, folder, tmp_path):
     assert 1 <= len(rows) < 32
 
 
-def test_tls_and_password_are_those_of_the_environment(
-    server, client, tmp_path, monkeypatch
-):
+def serve_tls(server, tmp_path, monkeypatch):
+    """Has the server use TLS, and the client know it and a password."""
     certificate, key = certificates.make(tmp_path)
     server.tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     server.tls.load_cert_chain(certificate, key)
     monkeypatch.setenv("SERVING_AUTHORIZATION", "Basic dTpw")
     monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+
+
+def test_tls_and_password_are_those_of_the_environment(
+    server, client, tmp_path, monkeypatch
+):
+    serve_tls(server, tmp_path, monkeypatch)
 
     assert client("--tls") == (0, [])
     assert server.passwords == {"Basic dTpw"}
@@ -744,11 +749,7 @@ def test_tls_and_password_are_those_of_the_environment(
 def test_password_is_not_sent_where_the_server_redirects_to(
     server, client, tmp_path, monkeypatch
 ):
-    certificate, key = certificates.make(tmp_path)
-    server.tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    server.tls.load_cert_chain(certificate, key)
-    monkeypatch.setenv("SERVING_AUTHORIZATION", "Basic dTpw")
-    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    serve_tls(server, tmp_path, monkeypatch)
     server.status, server.location = 302, f"https://{server.address}/other"
 
     client("--tls")
