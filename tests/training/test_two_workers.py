@@ -35,16 +35,20 @@ FLAGS = (
     "--epochs=3",
     "--dice_weight=1",
     "--ema=0.9",
-    "--photo_rate=0.3",
 )
 DOOMED = pathlib.Path(running.__file__).with_name("doomed_worker.py")
-# What comes to whom: before there is a checkpoint, before one is written, and
-# at last a signal to save to a worker that does not.
-MOMENTS = (
+# When workers are killed: before there is a checkpoint, before one is written,
+# the chief within an epoch, the other one, and the chief after the last step.
+KILLED = (
     f"1:{signal.SIGKILL:d}:step:2",
-    f"0:{signal.SIGKILL:d}:save:8",
-    f"1:{signal.SIGTERM:d}:step:10",
+    f"0:{signal.SIGKILL:d}:save:4",
+    f"0:{signal.SIGKILL:d}:step:6",
+    f"1:{signal.SIGKILL:d}:step:8",
+    f"0:{signal.SIGKILL:d}:end:12",
 )
+# In between, a worker that saves nothing gets the signal to save.
+TERMINATED = f"1:{signal.SIGTERM:d}:step:10"
+MOMENTS = (*KILLED, TERMINATED)
 
 
 def train(folder, name, moments=()):
@@ -155,27 +159,27 @@ def test_all_workers_end_with_one_line_and_are_started_again(runs):
     # The first may follow on the progress bar of a worker that was killed.
     pattern = r"(?:error: |E0000|Traceback)[^\r\n]*"
     errors = [re.findall(pattern, done.stderr) for done in (first, second)]
-    assert errors[1] == []
-    assert errors[0] == [
-        f"error: worker {index} is lost: it was killed, or its machine does "
-        "not answer; start all workers again, the run resumes from its last "
-        "checkpoint."
-        for index in (1, 0)
+    lost = [
+        f"error: worker {moment[0]} is lost: it was killed, or its machine "
+        "does not answer; start all workers again, the run resumes from its "
+        "last checkpoint."
+        for moment in KILLED
     ]
+    assert errors == [lost[:4], lost[4:]]
     again = [
-        line.partition("(")[2]
-        for line in first.stdout.splitlines()
-        if "started again" in line
+        re.findall(r"started again \((\d) of at most 5", done.stdout)
+        for done in (first, second)
     ]
-    assert again == ["1 of at most 5 times)", "2 of at most 5 times)"]
+    assert again == [["1", "2", "3", "4"], ["1"]]
 
 
 def test_sigterm_to_any_worker_saves_first(runs):
     first, second = runs[1]
     assert first.returncode == signals.EXIT_STATUS
-    stopped = "stopped and saved at step 10; the same command resumes"
+    # The step that was being made is the last.
+    stopped = "stopped and saved at step 11; the same command resumes"
     assert stopped in first.stdout
-    assert f"resuming at step 10 of {LAST}" in second.stdout
+    assert f"resuming at step 11 of {LAST}" in second.stdout
     assert second.returncode == 0
 
 
