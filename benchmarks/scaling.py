@@ -52,9 +52,9 @@ def measure(config: Config, role: str) -> dict[str, Any]:
 
     from segan_tf.training import (
         cluster,
+        distributed_step,
         distribution,
         link,
-        train_step,
         workers,
     )
     from segan_tf.training.state import build_train_state
@@ -80,7 +80,7 @@ def measure(config: Config, role: str) -> dict[str, Any]:
     label_map = tf.cast(
         tf.random.stateless_uniform((*size, 1), (3, 4)) > 0.5, tf.float32
     )
-    step: Any = train_step.make_distributed_step(state, strategy)
+    step: Any = distributed_step.make_distributed_step(state, strategy)
     group = workers.Workers(strategy, index=FLAGS.worker, count=ROLES[role])
     times: dict[str, list[float]] = {"step_ms": [], "exchange_ms": []}
     for number in range(FLAGS.rounds + 2):

@@ -348,6 +348,14 @@ class TrainingConfig:
         minimum=1,
         fixes="weights",
     )
+    gradient_accumulation_steps: int = setting(
+        1,
+        "Parts of a replica's batch that are computed one after the other, for "
+        "large batches in little memory. Batch statistics are of a part each, "
+        "and a step takes one more pass of the segmentor.",
+        minimum=1,
+        fixes="weights",
+    )
     optimizer: str = setting(
         "adam",  # the paper, Training
         "adam: the paper's; lamb: for batches of hundreds, over many GPUs.",

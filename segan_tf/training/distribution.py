@@ -89,18 +89,27 @@ def _split_cpu(count: int) -> list[str]:
     return [f"CPU:{index}" for index in range(count)]
 
 
-def check_batch_size(batch_size: int, num_replicas: int) -> None:
+def check_batch_size(
+    batch_size: int, num_replicas: int, *, parts: int = 1
+) -> None:
     """Checks that the replicas can share a global batch evenly.
+
+    Args:
+      batch_size: of all replicas.
+      num_replicas: of all workers.
+      parts: ``gradient_accumulation_steps``, of each replica's batch.
 
     Raises:
       UserError: they cannot; names the nearest batch sizes that divide.
     """
-    if batch_size % num_replicas:
-        below = batch_size // num_replicas * num_replicas
+    unit = num_replicas * parts
+    if batch_size % unit:
+        what = [f"the {num_replicas} replicas"] * (num_replicas > 1)
+        what += [f"--gradient_accumulation_steps ({parts})"] * (parts > 1)
+        below = batch_size // unit * unit
         raise UserError(
-            f"--batch_size ({batch_size}) must be a multiple of the "
-            f"{num_replicas} replicas; use "
-            f"{nearest(below, num_replicas)}."
+            f"--batch_size ({batch_size}) must be a multiple of "
+            f"{' times '.join(what)}; use {nearest(below, unit)}."
         )
 
 

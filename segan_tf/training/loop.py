@@ -15,12 +15,12 @@ from segan_tf.config import Config, UserError
 from segan_tf.datasets import pairs
 from segan_tf.input import cached_dataset, pipeline
 from segan_tf.training import (
+    distributed_step,
     distribution,
     monitor,
     reporting,
     run_writer,
     signals,
-    train_step,
 )
 from segan_tf.training.state import build_train_state
 from segan_tf.training.workers import Workers
@@ -93,7 +93,7 @@ class Trainer:
             )
             self._writer.open()
         self._first_step = self.step = self._share_state()
-        self._distributed_step = train_step.make_distributed_step(
+        self._distributed_step = distributed_step.make_distributed_step(
             self.state, strategy
         )
         self._batch: tuple[tf.Tensor, ...] | None = None
@@ -301,7 +301,11 @@ class Trainer:
 
 
 def _check_before_building(config: Config, num_replicas: int) -> None:
-    distribution.check_batch_size(config.batch_size, num_replicas)
+    distribution.check_batch_size(
+        config.batch_size,
+        num_replicas,
+        parts=config.gradient_accumulation_steps,
+    )
     distribution.check_xla(config.xla, num_replicas)
     if config.augment == "strong":
         compat.find_addons()  # raises here rather than within a graph

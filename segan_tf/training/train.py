@@ -97,7 +97,9 @@ def _make_trainer(prepared: Prepared, workers: Workers) -> "loop.Trainer":
     )
     # Before the pairs are decoded, which may take minutes.
     distribution.check_batch_size(
-        config.batch_size, strategy.num_replicas_in_sync
+        config.batch_size,
+        strategy.num_replicas_in_sync,
+        parts=config.gradient_accumulation_steps,
     )
     # Of workers on one machine, each has a file of its own with --cache=disk.
     place = "" if workers.is_chief else f"worker_{workers.index}"

@@ -19,7 +19,7 @@ def doom(worker):
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
     import tensorflow as tf
 
-    from segan_tf.training import loop, train_step
+    from segan_tf.training import distributed_step, loop
 
     def end_at(place, step):
         for moment in os.environ["MOMENTS"].split():
@@ -30,7 +30,7 @@ def doom(worker):
                 mark.touch()
                 os.kill(os.getpid(), int(number))
 
-    def make_step(state, strategy, make=train_step.make_distributed_step):
+    def make_step(state, strategy, make=distributed_step.make_distributed_step):
         step = make(state, strategy)
 
         def doomed(*batch):
@@ -49,7 +49,7 @@ def doom(worker):
         return summary
 
     loop.LOOP_SECONDS = float("inf")  # however slow the machine is
-    train_step.make_distributed_step = make_step
+    distributed_step.make_distributed_step = make_step
     tf.train.CheckpointManager.save = save
     loop.Trainer.train = train
 

@@ -128,6 +128,20 @@ def test_uneven_batch_error_names_the_nearest_even_ones(
     )
 
 
+def test_uneven_parts_of_a_batch_are_an_error():
+    for replicas, what, remedy in (
+        (1, "", "use 28 or 32."),
+        (2, "the 2 replicas times ", "use 24 or 32."),
+    ):
+        with pytest.raises(UserError) as error:
+            distribution.check_batch_size(30, replicas, parts=4)
+        assert str(error.value) == (
+            f"--batch_size (30) must be a multiple of {what}"
+            f"--gradient_accumulation_steps (4); {remedy}"
+        )
+    distribution.check_batch_size(32, 2, parts=4)
+
+
 def test_even_batch_and_single_replica_xla_are_accepted():
     distribution.check_batch_size(32, 4)
     distribution.check_xla(True, 1)

@@ -20,10 +20,10 @@ from segan_tf.datasets import findings
 from segan_tf.input import pipeline
 from segan_tf.models import pretrained, restore
 from segan_tf.training import (
+    distributed_step,
     loop,
     monitor,
     summaries,
-    train_step,
     validation,
 )
 
@@ -84,7 +84,7 @@ def make_quick_trainer(
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(
-            train_step, "make_distributed_step", lambda *_: quick_step
+            distributed_step, "make_distributed_step", lambda *_: quick_step
         )
         trainer = make_trainer(model_dir, **{"adversarial": False} | changes)
     coming = iter(dices)
@@ -420,7 +420,7 @@ def test_signal_in_the_last_step_ends_the_run_normally(tmp_path):
 def test_nan_stops_the_run_and_keeps_the_last_good_checkpoint(
     tmp_path, monkeypatch
 ):
-    make_step = train_step.make_distributed_step
+    make_step = distributed_step.make_distributed_step
 
     def make_failing_step(state, strategy):
         real_step = make_step(state, strategy)
@@ -432,7 +432,9 @@ def test_nan_stops_the_run_and_keeps_the_last_good_checkpoint(
 
         return step
 
-    monkeypatch.setattr(train_step, "make_distributed_step", make_failing_step)
+    monkeypatch.setattr(
+        distributed_step, "make_distributed_step", make_failing_step
+    )
     trainer = make_trainer(tmp_path, adversarial=False, epochs=3)
     with pytest.raises(
         monitor.Diverged,

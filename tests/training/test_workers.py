@@ -11,13 +11,13 @@ import tensorflow as tf
 
 from segan_tf.config import Config, UserError
 from segan_tf.training import (
+    distributed_step,
     link,
     loop,
     plan,
     preparation,
     run_writer,
     train,
-    train_step,
     workers,
 )
 
@@ -97,13 +97,13 @@ def test_pair_that_another_worker_cannot_read_ends_all_saved(
     tmp_path, index, monkeypatch
 ):
     made = []
-    make = train_step.make_distributed_step
+    make = distributed_step.make_distributed_step
 
     def make_counted(*args):
         step = make(*args)
         return lambda *batch: made.append(None) or step(*batch)
 
-    monkeypatch.setattr(train_step, "make_distributed_step", make_counted)
+    monkeypatch.setattr(distributed_step, "make_distributed_step", make_counted)
     group = OneOfTwo(
         index, says="0", flags=lambda: len(made) == 2 and (True, True)
     )
