@@ -35,6 +35,7 @@ class Trainer:
     Attributes:
       state: the models and their optimizers.
       step: the number of steps made.
+      writer: of the run; None if another worker writes it.
     """
 
     def __init__(
@@ -82,16 +83,16 @@ class Trainer:
                 num_replicas=strategy.num_replicas_in_sync,
                 styles=styles.styles,
             )
-        self._writer: run_writer.RunWriter | None = None
+        self.writer: run_writer.RunWriter | None = None
         if self._workers.is_chief:
-            self._writer = run_writer.RunWriter(
+            self.writer = run_writer.RunWriter(
                 config,
                 self.state,
                 validation=validation,
                 labels=labels,
                 styles=styles,
             )
-            self._writer.open()
+            self.writer.open()
         self._first_step = self.step = self._share_state()
         self._distributed_step = distributed_step.make_distributed_step(
             self.state, strategy
@@ -101,11 +102,11 @@ class Trainer:
     @property
     def folder(self) -> str:
         """Where the run is written; "" if another worker writes it."""
-        return self._writer.folder if self._writer else ""
+        return self.writer.folder if self.writer else ""
 
     def _share_state(self) -> int:
         """Gives all workers the chief's state; returns the step made last."""
-        step = self._writer.saved_step if self._writer else 0
+        step = self.writer.saved_step if self.writer else 0
         if self._workers.count > 1:
             step = int(self._workers.share(str(step)))
             self._workers.share_variables(self.state.variables)
@@ -125,8 +126,8 @@ class Trainer:
           SystemExit: the run was told to stop; it is saved.
         """
         if self.step >= self._last_step:
-            if self._writer:
-                self._writer.complete(self.step)
+            if self.writer:
+                self.writer.complete(self.step)
             console.say(
                 f"{self._config.model_dir} has all {self._config.epochs} "
                 "epochs; raise --epochs to continue."
@@ -134,12 +135,12 @@ class Trainer:
             return {}
         if self.step:
             console.say(f"resuming at step {self.step} of {self._last_step}")
-        if self._writer:
+        if self.writer:
             run_dir.remove_training(self.folder)
         started = time.monotonic()
         with signals.StopSignals() as stop, self._bar() as bar:
             self._run(stop, bar)
-        if not self._writer:
+        if not self.writer:
             return {}
         summary = reporting.summarize_training(
             first_step=self._first_step,
@@ -150,12 +151,6 @@ class Trainer:
         run_dir.write_training(self.folder, summary)
         return summary
 
-    def validate(self) -> np.ndarray:
-        """Computes each label's Dice; see `validation.compute_label_dice`."""
-        if not self._writer:
-            raise RuntimeError("only the chief validates")
-        return self._writer.validate(self.step)
-
     def _run(self, stop: signals.StopSignals, bar: tqdm.tqdm) -> None:
         """Runs loops until the last epoch or a signal."""
         batches = iter(self._make_batches())
@@ -165,12 +160,12 @@ class Trainer:
             unreadable, stopped = self._workers.any(
                 bool(self._training.failures), stop.requested
             )
-            if self._writer:
+            if self.writer:
                 ended = self.step % self._steps_per_epoch == 0
                 if ended and self.step > before:
-                    self._writer.end_epoch(self.step, self._epoch, bar=bar)
-                elif stopped or unreadable or self._writer.checkpoint_is_due():
-                    self._writer.save(self.step)
+                    self.writer.end_epoch(self.step, self._epoch, bar=bar)
+                elif stopped or unreadable or self.writer.checkpoint_is_due():
+                    self.writer.save(self.step)
             if unreadable:
                 raise self._describe_failure()
             if stopped and self.step < self._last_step:
@@ -211,8 +206,8 @@ class Trainer:
         # of weights spoiled by the last step could never be resumed.
         for model in filter(None, (self.state.segmentor, self.state.critic)):
             monitor.check_not_finite_weights(self.step, model)
-        if self._writer:
-            self._writer.reporter.report_loop(
+        if self.writer:
+            self.writer.reporter.report_loop(
                 logs,
                 step=self.step,
                 epoch=self._epoch,
