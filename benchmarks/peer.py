@@ -71,8 +71,9 @@ def measure(width: str) -> None:
             memory_format,
         ]
     medians = turns.take(commands, f"width {width}", rounds=FLAGS.rounds)
+    ours = medians.pop("TensorFlow")
     for name, median in medians.items():
-        ratio = medians["TensorFlow"] / median
+        ratio = ours / median
         print(f"width {width}: TensorFlow / {name}: {ratio:.2f}", flush=True)
 
 

@@ -55,7 +55,7 @@ def take(
     medians = {name: statistics.median(r) for name, r in rates.items()}
     for name, measured in rates.items():
         print(
-            f"{subject:22s}  {name:22s}  images/s: min {min(measured):6.1f}  "
+            f"{subject:22s}  {name:26s}  images/s: min {min(measured):6.1f}  "
             f"median {medians[name]:6.1f}  max {max(measured):6.1f}",
             flush=True,
         )

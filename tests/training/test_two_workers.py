@@ -52,14 +52,14 @@ MOMENTS = (*KILLED, TERMINATED)
 
 
 def train(folder, name, moments=()):
-    """Trains with two workers in folder/name."""
+    """Trains with two workers on folder/shards in folder/name."""
     (folder / "marks").mkdir(exist_ok=True)
     return subprocess.run(
         [
             sys.executable,
             str(DOOMED),
             *FLAGS,
-            f"--data_dir={folder / 'data'}",
+            f"--data_dir={folder / 'shards'}",
             f"--model_dir={folder / name}",
             "--num_workers=2",
         ],
@@ -78,6 +78,8 @@ def train(folder, name, moments=()):
 def runs(tmp_path_factory):
     """Trains with one process, with two, and with two that are killed.
 
+    The one reads the folder of pairs, the others its shards.
+
     Returns:
       The folder of the runs, and what the killed one's commands gave.
     """
@@ -90,6 +92,13 @@ def runs(tmp_path_factory):
         patch.setattr(loop, "LOOP_SECONDS", math.inf)
         one = running.run(*FLAGS, data, f"--model_dir={folder / 'one'}")
     assert one.status == 0, one.err
+    converted = running.run(
+        "--mode=convert",
+        data,
+        "--image_size=32",
+        f"--output_dir={folder / 'shards'}",
+    )
+    assert converted.status == 0, converted.err
     two = train(folder, "two")
     assert two.returncode == 0, two.stderr
     killed = [train(folder, "killed", MOMENTS) for _ in range(2)]
