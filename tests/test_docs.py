@@ -20,7 +20,7 @@ PAGES = [
 ]
 # Flags of the scripts in benchmarks/, and absl's own.
 OTHERS = {"help", "flagfile", "widths", "rounds", "batches", "count"}
-OTHERS |= {"seed", "page", "steps"}
+OTHERS |= {"seed", "page", "steps", "torch"}
 # Flags of docker and pip, of TF Serving, of examples/serving_client.py, of
 # segan_tf.serve and of benchmarks/serving_*.py.
 OTHERS |= {
