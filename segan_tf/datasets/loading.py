@@ -22,6 +22,7 @@ from segan_tf.datasets import (
     findings,
     layouts,
     pairs,
+    shard_index,
     shard_settings,
     shards,
     splits,
@@ -58,9 +59,9 @@ def load_labels(config: Config) -> labels_lib.Labels:
 def _find_labels(config: Config) -> tuple[labels_lib.Labels, str]:
     """Finds the labels and the flag or file that they come from."""
     given = _read_labels(config, config.label_names)
-    if shards.is_shards(config.data_dir):
+    if shard_index.is_shards(config.data_dir):
         return shard_settings.check_labels(config, given), os.path.join(
-            config.data_dir, shards.FILE_NAME
+            config.data_dir, shard_index.FILE_NAME
         )
     path = config.label_names or _find_labels_file(config)
     labels = given or _read_labels(config, path)
@@ -124,7 +125,7 @@ def find_pairs(
       UserError: a folder is missing, empty or has no known layout, or a
         shard is damaged.
     """
-    if shards.is_shards(config.data_dir):
+    if shard_index.is_shards(config.data_dir):
         return shards.find_pairs(config.data_dir)
     if config.data_dir:
         return pairs.find_pairs(config.data_dir, labels)
@@ -153,7 +154,7 @@ def check(config: Config) -> check_report.Report:
     found = find_pairs(config, labels, progress=console.bar)
     divided = _split(config, found.pairs, found.left_out, say=console.say)
     damage: list[str] = []
-    if shards.is_shards(config.data_dir):
+    if shard_index.is_shards(config.data_dir):
         damage = shards.find_damage(config.data_dir, progress=console.bar)
     return checks.check_pairs(
         divided,

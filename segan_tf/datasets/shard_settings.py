@@ -2,7 +2,7 @@
 
 from segan_tf import labels as labels_lib
 from segan_tf.config import Config, UserError
-from segan_tf.datasets import shards
+from segan_tf.datasets import shard_index
 
 
 def check(config: Config) -> None:
@@ -12,9 +12,9 @@ def check(config: Config) -> None:
       UserError: they do not.
     """
     folder = config.data_dir
-    if not shards.is_shards(folder):
+    if not shard_index.is_shards(folder):
         return
-    index = shards.read_index(folder)
+    index = shard_index.read(folder)
     if config.image_size != index.image_size:
         raise UserError(
             f"--image_size ({config.image_size}) is not the "
@@ -42,7 +42,7 @@ def check_labels(
     Raises:
       UserError: others are.
     """
-    index = shards.read_index(config.data_dir)
+    index = shard_index.read(config.data_dir)
     remedy = "leave it out, or convert the label maps again."
     if config.multiclass != index.labels.multiclass:
         raise UserError(

@@ -24,6 +24,7 @@ from segan_tf.datasets import (
     findings,
     loading,
     pairs,
+    shard_index,
     shards,
     splits,
     style_lists,
@@ -42,7 +43,7 @@ class Conversion:
       num_skipped: pairs that could not be read.
     """
 
-    index: shards.Index
+    index: shard_index.Index
     num_skipped: int
 
     def summary(self) -> str:
@@ -105,7 +106,7 @@ def _check_given(config: Config) -> None:
         raise UserError(
             "--output_dir is missing; give a new folder for the shards."
         )
-    if shards.is_shards(config.data_dir):
+    if shard_index.is_shards(config.data_dir):
         raise UserError(
             f"--data_dir ({config.data_dir}) holds shards already; give the "
             "folder of the images."
@@ -140,7 +141,7 @@ def _read_styles(
 
 def _write_shards(
     job: conversion_parts.Job, command: Sequence[str]
-) -> tuple[shards.Index, int]:
+) -> tuple[shard_index.Index, int]:
     """Writes what is missing; returns the index and the number of bad pairs."""
     parts = conversion_parts.divide(job)
     conversion_parts.clean_up(job.folder, len(parts))
@@ -172,11 +173,11 @@ def _write_shards(
     next(decoded, None)  # ends the progress bar
     index = _make_index(job, parts, command)
     num_skipped = _check_content(index, job)
-    shards.write_index(index)
+    shard_index.write(index)
     return index, num_skipped
 
 
-def _check_content(index: shards.Index, job: conversion_parts.Job) -> int:
+def _check_content(index: shard_index.Index, job: conversion_parts.Job) -> int:
     """Checks all pairs as training does; returns the number of bad ones.
 
     Raises:
@@ -203,22 +204,22 @@ def _make_index(
     job: conversion_parts.Job,
     parts: Sequence[conversion_parts.Part],
     command: Sequence[str],
-) -> shards.Index:
+) -> shard_index.Index:
     """Describes what is written, and writes the list of styles."""
     written = []
     for part in parts:
-        path = shards.record_path(job.folder, part.name)
-        listed = shards.list_path(job.folder, part.name)
+        path = shard_index.record_path(job.folder, part.name)
+        listed = shard_index.list_path(job.folder, part.name)
         written.append(
-            shards.Shard(
+            shard_index.Shard(
                 part.name,
                 len(part.pairs),
                 os.path.getsize(path),
-                records.read(listed, kind=shards.FILE_NAME)["sha256"],
-                shards.hash_file(listed),
+                records.read(listed, kind=shard_index.FILE_NAME)["sha256"],
+                shard_index.hash_file(listed),
             )
         )
-    return shards.Index(
+    return shard_index.Index(
         job.folder,
         job.config.image_size,
         job.size,
@@ -244,6 +245,6 @@ def _write_styles(job: conversion_parts.Job) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerows([("id", "style"), *sorted(job.style_of.items())])
-    path = os.path.join(job.folder, shards.STYLES_NAME)
+    path = os.path.join(job.folder, shard_index.STYLES_NAME)
     files.write_text(path, text.getvalue())
-    return shards.hash_file(path)
+    return shard_index.hash_file(path)

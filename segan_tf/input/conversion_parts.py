@@ -15,7 +15,14 @@ import numpy as np
 from segan_tf import files, records, version
 from segan_tf import labels as labels_lib
 from segan_tf.config import Config, UserError
-from segan_tf.datasets import content, findings, loading, pairs, shards
+from segan_tf.datasets import (
+    content,
+    findings,
+    loading,
+    pairs,
+    shard_index,
+    shards,
+)
 from segan_tf.input import cached_dataset, disk_cache
 
 # Of a shard: what is lost when a conversion is killed. Ours.
@@ -88,7 +95,7 @@ def divide(job: Job) -> list[Part]:
             states = [(path, *disk_cache.read_state(path)) for path in files_of]
             about = pair.id, pair.split, job.style(pair), doubt, states
             digest.update(repr(about).encode())
-        name = shards.shard_name(number)
+        name = shard_index.shard_name(number)
         parts.append(Part(name, chosen, digest.hexdigest()))
     return parts
 
@@ -98,7 +105,9 @@ def clean_up(folder: str, num_parts: int) -> None:
     files.remove_leftovers(folder)
     for name in os.listdir(folder):
         shard = _SHARD_FILE.fullmatch(name)
-        if name == shards.STYLES_NAME or (shard and int(shard[1]) >= num_parts):
+        if name == shard_index.STYLES_NAME or (
+            shard and int(shard[1]) >= num_parts
+        ):
             os.remove(os.path.join(folder, name))
 
 
@@ -106,11 +115,13 @@ def is_finished(folder: str, part: Part) -> bool:
     """Tells whether a shard is whole, and of these pairs."""
     try:
         found = records.read(
-            shards.list_path(folder, part.name), kind=shards.FILE_NAME
+            shard_index.list_path(folder, part.name), kind=shard_index.FILE_NAME
         )
         return (
             found["key"] == part.key
-            and shards.hash_file(shards.record_path(folder, part.name))
+            and shard_index.hash_file(
+                shard_index.record_path(folder, part.name)
+            )
             == found["sha256"]
         )
     except (OSError, ValueError, KeyError, UserError):
@@ -150,7 +161,7 @@ def write_part(job: Job, part: Part, decoded: Iterator[_Decoded]) -> None:
             checksums.append(zlib.crc32(found.record.tobytes()))
             yield pair, job.style(pair), found.record
 
-    path = shards.record_path(job.folder, part.name)
+    path = shard_index.record_path(job.folder, part.name)
     offsets = shard_writer.write(path, take_readable())
     places = zip(offsets, checksums, strict=True)
     fingerprints = content.identify_pairs(part.pairs)
@@ -171,7 +182,11 @@ def write_part(job: Job, part: Part, decoded: Iterator[_Decoded]) -> None:
         )
         entries.append(shards.describe_pair(pair, stored))
     records.write(
-        shards.list_path(job.folder, part.name),
-        {"key": part.key, "sha256": shards.hash_file(path), "pairs": entries},
-        kind=shards.FILE_NAME,
+        shard_index.list_path(job.folder, part.name),
+        {
+            "key": part.key,
+            "sha256": shard_index.hash_file(path),
+            "pairs": entries,
+        },
+        kind=shard_index.FILE_NAME,
     )

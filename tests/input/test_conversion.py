@@ -19,7 +19,7 @@ import segan_tf
 from segan_tf import console
 from segan_tf import labels as labels_lib
 from segan_tf.config import Config, UserError
-from segan_tf.datasets import content, loading, pairs, shards
+from segan_tf.datasets import content, loading, pairs, shard_index, shards
 from segan_tf.input import cached_dataset, conversion_parts
 
 pytestmark = pytest.mark.any_edition
@@ -209,7 +209,7 @@ def test_output_dir_is_needed_and_must_be_free(data):
     with pytest.raises(UserError, match="taken.* is there already; give a new"):
         convert(data, "taken")
     (data.parent / "free").mkdir()
-    assert shards.is_shards(str(convert(data, "free")))
+    assert shard_index.is_shards(str(convert(data, "free")))
 
 
 def test_full_disk_is_told_before_anything_is_written(data, monkeypatch):
@@ -288,7 +288,7 @@ def test_skipping_after_an_error_decodes_nothing_again(data, decoded):
     decoded.clear()
     folder = convert(data, skip_bad_pairs=True)
     assert decoded == []
-    assert shards.is_shards(str(folder))
+    assert shard_index.is_shards(str(folder))
 
 
 def test_files_of_an_earlier_conversion_are_removed(data):
