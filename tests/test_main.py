@@ -485,6 +485,7 @@ def test_released_model_is_evaluated_on_other_data(tmp_path):
     assert results["image_count"] == 4
 
 
+@pytest.mark.any_edition
 def test_released_model_is_exported_with_its_released_files(
     tmp_path, unmeasured
 ):
