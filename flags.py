@@ -13,7 +13,8 @@ from segan_tf import config
 
 FLAGS = flags.FLAGS
 MODE_HELP = (
-    "What to do: check reads every pair and reports; train; calibrate fits the "
+    "What to do: check reads every pair and reports; convert writes the pairs "
+    "of an archive to shards for training; train; calibrate fits the "
     "thresholds of a model to a few pairs; evaluate scores a model; predict "
     "writes label maps of images; export writes SavedModel and TFLite."
 )
@@ -154,8 +155,8 @@ def program() -> str:
 def help_text() -> str:
     """Describes every flag, by section."""
     lines = [
-        f"usage: {program()} --mode={'|'.join(config.MODES)}",
-        "       [--flag=value]",
+        f"usage: {program()} --mode=MODE [--flag=value]",
+        f"MODE: {', '.join(config.MODES)}",
         "--flagfile=FILE reads flags from a file, one per line, such as",
         "configs/lite0.flags; a flag that comes later overrides it.",
     ]

@@ -14,6 +14,7 @@ try:
     from segan_tf import config_checks, console, failures, startup
     from segan_tf.config import MODES, Config, UserError
     from segan_tf.inference import memory
+    from segan_tf.training import launch
 except ModuleNotFoundError as error:
     if not errors.missing_package(error):
         raise
@@ -31,8 +32,18 @@ def check(config: Config) -> int:
     return 0 if report.is_sound else 1
 
 
+def convert(config: Config) -> int:
+    """Writes the pairs to shards, at the size that training needs."""
+    console.say(segan_tf.convert(config, command=sys.argv).summary())
+    return 0
+
+
 def train(config: Config) -> int:
     """Trains, or resumes, the run in model_dir."""
+    if config.num_workers > 1 and config.worker_index is None:
+        return launch.run(
+            sys.argv, config.num_workers, model_dir=config.model_dir
+        )
     summary = segan_tf.train(config, command=sys.argv)
     if summary:
         next_command = shlex.join(
@@ -84,7 +95,8 @@ def export(config: Config) -> int:
 
 
 RUN = {
-    f.__name__: f for f in (check, train, calibrate, evaluate, predict, export)
+    f.__name__: f
+    for f in (check, convert, train, calibrate, evaluate, predict, export)
 }
 
 

@@ -10,15 +10,13 @@ scripts/test and scripts/test --addons make.
 
 import os
 import pathlib
-import statistics
-import subprocess
 import sys
-import time
 from collections.abc import Callable
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 
+import turns
 from absl import app, flags
 
 from segan_tf.config import Config
@@ -40,7 +38,6 @@ SUBJECTS = {
     ),
     "strong": Config(augment="strong"),
 }
-SECONDS = 4  # a round, about
 
 FLAGS = flags.FLAGS
 flags.DEFINE_integer("rounds", 7, "Timed rounds of each.", lower_bound=3)
@@ -53,14 +50,7 @@ def work(subject: str) -> None:
     step = (
         _pipeline(config) if config.augment == "strong" else _train_step(config)
     )
-    for _ in range(3):  # traced and warm
-        step()
-    for _ in sys.stdin:
-        began, made = time.perf_counter(), 0
-        while time.perf_counter() - began < SECONDS:
-            step()
-            made += config.batch_size
-        print(made / (time.perf_counter() - began), flush=True)
+    turns.serve(step, config.batch_size)
 
 
 def _train_step(config: Config) -> Callable[[], object]:
@@ -99,38 +89,17 @@ def _pipeline(config: Config) -> Callable[[], object]:
     return lambda: next(batches)
 
 
-def _run_round(worker: subprocess.Popen[str]) -> float:
-    """Lets a worker run a round; returns its images/s."""
-    if worker.stdin is None or worker.stdout is None:
-        raise ValueError("the worker was started without pipes")
-    worker.stdin.write("\n")
-    worker.stdin.flush()
-    return float(worker.stdout.readline())
-
-
 def measure(subject: str) -> None:
     """Prints images/s of both editions, and their ratio."""
-    workers = {
-        name: subprocess.Popen(
-            [ROOT / venv / "bin" / "python", __file__, f"--worker={subject}"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
+    commands = {
+        name: [
+            str(ROOT / venv / "bin" / "python"),
+            __file__,
+            f"--worker={subject}",
+        ]
         for name, venv in EDITIONS.items()
     }
-    rates: dict[str, list[float]] = {name: [] for name in workers}
-    for _ in range(FLAGS.rounds):
-        for name, worker in workers.items():
-            rates[name].append(_run_round(worker))
-    for worker in workers.values():
-        worker.communicate()  # closes its stdin, and so ends it
-    medians = {name: statistics.median(r) for name, r in rates.items()}
-    for name, of_edition in rates.items():
-        print(
-            f"{subject:22s}  {name:6s}  images/s: min {min(of_edition):6.1f}  "
-            f"median {medians[name]:6.1f}  max {max(of_edition):6.1f}"
-        )
+    medians = turns.take(commands, subject, rounds=FLAGS.rounds)
     ratio = medians["addons"] / medians["newest"]
     print(f"{subject:22s}  addons / newest: {ratio:.2f}", flush=True)
 

@@ -29,6 +29,7 @@ _PUBLIC = {
     "build_segan": "segan_tf.models.segan",
     "calibrate": "segan_tf.evaluation.calibrate",
     "check": "segan_tf.datasets.loading",
+    "convert": "segan_tf.input.conversion",
     "evaluate": "segan_tf.evaluation.evaluate",
     "losses": "segan_tf.losses",
     "metrics": "segan_tf.metrics",
@@ -58,6 +59,7 @@ if TYPE_CHECKING:
     from segan_tf.evaluation.evaluate import evaluate as evaluate
     from segan_tf.inference.prediction import predict as predict
     from segan_tf.inference.predictor import Predictor as Predictor
+    from segan_tf.input.conversion import convert as convert
     from segan_tf.models.critic import build_critic as build_critic
     from segan_tf.models.efficientnet import (
         build_efficientnet_lite0 as build_efficientnet_lite0,

@@ -18,7 +18,15 @@ from segan_tf.config_checks import QUANTIZATIONS
 from segan_tf.errors import UserError as UserError
 from segan_tf.models.segmentors import SEGMENTORS
 
-MODES = ("check", "train", "calibrate", "evaluate", "predict", "export")
+MODES = (
+    "check",
+    "convert",
+    "train",
+    "calibrate",
+    "evaluate",
+    "predict",
+    "export",
+)
 SPLITS = ("train", "validation", "test", "all")
 LABEL_KINDS = ("multiclass", "multilabel")
 CRITIC_FORMS = ("stacked", "shared", "per_label")
@@ -43,7 +51,7 @@ VALUES_BEFORE = {"flip": "both"}
 
 _DATA_MODES = ("check", "train", "evaluate", "export")
 _DECIDING_MODES = ("calibrate", "evaluate", "predict", "export")
-_PAIR_MODES = ("check", "train", "calibrate", "evaluate", "export")
+_PAIR_MODES = ("check", "convert", "train", "calibrate", "evaluate", "export")
 _MODEL_MODES = ("train", "evaluate", "predict", "export")
 
 
@@ -109,8 +117,8 @@ class DataConfig:
     data_dir: str = setting(
         "",
         "Folder of pairs in a known layout, such as ISIC 2016, 2017 or 2018 or "
-        "PH2 as downloaded, or images/ with label_maps/ (or masks/). Without "
-        "any folder, lesions are drawn.",
+        "PH2 as downloaded, or images/ with label_maps/ (or masks/), or the "
+        "shards that convert wrote. Without any folder, lesions are drawn.",
         modes=_PAIR_MODES,
         fixes="source",
         is_path=True,
@@ -132,7 +140,7 @@ class DataConfig:
     num_drawn: int = setting(
         400,
         "Lesions to draw when no folder is given.",
-        modes=_DATA_MODES,
+        modes=("convert", *_DATA_MODES),
         minimum=8,
         fixes="source",
         needs=_DRAWN,
@@ -191,7 +199,7 @@ class DataConfig:
         "the tool, that each label map was drawn in; several are joined by +. "
         "The segmentor learns to draw in each. Default: styles.csv in "
         "--data_dir, if there is one; none: without styles.",
-        modes=_DATA_MODES,
+        modes=("convert", *_DATA_MODES),
         fixes="labels",
         is_path=True,
     )
@@ -228,7 +236,8 @@ class DataConfig:
     )
     cache: str = setting(
         "memory",
-        "Where decoded pairs are kept; none: decode them in every epoch.",
+        "Where decoded pairs are kept; none: decode them in every epoch. "
+        "Shards are read where they are.",
         choices=("memory", "disk", "none"),
     )
 
@@ -249,7 +258,7 @@ class ModelConfig:
     image_size: int = setting(
         128,  # the paper, Data
         "Side of the segmentor's input in pixels.",
-        modes=_MODEL_MODES,
+        modes=("convert", *_MODEL_MODES),
         minimum=min(row.size_multiple for row in SEGMENTORS.values()),
         fixes="model",
     )
@@ -336,6 +345,14 @@ class TrainingConfig:
     batch_size: int = setting(
         30,  # the paper, Training
         "Images per step, over all replicas.",
+        minimum=1,
+        fixes="weights",
+    )
+    gradient_accumulation_steps: int = setting(
+        1,
+        "Parts of a replica's batch that are computed one after the other, for "
+        "large batches in little memory. Batch statistics are of a part each, "
+        "and a step takes one more pass of the segmentor.",
         minimum=1,
         fixes="weights",
     )
@@ -439,6 +456,24 @@ class TrainingConfig:
         "Split the CPU into this many replicas, to try several.",
         minimum=0,
     )
+    num_workers: int = setting(
+        1,
+        "Processes that train together. With this flag alone they are started "
+        "on this machine, and again if one is killed. On several machines, "
+        "start each with the same flags and its own --worker_index. The "
+        "variable TF_CONFIG may describe them instead.",
+        minimum=1,
+    )
+    worker_index: int | None = setting(
+        None,
+        "Which of the --num_workers this process is, from 0. Worker 0, the "
+        "chief, writes --model_dir.",
+        minimum=0,
+    )
+    coordinator: str = setting(
+        "",
+        "HOST:PORT where the other workers reach worker 0.",
+    )
     seed: int = setting(
         0,
         "Seed of weights, data order and augmentation.",
@@ -504,8 +539,8 @@ class PredictionConfig:
     output_dir: str = setting(
         "predictions",
         "Folder for label maps, overlays and predictions.csv. It gets the "
-        "subfolders of --input.",
-        modes=("predict",),
+        "subfolders of --input. To convert: new folder for the shards.",
+        modes=("convert", "predict"),
         is_path=True,
     )
     overlays: str = setting(

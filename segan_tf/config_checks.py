@@ -41,6 +41,7 @@ def check(config: "Config") -> None:
     _check_labels_per_step(config)
     _check_folders(config)
     _check_shard(config)
+    _check_workers(config)
 
 
 def check_mode(
@@ -295,6 +296,40 @@ def _check_shard(config: "Config") -> None:
         raise UserError(
             f"--shard ({config.shard}) must be below --num_shards "
             f"({config.num_shards})."
+        )
+
+
+def _check_workers(config: "Config") -> None:
+    count, index = config.num_workers, config.worker_index
+    for name, value, other in (
+        ("worker_index", index, "coordinator"),
+        ("coordinator", config.coordinator or None, "worker_index"),
+    ):
+        if value is not None and count == 1:
+            raise UserError(
+                f"--{name} ({value}) needs --num_workers, of 2 or more."
+            )
+        if value is not None and getattr(config, other) in (None, ""):
+            raise UserError(f"--{name} ({value}) needs --{other} too.")
+    if index is not None and index >= count:
+        raise UserError(
+            f"--worker_index ({index}) must be below --num_workers ({count})."
+        )
+    if config.coordinator:
+        _check_address(config.coordinator)
+    if count > 1 and config.virtual_devices > 1:
+        raise UserError(
+            f"--virtual_devices ({config.virtual_devices}) and --num_workers "
+            f"({count}) exclude each other; give one."
+        )
+
+
+def _check_address(coordinator: str) -> None:
+    host, _, port = coordinator.rpartition(":")
+    if not host or not (port.isdecimal() and 0 < int(port) < 2**16):
+        raise UserError(
+            f"--coordinator ({coordinator}) must be HOST:PORT, such as "
+            "10.0.0.1:2222."
         )
 
 

@@ -12,6 +12,19 @@ from typing import Any
 
 import tqdm
 
+_is_quiet = False
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Shows no progress and no messages in the block, only errors."""
+    global _is_quiet
+    before, _is_quiet = _is_quiet, True
+    try:
+        yield
+    finally:
+        _is_quiet = before
+
 
 def bar(*args: Any, **kwargs: Any) -> tqdm.tqdm:
     """Makes a tqdm progress bar on standard error.
@@ -23,6 +36,7 @@ def bar(*args: Any, **kwargs: Any) -> tqdm.tqdm:
     terminal = sys.stderr.isatty()
     return tqdm.tqdm(
         *args,
+        disable=_is_quiet,
         mininterval=0.1 if terminal else 30,
         dynamic_ncols=terminal,
         **kwargs,
@@ -34,6 +48,8 @@ no_bar = functools.partial(tqdm.tqdm, disable=True)  # for benchmarks, tests
 
 def say(text: str) -> None:
     """Prints a line above the progress bar, if there is one."""
+    if _is_quiet:
+        return
     tqdm.tqdm.write(printable(text), file=sys.stdout)
     sys.stdout.flush()
 

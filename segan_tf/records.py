@@ -26,6 +26,7 @@ FORMATS = {
     "parity.json": 2,
     "release.json": 2,
     "prediction.json": 1,
+    "shards.json": 1,
 }
 _KEY = "format"
 

@@ -116,6 +116,18 @@ def has_flags(model_dir: str) -> bool:
     return True
 
 
+def read_start(model_dir: str) -> tuple[int, int] | None:
+    """Returns what is new whenever a training has started in a folder.
+
+    A run that starts over replaces the old one with its first checkpoint.
+    """
+    try:
+        status = os.stat(os.path.join(model_dir, _FLAGS))
+    except OSError:
+        return None
+    return status.st_ino, status.st_mtime_ns
+
+
 def write_labels(labels: labels_lib.Labels, model_dir: str) -> None:
     """Writes labels.json: what the values of predicted label maps mean.
 

@@ -9,6 +9,21 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 
 
+# The files that take longest, a minute or two each.
+_FIRST = (
+    "test_two_workers.py",
+    "test_style_gate.py",
+    "test_main.py",
+    "test_export_in_a_style.py",
+    "test_resume.py",
+)
+
+
+def pytest_collection_modifyitems(items):
+    """Begins with the longest files, so that no process ends alone with one."""
+    items.sort(key=lambda item: item.path.name not in _FIRST)
+
+
 def pytest_collection_finish():
     """Keeps the garbage collector away from what lives until the end.
 

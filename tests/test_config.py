@@ -109,8 +109,12 @@ def test_impossible_value_is_rejected_by_name(values, message):
 
 @pytest.mark.parametrize(("name", "minimum"), MINIMUMS.items())
 def test_number_below_its_minimum_is_rejected(name, minimum):
-    # With another term, the multi-scale L1 may have no weight.
-    config.Config(**{"dice_weight": 1, name: minimum})
+    # With another term, the multi-scale L1 may have no weight; an index needs
+    # other flags.
+    others = {"dice_weight": 1}
+    if name == "worker_index":
+        others |= {"num_workers": 2, "coordinator": "host:1"}
+    config.Config(**{**others, name: minimum})
     with pytest.raises(
         config.UserError, match=rf"--{name} .* at least {minimum}"
     ):
@@ -300,6 +304,9 @@ def test_settings_that_change_no_weight_may_differ_when_resuming():
         "xla",
         "num_replicas",
         "virtual_devices",
+        "num_workers",
+        "worker_index",
+        "coordinator",
         "resume",
         "checkpoint_minutes",
         "split",

@@ -72,3 +72,12 @@ def test_bar_writes_few_lines_to_a_file(capsys):
 def test_no_bar_shows_nothing(capsys):
     assert list(console.no_bar([1, 2], desc="checking")) == [1, 2]
     assert capsys.readouterr() == ("", "")
+
+
+def test_quiet_block_shows_only_errors(capsys):
+    with console.quiet():
+        console.say("not shown")
+        assert list(console.bar(range(2))) == [0, 1]
+        console.say_error("shown")
+    console.say("shown too")
+    assert capsys.readouterr() == ("shown too\n", "error: shown\n")

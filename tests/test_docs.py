@@ -19,7 +19,8 @@ PAGES = [
     *sorted((ROOT / "docs").rglob("*.md")),
 ]
 # Flags of the scripts in benchmarks/, and absl's own.
-OTHERS = {"help", "flagfile", "widths", "rounds", "count", "seed", "page"}
+OTHERS = {"help", "flagfile", "widths", "rounds", "batches", "count"}
+OTHERS |= {"seed", "page", "steps", "torch"}
 # Flags of docker and pip, of TF Serving, of examples/serving_client.py, of
 # segan_tf.serve and of benchmarks/serving_*.py.
 OTHERS |= {

@@ -76,6 +76,7 @@ def test_flag_offers_the_choices_of_its_setting_and_their_old_names():
     assert offered == {
         "mode": (
             "check",
+            "convert",
             "train",
             "calibrate",
             "evaluate",
@@ -145,8 +146,11 @@ def test_help_needs_no_tensorflow(no_tensorflow, flag):
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ([], "--mode is missing; give one of check, train, calibrate, "),
-        (["--mode=trian"], "--mode=trian: value should be one of <check|train"),
+        ([], "--mode is missing; give one of check, convert, train, "),
+        (
+            ["--mode=trian"],
+            "--mode=trian: value should be one of <check|conv",
+        ),
         (["--moed=train"], "Unknown command line flag 'moed'. Did you mean: "),
         (["--mode=train", "images"], "'images' is not a flag; give --name="),
         (["--batch_size=0"], "--batch_size=0: 0 is not a positive integer"),
@@ -270,12 +274,13 @@ def test_old_value_of_a_flag_still_works_and_is_noted(seen, old, new):
         (
             "--mode=predict --data_dir=isic",
             "--data_dir has no effect with --mode=predict, only with check or "
-            "train or calibrate or evaluate or export; leave it out.",
+            "convert or train or calibrate or evaluate or export; leave it "
+            "out.",
         ),
         (
             "--mode=export --output_dir=out",
-            "--output_dir has no effect with --mode=export, only with predict; "
-            "leave it out.",
+            "--output_dir has no effect with --mode=export, only with convert "
+            "or predict; leave it out.",
         ),
         (
             "--mode=train --split=all",
@@ -377,10 +382,10 @@ def test_flag_with_an_effect_is_accepted(seen, given):
 
 
 def test_help_names_the_installed_command(monkeypatch):
-    assert flags.help_text().startswith("usage: python main.py --mode=check|")
+    assert flags.help_text().startswith("usage: python main.py --mode=MODE")
     command = str(pathlib.Path("bin") / "segan-tf")
     monkeypatch.setattr(sys, "argv", [command, "--help"])
-    assert flags.help_text().startswith("usage: segan-tf --mode=check|")
+    assert flags.help_text().startswith("usage: segan-tf --mode=MODE")
 
 
 EMPTY_FLAGS = [

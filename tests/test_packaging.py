@@ -158,7 +158,7 @@ def test_released_model_is_small(setup_arguments):
 def test_installed_command_has_the_flags_of_main(installed, tmp_path):
     command = installed / "bin" / "segan-tf"
     text = run([command, "--help"], cwd=tmp_path, path=installed)
-    assert text.startswith("usage: segan-tf --mode=check|train|")
+    assert text.startswith("usage: segan-tf --mode=MODE")
     ours = flags.help_text().splitlines()[1:]
     assert text.splitlines()[1:] == ours
 

@@ -16,6 +16,7 @@ FUNCTIONS = (
     "build_segan",
     "calibrate",
     "check",
+    "convert",
     "evaluate",
     "export",
     "load_pretrained",

@@ -211,6 +211,7 @@ OTHER = {
     **dict.fromkeys(("learning_rate", "decay_rate", "dice_weight"), 0.25),
     **dict.fromkeys(("critic_clip", "decay_epochs"), 1),
     **dict.fromkeys(("l1_weight", "cross_entropy_weight", "ema"), 0.5),
+    "gradient_accumulation_steps": 2,
     "style_dropout": 0.5,
     "label_map_dir": "there",
     "start_from": "there",

@@ -9,7 +9,7 @@ import numpy as np
 from segan_tf import console, run_dir
 from segan_tf.config import RESPLIT_FIELDS, Config, UserError
 from segan_tf.datasets import label_maps, loading, pairs
-from segan_tf.imaging import images, preprocessing
+from segan_tf.imaging import preprocessing
 from segan_tf.quantizations import QUANTIZATIONS
 from segan_tf.synthetic import lesions
 
@@ -106,7 +106,7 @@ def _read_calibration_images(
     size = config.image_size
 
     def read(pair: pairs.Pair) -> np.ndarray:
-        image = images.read_image(pair.image_path)
+        image = label_maps.read_image(pair)
         resized = preprocessing.resize_image(image, size, size).numpy()
         return np.rint(resized).astype(np.uint8)
 

@@ -140,7 +140,7 @@ def _apply(layer: keras.layers.Layer, taken: Any) -> Any:
             return _Parts(tuple(map(layer, taken.tensors)))
         if kind is keras.layers.Conv2D and _only_convolves(layer):
             return _convolve(layer, taken)
-    is_norm = kind is keras.layers.BatchNormalization
+    is_norm = isinstance(layer, keras.layers.BatchNormalization)
     if isinstance(taken, _Convolution) and is_norm and _has_both(layer):
         return _normalize(layer, taken)
     return layer(tf.nest.map_structure(_tensor, taken))

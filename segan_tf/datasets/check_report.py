@@ -68,7 +68,8 @@ class Report:
       counts: number of pairs by split.
       sizes: (width, height) of the readable images, smallest area first.
       shares: foreground share of the readable label maps, smallest first.
-      values: how many of the readable label maps hold each value.
+      values: how many of the readable label maps hold each value; empty for
+        shards.
       labels: statistics by name of the label.
       styles: statistics by annotation style, if there are any.
       problems: by id, why a pair cannot be used.
@@ -173,10 +174,10 @@ class Report:
 
     def _label_statistics(self) -> list[str]:
         """Describes the values found and, of several labels, each of them."""
-        if not self.values:
-            return []
-        lines = ["values in the label maps: " + ", ".join(self.values)]
-        if len(self.labels) > 1:
+        lines = []
+        if self.values:
+            lines.append("values in the label maps: " + ", ".join(self.values))
+        if len(self.labels) > 1 and self.sizes:
             lines += [
                 f"{name}: {label.share:.2%} of all pixels, in "
                 f"{sum(label.images.values())} pairs"

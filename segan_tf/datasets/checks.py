@@ -158,7 +158,7 @@ def _read_pair(
         image, label_map, facts = label_maps.read_pair_and_facts(pair, labels)
     except config.UserError:
         return _problems_of(
-            lambda: images.read_image(pair.image_path),
+            lambda: label_maps.read_image(pair),
             lambda: label_maps.read_label_map(pair, labels),
         )
     return _PairStatistics(
@@ -180,7 +180,7 @@ def _problems_of(*readers: Callable[[], object]) -> str:
             read()
         except config.UserError as error:
             problems.append(str(error))
-    return " ".join(problems)
+    return " ".join(dict.fromkeys(problems))
 
 
 def _count_values(found: Iterable[tuple[str, ...]]) -> dict[str, int]:

@@ -86,6 +86,8 @@ def take_fingerprint(path: str, *, whole: bool = True) -> str:
 
 def identify_image(pair: pairs.Pair) -> str:
     """Returns the fingerprint of an image; "" if it cannot be read."""
+    if pair.stored:
+        return pair.stored.image
     return _identify(pair.image_path, whole=False)
 
 
@@ -239,6 +241,9 @@ def _fingerprints(
     """Reads label maps, where an edit may be small, as a whole."""
 
     def take_both(pair: pairs.Pair) -> tuple[str, Fingerprint]:
+        if pair.stored:  # those of the files that it was converted from
+            stored = Fingerprint(pair.stored.image, pair.stored.label_maps)
+            return pairs.normalized(pair.id), stored
         return pairs.normalized(pair.id), Fingerprint(
             take(pair.image_path, whole=False),
             tuple(map(take, pair.label_map_paths)),

@@ -9,7 +9,7 @@ from PIL import Image
 
 from segan_tf import config
 from segan_tf import labels as labels_lib
-from segan_tf.datasets import findings, pairs
+from segan_tf.datasets import findings, pairs, shards
 from segan_tf.imaging import images, orientation, rgb
 
 # How many of a label map's wrong values an error lists.
@@ -33,6 +33,8 @@ def read_label_map(pair: pairs.Pair, labels: labels_lib.Labels) -> np.ndarray:
 def _read_label_map(
     pair: pairs.Pair, labels: labels_lib.Labels
 ) -> tuple[np.ndarray, findings.MapFacts]:
+    if pair.stored:
+        return shards.read_record(pair)[..., 3:], pair.stored.facts
     paths = pair.label_map_paths
     if len(paths) == 1:
         file = _read_file(paths[0], labels)
@@ -57,15 +59,33 @@ def values_found(
 ) -> tuple[str, ...]:
     """Lists every value, or color, that a pair's label map holds.
 
+    Shards do not tell.
+
     Raises:
       config.UserError: as `read_label_map`.
     """
+    if pair.stored:
+        return ()
     by_color = labels.by_color
     found = set()
     for path in pair.label_map_paths:
         values = read_label_values(path, by_color=by_color)
         found.update(name_values(values, by_color=by_color))
     return tuple(sorted(found))
+
+
+def read_image(pair: pairs.Pair) -> np.ndarray:
+    """Reads an image.
+
+    Returns:
+      uint8 [height, width, 3] RGB.
+
+    Raises:
+      config.UserError: it cannot be read.
+    """
+    if pair.stored:
+        return shards.read_record(pair)[..., :3]
+    return images.read_image(pair.image_path)
 
 
 def read_pair(
@@ -91,6 +111,9 @@ def read_pair_and_facts(
     Raises:
       config.UserError: as `read_pair`.
     """
+    if pair.stored:
+        record = shards.read_record(pair)
+        return record[..., :3], record[..., 3:], pair.stored.facts
     image = images.read_image(pair.image_path)
     label_map, facts = _read_label_map(pair, labels)
     problem = size_problem(pair, image.shape[1::-1], label_map.shape[1::-1])
@@ -126,6 +149,8 @@ def header_findings(pair: pairs.Pair) -> tuple[str, str]:
     Raises:
       config.UserError: a file cannot be read, or the label maps differ in size.
     """
+    if pair.stored:
+        return "", pair.stored.doubt
     image = images.read_header(pair.image_path)
     maps = [images.read_header(path) for path in pair.label_map_paths]
     _check_same_sizes(pair, [a_map.size for a_map in maps])

@@ -1,7 +1,8 @@
 """Loads what a configuration names: its labels, its pairs and their splits."""
 
+import dataclasses
 import os
-from collections.abc import Callable, Iterable, Sequence, Set
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 
 from segan_tf import console
 from segan_tf import labels as labels_lib
@@ -21,6 +22,9 @@ from segan_tf.datasets import (
     findings,
     layouts,
     pairs,
+    shard_index,
+    shard_settings,
+    shards,
     splits,
     style_lists,
 )
@@ -36,7 +40,8 @@ def load_labels(config: Config) -> labels_lib.Labels:
 
     They come from ``label_names``, which is names or a file, else from the
     labels.json in ``data_dir`` or in its folder of images or of label maps.
-    Drawn lesions have names of their own.
+    Drawn lesions have names of their own, and shards those that they were
+    converted with.
 
     Raises:
       UserError: the file cannot be read, or the names are not ``num_labels``.
@@ -53,23 +58,33 @@ def load_labels(config: Config) -> labels_lib.Labels:
 
 def _find_labels(config: Config) -> tuple[labels_lib.Labels, str]:
     """Finds the labels and the flag or file that they come from."""
-    multiclass = config.multiclass
-    path = config.label_names
-    path = path or _find_labels_file(config)
-    if path.endswith(".json"):
-        return labels_lib.read_labels(path, multiclass=multiclass), path
-    if path:
-        source = "--label_names"
-        given = [name.strip() for name in path.split(",")]
-        labels = labels_lib.make_labels(
-            given, where=source, multiclass=multiclass
+    given = _read_labels(config, config.label_names)
+    if shard_index.is_shards(config.data_dir):
+        return shard_settings.check_labels(config, given), os.path.join(
+            config.data_dir, shard_index.FILE_NAME
         )
-        return labels, source
+    path = config.label_names or _find_labels_file(config)
+    labels = given or _read_labels(config, path)
+    if labels:
+        return labels, path if path.endswith(".json") else "--label_names"
     if config.data_dir or config.image_dir:
         names = labels_lib.default_names(config.num_labels)
     else:
         names = lesions.LABEL_NAMES[: config.num_labels]
-    return labels_lib.Labels(names, multiclass), "the drawn lesions"
+    return labels_lib.Labels(names, config.multiclass), "the drawn lesions"
+
+
+def _read_labels(config: Config, given: str) -> labels_lib.Labels | None:
+    """Reads labels from a file or a list of names; None of nothing."""
+    multiclass = config.multiclass
+    if given.endswith(".json"):
+        return labels_lib.read_labels(given, multiclass=multiclass)
+    if not given:
+        return None
+    names = [name.strip() for name in given.split(",")]
+    return labels_lib.make_labels(
+        names, where="--label_names", multiclass=multiclass
+    )
 
 
 def _find_labels_file(config: Config) -> str:
@@ -107,8 +122,11 @@ def find_pairs(
       progress: wraps an iterable to show its progress, like tqdm.
 
     Raises:
-      UserError: a folder is missing, empty or has no known layout.
+      UserError: a folder is missing, empty or has no known layout, or a
+        shard is damaged.
     """
+    if shard_index.is_shards(config.data_dir):
+        return shards.find_pairs(config.data_dir)
     if config.data_dir:
         return pairs.find_pairs(config.data_dir, labels)
     if config.image_dir:
@@ -135,14 +153,36 @@ def check(config: Config) -> check_report.Report:
     labels = load_labels(config)
     found = find_pairs(config, labels, progress=console.bar)
     divided = _split(config, found.pairs, found.left_out, say=console.say)
+    damage: list[str] = []
+    if shard_index.is_shards(config.data_dir):
+        damage = shards.find_damage(config.data_dir, progress=console.bar)
     return checks.check_pairs(
         divided,
         labels=labels,
         style_of=style_lists.load(config, divided, say=console.say).of,
-        unmatched=found.problems,
+        unmatched=[*found.problems, *damage],
         notes=found.notes,
         progress=console.bar,
     )
+
+
+@dataclasses.dataclass(frozen=True)
+class LoadedPairs:
+    """The pairs whose headers are in order, and what is said of the others.
+
+    Attributes:
+      pairs: sorted by id.
+      problems: a line for each file that cannot be used.
+      left_out: ids of images and label maps that are in no pair.
+      doubts: by id, why the two may not match.
+      notes: on what was left out on purpose.
+    """
+
+    pairs: list[pairs.Pair]
+    problems: list[str]
+    left_out: Set[str]
+    doubts: Mapping[str, str]
+    notes: Sequence[str]
 
 
 def load_splits(
@@ -164,8 +204,8 @@ def load_splits(
       UserError: names every file that cannot be used, unless
         ``skip_bad_pairs`` is set; then ``say`` is called with them.
     """
-    sound, left_out = load_pairs(config, labels, progress=progress, say=say)
-    return _split(config, sound, left_out, say=say)
+    loaded = load_pairs(config, labels, progress=progress, say=say)
+    return _split(config, loaded.pairs, loaded.left_out, say=say)
 
 
 def load_pairs(
@@ -174,7 +214,7 @@ def load_pairs(
     *,
     progress: Callable[..., Iterable],
     say: Callable[[str], None] = print,
-) -> tuple[list[pairs.Pair], Set[str]]:
+) -> LoadedPairs:
     """Finds the pairs and checks their headers.
 
     Args:
@@ -183,9 +223,6 @@ def load_pairs(
       progress: wraps an iterable to show its progress, like tqdm.
       say: is called with each message.
 
-    Returns:
-      The pairs, and the ids of images and label maps that are in none.
-
     Raises:
       UserError: as for `load_splits`.
     """
@@ -193,11 +230,16 @@ def load_pairs(
     for note in found.notes:
         say(note)
     headers = checks.check_headers(found.pairs)
-    bad = headers.problems
-    report_problems(config, [*found.problems, *bad.values()], say=say)
+    problems = [*found.problems, *headers.problems.values()]
+    report_problems(config, problems, say=say)
     _report_doubts(headers, say=say)
-    sound = [pair for pair in found.pairs if pair.id not in bad]
-    return sound, found.left_out | set(bad)
+    return LoadedPairs(
+        [pair for pair in found.pairs if pair.id not in headers.problems],
+        problems,
+        found.left_out | set(headers.problems),
+        headers.warnings,
+        found.notes,
+    )
 
 
 def load_run_splits(

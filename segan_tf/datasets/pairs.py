@@ -9,11 +9,36 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from segan_tf import config
 from segan_tf import labels as labels_lib
-from segan_tf.datasets import layouts
+from segan_tf.datasets import findings, layouts
 from segan_tf.imaging import formats, images
 
 _WHOLE = ""  # a label map of all labels
 _OTHER = "other"  # a label map of a label that was not asked for
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Stored:
+    """A pair that was decoded before, in a shard; see `shards`.
+
+    Attributes:
+      shape: of the record, (side, side, 3 + labels).
+      offset: of the record in the shard, in bytes.
+      checksum: CRC-32 of the record.
+      image: fingerprint of the image's file, see `content`.
+      label_maps: those of the files of the label map.
+      facts: what the label map of the files tells.
+      doubt: why image and label map may not match, or "".
+      problem: why there is no record, or "".
+    """
+
+    shape: tuple[int, int, int]
+    offset: int
+    checksum: int
+    image: str
+    label_maps: tuple[str, ...]
+    facts: findings.MapFacts
+    doubt: str = ""
+    problem: str = ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,16 +48,18 @@ class Pair:
     Attributes:
       id: the image's file name without its ending; of DICOM, its SOP instance
         UID.
-      image_path: the image.
+      image_path: the image, or the shard that holds it.
       label_map_paths: its label map, or a binary one for each label.
       split: "train", "validation" or "test" if its folder has the name of an
         official split, else "".
+      stored: of a pair in a shard.
     """
 
     id: str
     image_path: str
     label_map_paths: tuple[str, ...]
     split: str = ""
+    stored: Stored | None = None
 
     @property
     def named_with_file(self) -> str:

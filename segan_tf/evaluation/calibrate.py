@@ -213,9 +213,9 @@ def _load_pairs(
         found = list(divided.validation)
     else:
         where = f"--data_dir ({config.data_dir or config.image_dir})"
-        found, _ = loading.load_pairs(
+        found = loading.load_pairs(
             config, labels, progress=console.bar, say=console.say
-        )
+        ).pairs
     if len(found) < MIN_PAIRS:
         raise UserError(
             f"{where} holds {len(found)} pairs, and a decision is fitted to "

@@ -26,6 +26,7 @@ from segan_tf.datasets import (
     label_maps,
     loading,
     pairs,
+    shards,
     splits,
     style_lists,
 )
@@ -73,6 +74,7 @@ def evaluate(config: Config, *, command: Sequence[str] = ()) -> Evaluation:
     """
     config, labels, divided = _find_pairs(config)
     chosen = loading.choose_pairs(config, divided)
+    scored_side = _warn_of_shards(config, chosen)
     may_be_trained = _warn_of_trained(config, chosen)
     startup.import_tensorflow()
     from segan_tf.inference.predictor import Predictor
@@ -121,6 +123,7 @@ def evaluate(config: Config, *, command: Sequence[str] = ()) -> Evaluation:
                 if name != "styles" or predictor.styles.count
             },
             "may_include_trained_images": may_be_trained,
+            **({"scored_side": scored_side} if scored_side else {}),
             "unreadable": unreadable,
             "seconds": round(time.monotonic() - started, 1),
             "training": run_dir.read_training(config.model_dir),
@@ -152,6 +155,18 @@ def _find_pairs(
         config, labels, split_again=bool(split_again)
     )
     return config, labels, divided
+
+
+def _warn_of_shards(config: Config, chosen: Sequence[pairs.Pair]) -> int:
+    """Says that shards have lost the images' own size; returns theirs."""
+    side = shards.side_of(chosen)
+    if side:
+        console.say(
+            f"note: the images of {config.data_dir} are scored at {side}x{side}"
+            " pixels; to score them at their own size, as the results of "
+            "others, give the folder that they were converted from"
+        )
+    return side
 
 
 def _warn_of_trained(config: Config, chosen: Sequence[pairs.Pair]) -> bool:

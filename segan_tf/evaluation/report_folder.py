@@ -10,7 +10,7 @@ from typing import Any
 from segan_tf import labels as labels_lib
 from segan_tf import run_dir, styles
 from segan_tf.config import RESPLIT_FIELDS, Config
-from segan_tf.datasets import content, loading, pairs, splits
+from segan_tf.datasets import content, loading, pairs, shards, splits
 from segan_tf.decision import DEFAULT, Decision
 
 _DIGITS = 8
@@ -28,10 +28,10 @@ def name_folder(
     """Names the folder of an evaluation.
 
     ``<model_dir>/evaluation_<split>`` is for the weights of the run on the
-    pairs that it recorded. Everything else has digits of a hash of the model,
-    the pairs, their labels, ``tta`` and the decision added, so that it never
-    replaces other results than its own. Models and pairs are known by their
-    content.
+    pairs that it recorded, at their own size. Everything else has digits of a
+    hash of the model, the pairs, the size of shards, the labels, ``tta`` and
+    the decision added, so that it never replaces other results than its own.
+    Models and pairs are known by their content.
 
     Args:
       config: of the evaluation, merged with that of the run.
@@ -46,6 +46,7 @@ def name_folder(
     if not (
         _has_own_weights(config)
         and decision == DEFAULT
+        and not shards.side_of(chosen)
         and _has_own_pairs(config, divided, labels)
         and _has_own_styles(config, chosen, style_of)
     ):
@@ -58,6 +59,8 @@ def name_folder(
                 for name, found in content.identify_pairs(chosen).items()
             ),
         }
+        if side := shards.side_of(chosen):
+            evaluated["side"] = side
         if decision != DEFAULT:
             evaluated["decision"] = [decision.thresholds, decision.style]
         if style_of:

@@ -84,10 +84,12 @@ def describe_images(results: Mapping[str, Any]) -> str:
     count = results["image_count"]
     split = results["run"].get("split")
     of_split = f" of the {split} split" if split else ""
-    trained = ""
+    size = trained = ""
+    if side := results["run"].get("scored_side"):
+        size = f" (of shards, at {side}x{side} pixels)"
     if results["run"].get("may_include_trained_images"):
         trained = " (may include trained images)"
-    return f"{count} image{'' if count == 1 else 's'}{of_split}{trained}"
+    return f"{count} image{'' if count == 1 else 's'}{of_split}{size}{trained}"
 
 
 def _summed_confusion(scored: Sequence[scores.Score]) -> list[list[int]]:

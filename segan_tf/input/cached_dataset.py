@@ -13,7 +13,7 @@ from PIL import Image
 from segan_tf import files
 from segan_tf import labels as labels_lib
 from segan_tf.config import Config, UserError
-from segan_tf.datasets import findings, label_maps, loading, pairs
+from segan_tf.datasets import findings, label_maps, loading, pairs, shards
 from segan_tf.input import disk_cache
 
 # Side of the cached pairs, times image_size. A crop then shows 4/5 of the image
@@ -48,6 +48,11 @@ class CachedDataset:
     failures: list[UserError] = dataclasses.field(default_factory=list)
 
 
+def working_size(image_size: int) -> int:
+    """Returns the side of the records for an image_size, both in pixels."""
+    return round(WORKING_SCALE * image_size)
+
+
 def open_split(
     config: Config,
     split: Sequence[pairs.Pair],
@@ -69,8 +74,8 @@ def open_split(
       UserError: names every pair that cannot be read, unless
         ``skip_bad_pairs`` is set; or the split does not fit into memory.
     """
-    size = round(WORKING_SCALE * config.image_size)
-    if config.cache == "memory":
+    size = working_size(config.image_size)
+    if config.cache == "memory" and not shards.side_of(split):
         _check_memory(len(split) * size**2 * (3 + labels.count))
     records = open_records(
         split,
@@ -95,6 +100,8 @@ def open_records(
 ) -> CachedDataset:
     """Opens a split for random access; every pair is decoded once to check it.
 
+    Pairs in shards were decoded before; they are read where they are.
+
     Args:
       split: the pairs.
       cache: "memory" keeps all records in memory, "disk" in a file, "none"
@@ -110,9 +117,11 @@ def open_records(
     Raises:
       UserError: the file of "disk" cannot be written.
     """
-    decode_pair = functools.partial(decode, size=size, labels=labels)
     shape = (size, size, 3 + labels.count)
-    decoded = _decode_all(split, decode_pair, progress=progress)
+    if shards.side_of(split):
+        return _open_shards(split, shape)
+    decode_pair = functools.partial(decode, size=size, labels=labels)
+    decoded = decode_all(split, decode_pair, progress=progress)
     if cache == "disk":
         path = disk_cache.find_path(
             cache_dir, split, shape=shape, labels=labels
@@ -138,6 +147,26 @@ def open_records(
 
     read = kept.__getitem__ if cache == "memory" else decode_again
     return CachedDataset(len(good), shape, read, problems, facts)
+
+
+def _open_shards(
+    split: Sequence[pairs.Pair], shape: tuple[int, int, int]
+) -> CachedDataset:
+    """Opens a split of shards, of which nothing is kept in memory."""
+    good = [pair for pair in split if pair.stored and not pair.stored.problem]
+    problems = {
+        pair.id: pair.stored.problem
+        for pair in split
+        if pair.stored and pair.stored.problem
+    }
+    facts = {pair.id: pair.stored.facts for pair in good if pair.stored}
+    return CachedDataset(
+        len(good),
+        shape,
+        lambda index: shards.read_record(good[index]),
+        problems,
+        facts,
+    )
 
 
 def decode(
@@ -171,13 +200,16 @@ def _resize(
     return np.asarray(Image.fromarray(plane).resize((size, size), method))
 
 
-def _decode_all(
+def decode_all(
     split: Sequence[pairs.Pair],
     decode_pair: Callable[[pairs.Pair], disk_cache.Decoded],
     *,
     progress: Callable[..., Iterable[pairs.Pair]],
 ) -> Iterator[tuple[pairs.Pair, disk_cache.Decoded | UserError]]:
-    """Yields each pair with its record, or with the error of reading it."""
+    """Yields each pair with its record, or with the error of reading it.
+
+    Several threads decode a few pairs ahead, so that memory stays bounded.
+    """
 
     def decode_or_error(pair: pairs.Pair) -> disk_cache.Decoded | UserError:
         try:
@@ -189,7 +221,6 @@ def _decode_all(
         waiting: collections.deque = collections.deque()
         coming = iter(split)
         for pair in progress(split, desc="decoding", unit="pair"):
-            # Only a few are decoded ahead, so that memory stays bounded.
             while len(waiting) < 4 * DECODING_THREADS and (
                 ahead := next(coming, None)
             ):

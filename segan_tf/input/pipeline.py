@@ -57,6 +57,9 @@ def make_training_dataset(
     strong: bool = False,
     flip: str = "both",
     styles: StyleRows | None = None,
+    worker: int = 0,
+    num_workers: int = 1,
+    num_replicas: int = 1,
 ) -> tf.data.Dataset:
     """Makes the training batches of the steps first_step to last_step - 1.
 
@@ -64,6 +67,10 @@ def make_training_dataset(
     alone: starting at step 100 gives the batches that a run from step 0 sees
     from there on. Every epoch is a new permutation of the pairs; what remains
     after the last full batch is left out of that epoch.
+
+    Each replica gets its part of every global batch, and a worker reads only
+    the parts of its own replicas: of batches of 8, worker 1 of 2 reads places 4
+    to 7.
 
     Args:
       records: the training pairs.
@@ -75,15 +82,22 @@ def make_training_dataset(
       strong: see `augmentation.augment_pair`.
       flip: see there.
       styles: of the pairs, if the segmentor has styles.
+      worker: whose parts to make, from 0.
+      num_workers: with equally many replicas.
+      num_replicas: of all workers; they divide batch_size.
 
     Returns:
-      A dataset of (image float32 [batch_size, image_size, image_size, 3],
-      normalized; true_label_map float32 [batch_size, image_size, image_size,
-      labels] in {0, 1}); with styles also style float32 [batch_size, styles].
+      A dataset of (image float32 [batch, image_size, image_size, 3],
+      normalized; true_label_map float32 [batch, image_size, image_size,
+      labels] in {0, 1}); with styles also style float32 [batch, styles]. The
+      batches are of one replica, in the order of the worker's replicas.
     """
     per_epoch = batch_size * steps_per_epoch(records.count, batch_size)
+    share = batch_size // num_workers  # of each global batch
 
-    def make_example(position: tf.Tensor) -> _Example:
+    def make_example(number: tf.Tensor) -> _Example:
+        position = number // share * batch_size + worker * share
+        position += number % share
         epoch, place = position // per_epoch, position % per_epoch
         index = _shuffle(place, records.count, tf.stack([seed, epoch]))
         image, label_map = _read(records, index)
@@ -101,12 +115,10 @@ def make_training_dataset(
             return example
         return (*example, _draw_style(styles, index, draw))
 
-    positions = tf.data.Dataset.range(
-        first_step * batch_size, last_step * batch_size
-    )
+    numbers = tf.data.Dataset.range(first_step * share, last_step * share)
     return (
-        positions.map(make_example, tf.data.AUTOTUNE, deterministic=True)
-        .batch(batch_size, drop_remainder=True)
+        numbers.map(make_example, tf.data.AUTOTUNE, deterministic=True)
+        .batch(batch_size // num_replicas, drop_remainder=True)
         .prefetch(2)
     )
 

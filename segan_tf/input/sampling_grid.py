@@ -7,7 +7,6 @@ interpolated only once.
 
 import math
 
-import keras
 import tensorflow as tf
 
 from segan_tf import compat
@@ -38,10 +37,10 @@ def warp(
     Returns:
       Both, in their shapes.
     """
-    grid = _mirror(grid, image.shape[0])
-    # At the center of a pixel, bilinear and nearest are the same.
-    nearest = tf.floor(grid + 1 / 2)
-    return sample(image, grid), sample(label_map, nearest)
+    size = image.shape[0]
+    grid = _mirror(grid, size)
+    nearest = tf.cast(tf.floor(grid + 1 / 2), tf.int32)
+    return sample(image, grid), _take(label_map, *tf.unstack(nearest))
 
 
 def sample(x: tf.Tensor, grid: tf.Tensor) -> tf.Tensor:
@@ -52,6 +51,9 @@ def sample(x: tf.Tensor, grid: tf.Tensor) -> tf.Tensor:
         (1 - p) ((1 - q) x[r, c] + q x[r, c + 1])
           + p ((1 - q) x[r + 1, c] + q x[r + 1, c + 1])
 
+    All channels of a pixel are taken at once: `keras.ops.image.map_coordinates`
+    takes one channel at a time, and repeats its hundred operations for each.
+
     Args:
       x: float32 [height, width, channels].
       grid: float32 [2, rows, columns] within 0..height - 1 and 0..width - 1;
@@ -61,14 +63,40 @@ def sample(x: tf.Tensor, grid: tf.Tensor) -> tf.Tensor:
       float32 [rows, columns, channels].
     """
     addons = compat.find_addons()
-    if addons is None:
-        channels = [
-            keras.ops.image.map_coordinates(channel, grid, order=1)
-            for channel in tf.unstack(x, axis=-1)
-        ]
-        return tf.stack(channels, axis=-1)
-    flow = tf.transpose(_identity(x.shape[0]) - grid, (1, 2, 0))
-    return addons.image.dense_image_warp(x[None], flow[None])[0]
+    if addons is not None:
+        flow = tf.transpose(_identity(x.shape[0]) - grid, (1, 2, 0))
+        return addons.image.dense_image_warp(x[None], flow[None])[0]
+    last = tf.constant([x.shape[0] - 1, x.shape[1] - 1])[:, None, None]
+    floor = tf.floor(grid)
+    before = tf.cast(floor, tf.int32)
+    # On the last row or column, what comes after it has the weight 0.
+    after = tf.minimum(before + 1, last)
+    share = grid - floor
+    corners = []
+    for rows, row_share in ((before[0], 1 - share[0]), (after[0], share[0])):
+        for columns, column_share in (
+            (before[1], 1 - share[1]),
+            (after[1], share[1]),
+        ):
+            weight = (row_share * column_share)[..., None]
+            corners.append(weight * _take(x, rows, columns))
+    return tf.add_n(corners)
+
+
+def _take(x: tf.Tensor, row: tf.Tensor, column: tf.Tensor) -> tf.Tensor:
+    """Takes pixels of x, all channels at once.
+
+    Args:
+      x: float32 [height, width, channels].
+      row: int32 [rows, columns].
+      column: int32 [rows, columns].
+
+    Returns:
+      float32 [rows, columns, channels].
+    """
+    height, width, channels = x.shape
+    pixels = tf.reshape(x, (height * width, channels))
+    return tf.gather(pixels, row * width + column)
 
 
 def draw_sampling_grid(draw: tf.Tensor, size: int) -> tf.Tensor:

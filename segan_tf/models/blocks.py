@@ -205,7 +205,7 @@ def batch_norm(
     dtype: str = "float32",
 ) -> keras.KerasTensor:
     """Applies batch normalization, by default with SegAN's settings."""
-    return keras.layers.BatchNormalization(
+    return layers.BatchNormalization(
         momentum=momentum,
         epsilon=epsilon,
         synchronized=synchronized,

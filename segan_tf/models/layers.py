@@ -19,6 +19,43 @@ _IMAGE_CHANNELS = 3  # RGB
 
 
 @keras.saving.register_keras_serializable(package="segan_tf")
+class BatchNormalization(keras.layers.BatchNormalization):
+    """Batch normalization of images in one operation, in training, too.
+
+    Keras 2 has that operation; Keras 3 takes several that read the image again
+    each. Weights, results and moving statistics are those of the layer of
+    Keras. With ``synchronized`` it is that layer.
+    """
+
+    def call(
+        self, inputs: tf.Tensor, training: bool | None = None, **kwargs: Any
+    ) -> tf.Tensor:
+        """Maps dtype [b, h, w, c] to dtype [b, h, w, c]."""
+        is_plain = self.synchronized or not hasattr(keras, "ops")
+        if is_plain or not (training and self.trainable):
+            return super().call(inputs, training=training, **kwargs)
+        x = tf.cast(inputs, tf.float32)
+        outputs, mean, variance, *_ = tf.raw_ops.FusedBatchNormV3(
+            x=x,
+            scale=self.gamma,
+            offset=self.beta,
+            mean=[],
+            variance=[],
+            epsilon=self.epsilon,
+            is_training=True,
+        )
+        # Of n - 1 values, where Keras keeps that of n.
+        count = tf.cast(tf.size(x) // x.shape[-1], tf.float32)
+        variance *= (count - 1) / count
+        for moving, value in (
+            (self.moving_mean, mean),
+            (self.moving_variance, variance),
+        ):
+            moving.assign(moving * self.momentum + value * (1 - self.momentum))
+        return tf.cast(outputs, self.compute_dtype)
+
+
+@keras.saving.register_keras_serializable(package="segan_tf")
 class MulticlassSoftmax(keras.layers.Layer):
     """Computes softmax(0, z_1, ..., z_k) and drops the background.
 

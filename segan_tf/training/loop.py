@@ -8,31 +8,22 @@ import numpy as np
 import tensorflow as tf
 import tqdm
 
-from segan_tf import (
-    checkpoint_files,
-    compat,
-    console,
-    run_dir,
-    run_swap,
-)
+from segan_tf import compat, console, run_dir
 from segan_tf import labels as labels_lib
 from segan_tf import styles as styles_lib
 from segan_tf.config import Config, UserError
 from segan_tf.datasets import pairs
-from segan_tf.imaging import preprocessing
 from segan_tf.input import cached_dataset, pipeline
-from segan_tf.models import blocks
 from segan_tf.training import (
-    checkpoints,
+    distributed_step,
     distribution,
     monitor,
     reporting,
+    run_writer,
     signals,
-    summaries,
-    train_step,
-    validation,
 )
-from segan_tf.training.state import build_train_state, load_start_weights
+from segan_tf.training.state import build_train_state
+from segan_tf.training.workers import Workers
 
 LOOP_STEPS = 50  # at most so many steps between two reports
 LOOP_SECONDS = 10.0  # about how often losses are read and logged
@@ -44,8 +35,7 @@ class Trainer:
     Attributes:
       state: the models and their optimizers.
       step: the number of steps made.
-      folder: where the run is written: the model_dir, or until the first
-        checkpoint of a run that starts over, a folder that will replace it.
+      writer: of the run; None if another worker writes it.
     """
 
     def __init__(
@@ -57,6 +47,7 @@ class Trainer:
         strategy: tf.distribute.Strategy,
         labels: labels_lib.Labels = labels_lib.LESION,
         styles: styles_lib.AssignedStyles = styles_lib.UNASSIGNED,
+        workers: Workers | None = None,
     ) -> None:
         """Builds the models and restores the last checkpoint.
 
@@ -64,9 +55,11 @@ class Trainer:
           config: all settings of the run.
           training: records to train on.
           validation: records to choose the best checkpoint by; may be empty.
+            Only the chief uses them.
           strategy: from `distribution.create_strategy`.
           labels: their names are used in the logs.
           styles: of the training pairs.
+          workers: that train together; by default this process alone.
 
         Raises:
           UserError: the batch size does not fit, the checkpoint is not
@@ -74,16 +67,15 @@ class Trainer:
             tensorflow-addons is needed and missing.
         """
         self._config = config
-        self._labels = labels
         self._styles = styles
         self._strategy = strategy
         self._training = training
-        self._validation = validation
+        self._workers = workers or Workers(strategy)
         _check_before_building(config, strategy.num_replicas_in_sync)
         self._steps_per_epoch = pipeline.steps_per_epoch(
             training.count, config.batch_size
         )
-        self.folder = _choose_folder(config)
+        self._last_step = config.epochs * self._steps_per_epoch
         with strategy.scope():
             self.state = build_train_state(
                 config,
@@ -91,25 +83,34 @@ class Trainer:
                 num_replicas=strategy.num_replicas_in_sync,
                 styles=styles.styles,
             )
-            self._checkpoints = checkpoints.Checkpoints(self.folder, self.state)
-            self.step = self._checkpoints.restore()
-            if config.start_from and not self.step:
-                load_start_weights(self.state)
-        self._first_step = self.step
-        self._last_step = config.epochs * self._steps_per_epoch
-        self._panels = summaries.SummaryWriter(self.folder)
-        self._reporter = reporting.Reporter(
-            self.state,
-            labels=labels,
-            summary_writer=self._panels,
-            folder=self.folder,
-            first_step=self.step,
-        )
-        self._distributed_step = train_step.make_distributed_step(
+        self.writer: run_writer.RunWriter | None = None
+        if self._workers.is_chief:
+            self.writer = run_writer.RunWriter(
+                config,
+                self.state,
+                validation=validation,
+                labels=labels,
+                styles=styles,
+            )
+            self.writer.open()
+        self._first_step = self.step = self._share_state()
+        self._distributed_step = distributed_step.make_distributed_step(
             self.state, strategy
         )
-        self._segment = tf.function(self._segment_batch, reduce_retracing=True)
-        self._saved_at, self._saved_step = time.monotonic(), self.step
+        self._batch: tuple[tf.Tensor, ...] | None = None
+
+    @property
+    def folder(self) -> str:
+        """Where the run is written; "" if another worker writes it."""
+        return self.writer.folder if self.writer else ""
+
+    def _share_state(self) -> int:
+        """Gives all workers the chief's state; returns the step made last."""
+        step = self.writer.saved_step if self.writer else 0
+        if self._workers.count > 1:
+            step = int(self._workers.share(str(step)))
+            self._workers.share_variables(self.state.variables)
+        return step
 
     def train(self) -> dict[str, Any]:
         """Trains until the last epoch, or until SIGTERM or SIGINT.
@@ -125,8 +126,8 @@ class Trainer:
           SystemExit: the run was told to stop; it is saved.
         """
         if self.step >= self._last_step:
-            if not run_dir.read_training(self.folder):
-                self._complete()
+            if self.writer:
+                self.writer.complete(self.step)
             console.say(
                 f"{self._config.model_dir} has all {self._config.epochs} "
                 "epochs; raise --epochs to continue."
@@ -134,10 +135,13 @@ class Trainer:
             return {}
         if self.step:
             console.say(f"resuming at step {self.step} of {self._last_step}")
-        run_dir.remove_training(self.folder)
+        if self.writer:
+            run_dir.remove_training(self.folder)
         started = time.monotonic()
         with signals.StopSignals() as stop, self._bar() as bar:
             self._run(stop, bar)
+        if not self.writer:
+            return {}
         summary = reporting.summarize_training(
             first_step=self._first_step,
             last_step=self.step,
@@ -147,39 +151,24 @@ class Trainer:
         run_dir.write_training(self.folder, summary)
         return summary
 
-    def _complete(self) -> None:
-        """Does what a process killed after its last step had left to do."""
-        self._checkpoints.save_last(self.step)
-        summary = reporting.summarize_log(
-            self._reporter.log.read_loops(), batch_size=self._config.batch_size
-        )
-        run_dir.write_training(self.folder, summary)
-
-    def validate(self) -> np.ndarray:
-        """Computes each label's Dice; see `validation.compute_label_dice`."""
-        return validation.compute_label_dice(
-            self._config,
-            self._validation,
-            self._segment,
-            labels=self._labels,
-            summary_writer=self._panels,
-            step=self.step,
-        )
-
     def _run(self, stop: signals.StopSignals, bar: tqdm.tqdm) -> None:
         """Runs loops until the last epoch or a signal."""
         batches = iter(self._make_batches())
         while self.step < self._last_step:
             before = self.step
             self._run_loop(batches, stop, bar=bar)
-            unreadable = bool(self._training.failures)
-            if self.step % self._steps_per_epoch == 0 and self.step > before:
-                self._end_epoch(bar)
-            elif stop.requested or unreadable or self._checkpoint_is_due():
-                self._save()
+            unreadable, stopped = self._workers.any(
+                bool(self._training.failures), stop.requested
+            )
+            if self.writer:
+                ended = self.step % self._steps_per_epoch == 0
+                if ended and self.step > before:
+                    self.writer.end_epoch(self.step, self._epoch, bar=bar)
+                elif stopped or unreadable or self.writer.checkpoint_is_due():
+                    self.writer.save(self.step)
             if unreadable:
-                raise self._describe_failure(self._training)
-            if stop.requested and self.step < self._last_step:
+                raise self._describe_failure()
+            if stopped and self.step < self._last_step:
                 without = "" if self._config.resume else " without --noresume"
                 console.say(
                     f"stopped and saved at step {self.step}; the same "
@@ -195,18 +184,16 @@ class Trainer:
         rows: list[dict[str, tf.Tensor]] = []
         epoch_end = (first // self._steps_per_epoch + 1) * self._steps_per_epoch
         while self.step < epoch_end and len(rows) < LOOP_STEPS:
-            try:
-                batch = next(batches)
-            except tf.errors.OpError:
-                if self._training.failures:
-                    break
-                raise
+            late = time.monotonic() - started > LOOP_SECONDS
+            ends = bool(rows) and (late or stop.requested)
+            batch = self._read_ahead(batches)
+            # All workers make a step, or none.
+            if any(self._workers.any(ends, batch is None)) or batch is None:
+                break
+            self._batch = None
             rows.append(self._distributed_step(*batch))
             self.step += 1
             bar.update(self._config.batch_size)
-            late = time.monotonic() - started > LOOP_SECONDS
-            if stop.requested or late:
-                break
         if not rows:
             return
         logs = {
@@ -219,47 +206,45 @@ class Trainer:
         # of weights spoiled by the last step could never be resumed.
         for model in filter(None, (self.state.segmentor, self.state.critic)):
             monitor.check_not_finite_weights(self.step, model)
-        self._reporter.report_loop(
-            logs, step=self.step, epoch=self._epoch, seconds=seconds, bar=bar
-        )
+        if self.writer:
+            self.writer.reporter.report_loop(
+                logs,
+                step=self.step,
+                epoch=self._epoch,
+                seconds=seconds,
+                bar=bar,
+            )
 
-    def _end_epoch(self, bar: tqdm.tqdm) -> None:
-        line = f"epoch {self._epoch}/{self._config.epochs}"
-        label_dice = None
-        if self._validation.count:
+    def _read_ahead(self, batches: Iterator) -> tuple[tf.Tensor, ...] | None:
+        """Reads the batch of the next step; None if a pair cannot be read.
+
+        The batch is kept for the next call until its step is made.
+        """
+        if self._batch is None:
             try:
-                label_dice = self.validate()
-            except tf.errors.OpError as error:
-                if not self._validation.failures:
+                self._batch = next(batches)
+            except tf.errors.OpError:
+                if not self._training.failures:
                     raise
-                raise self._describe_failure(self._validation) from error
-            dice = float(np.nanmean(label_dice))
-            best = self._checkpoints.save_best(self.step, dice)
-            line += (
-                f": validation dice {dice:.4f}{' (best)' if best else ''}"
-                f"{reporting.format_labels(self._labels, label_dice)}"
-            )
-            self._reporter.report_validation(
-                label_dice, step=self.step, epoch=self._epoch
-            )
-        self._save()
-        console.say(line)
-        self._reporter.report_collapse(label_dice, epoch=self._epoch)
-        coming = min(self._epoch + 1, self._config.epochs)
-        bar.set_description(f"epoch {coming}/{self._config.epochs}")
+        return self._batch
 
-    def _segment_batch(self, image: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        style = None
-        if self._styles.styles.count:  # validation is untold
-            mean = tf.constant([self._styles.styles.mean], tf.float32)
-            style = tf.repeat(mean, tf.shape(image)[0], axis=0)
-        inputs = blocks.with_style(image, style)
-        predicted = self.state.eval_model(inputs, training=False)
-        return predicted, preprocessing.decide_label_map(
-            predicted, multiclass=self._config.multiclass
-        )
+    def _describe_failure(self) -> UserError:
+        """Makes the error of a pair that a worker can no longer read."""
+        failures = self._training.failures
+        reasons = self._workers.gather(str(failures[0]) if failures else "")
+        worker, reason = next(r for r in enumerate(reasons) if r[1])
+        if self._workers.index != worker:
+            reason = f"worker {worker}: {reason}"
+        return run_writer.describe_failure(self._config, reason, self.step)
 
     def _make_batches(self) -> tf.distribute.DistributedDataset:
+        return self._strategy.distribute_datasets_from_function(
+            self._make_dataset
+        )
+
+    def _make_dataset(
+        self, context: tf.distribute.InputContext
+    ) -> tf.data.Dataset:
         dataset = pipeline.make_training_dataset(
             self._training,
             batch_size=self._config.batch_size,
@@ -270,8 +255,16 @@ class Trainer:
             strong=self._config.augment == "strong",
             flip=self._config.resolved_flip,
             styles=self._make_style_rows(),
+            worker=context.input_pipeline_id,
+            num_workers=context.num_input_pipelines,
+            num_replicas=context.num_replicas_in_sync,
         )
-        return self._strategy.experimental_distribute_dataset(dataset)
+        # Otherwise every step would first ask all workers whether they have
+        # another batch. They have equally many, and the loop counts them.
+        endless = tf.data.experimental.assert_cardinality(
+            tf.data.INFINITE_CARDINALITY
+        )
+        return dataset.apply(endless)
 
     def _make_style_rows(self) -> pipeline.StyleRows | None:
         if not self._styles.styles.count:
@@ -301,57 +294,13 @@ class Trainer:
         """The epoch of the step made last, from 1."""
         return -(-self.step // self._steps_per_epoch)
 
-    def _checkpoint_is_due(self) -> bool:
-        minutes = (time.monotonic() - self._saved_at) / 60
-        return minutes >= self._config.checkpoint_minutes
-
-    def _describe_failure(
-        self, records: cached_dataset.CachedDataset
-    ) -> UserError:
-        """Makes the error of a pair that can no longer be read."""
-        reason = str(records.failures[0]).rstrip(".")
-        saved = "nothing is saved yet"
-        if self._saved_step:
-            without = "" if self._config.resume else ", without --noresume,"
-            saved = (
-                f"the run is saved at step {self._saved_step}, and the same "
-                f"command{without} resumes from there"
-            )
-        return UserError(f"{reason}; {saved}.")
-
-    def _save(self) -> None:
-        if self.step == self._saved_step:
-            return
-        self._checkpoints.save_last(self.step)
-        self._saved_step = self.step
-        if self.folder != self._config.model_dir:
-            self._replace_old_run()
-        self._saved_at = time.monotonic()
-
-    def _replace_old_run(self) -> None:
-        """Moves the new run, which has a checkpoint now, into the model_dir."""
-        model_dir = self._config.model_dir
-        self._panels.close()
-        with run_dir.reported(model_dir):
-            run_swap.publish(model_dir)
-        self.folder = self._reporter.log.folder = model_dir
-        self._checkpoints.move(model_dir)
-        self._panels.open(model_dir)
-
-
-def _choose_folder(config: Config) -> str:
-    """Returns a folder of its own for a run that starts over."""
-    model_dir = config.model_dir
-    if config.resume or not (
-        run_dir.has_flags(model_dir) or checkpoint_files.has_any(model_dir)
-    ):
-        return model_dir
-    with run_dir.reported(model_dir):
-        return run_swap.begin(model_dir)
-
 
 def _check_before_building(config: Config, num_replicas: int) -> None:
-    distribution.check_batch_size(config.batch_size, num_replicas)
+    distribution.check_batch_size(
+        config.batch_size,
+        num_replicas,
+        parts=config.gradient_accumulation_steps,
+    )
     distribution.check_xla(config.xla, num_replicas)
     if config.augment == "strong":
         compat.find_addons()  # raises here rather than within a graph

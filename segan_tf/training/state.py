@@ -1,6 +1,7 @@
 """The state of training: both models, their optimizers and the EMA."""
 
 import dataclasses
+from typing import Any
 
 import keras
 
@@ -41,6 +42,16 @@ class TrainState:
     def eval_model(self) -> keras.Model:
         """The segmentor that is evaluated and exported."""
         return self.ema_model or self.segmentor
+
+    @property
+    def variables(self) -> list[Any]:
+        """All variables of the models and the optimizers, of either Keras."""
+        found: list[Any] = []
+        for model in (self.segmentor, self.critic, self.ema_model):
+            found += model.weights if model else []
+        for optimizer in (self.segmentor_optimizer, self.critic_optimizer):
+            found += optimizer.variables if optimizer else []
+        return found
 
     @property
     def label_weights(self) -> tuple[float, ...]:

@@ -1,32 +1,19 @@
 """Trains a run from its settings, or resumes it."""
 
+import contextlib
 import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from segan_tf import (
-    checkpoint_files,
-    console,
-    files,
-    run_dir,
-    run_lock,
-    run_swap,
-    startup,
-)
+from segan_tf import console, run_dir, run_lock, startup
 from segan_tf import decision as decision_lib
-from segan_tf import labels as labels_lib
 from segan_tf import styles as styles_lib
-from segan_tf.config import Config, UserError, is_released
-from segan_tf.datasets import (
-    content,
-    findings,
-    loading,
-    pairs,
-    splits,
-    style_lists,
-)
-from segan_tf.models import imagenet_weights
-from segan_tf.models.segmentors import SEGMENTORS
+from segan_tf.config import Config
+from segan_tf.datasets import content, findings, splits
+from segan_tf.training import cluster, link, plan, preparation
+from segan_tf.training import workers as workers_lib
+from segan_tf.training.preparation import Prepared
+from segan_tf.training.workers import Workers
 
 if TYPE_CHECKING:
     from segan_tf.training import loop
@@ -35,81 +22,131 @@ if TYPE_CHECKING:
 def train(config: Config, *, command: Sequence[str] = ()) -> dict[str, Any]:
     """Trains, or resumes, the run in ``model_dir``.
 
+    Several workers, each in a process of its own, call it with the same
+    settings; see ``num_workers``.
+
     Args:
       config: all settings of the run.
       command: recorded in flags.json.
 
     Returns:
       first_step and last_step, train_seconds, images_per_second and
-      peak_memory_gb; empty if the run has all its epochs already.
+      peak_memory_gb; empty if the run has all its epochs already, and for
+      workers other than the chief.
 
     Raises:
-      UserError: a setting, a pair or the folder cannot be used, or a loss is
-        not finite.
+      UserError: a setting, a pair or the folder cannot be used, a loss is
+        not finite, or another worker failed.
       SystemExit: SIGTERM or SIGINT stopped the run; it is saved.
     """
-    _create_model_dir(config)
-    with run_lock.hold(config.model_dir):
-        with run_dir.reported(config.model_dir):
-            run_swap.clean_up(config.model_dir)
-            _remove_leftovers(config.model_dir)
-        return _train(config, command)
+    found = cluster.find(config)
+    if found is None:
+        return _train(config, command, Workers())
+    # Where a worker is lost, one line says so; TensorFlow would add many.
+    os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+    startup.import_tensorflow()
+    from segan_tf.training import distribution
 
-
-def _train(config: Config, command: Sequence[str]) -> dict[str, Any]:
-    resumes = config.resume and run_dir.has_flags(config.model_dir)
-    saved = checkpoint_files.has_any(config.model_dir)
-    if config.resume and saved and not resumes:
-        raise UserError(
-            f"--model_dir ({config.model_dir}) holds checkpoints without the "
-            "flags.json that says how they were trained; copy that file "
-            "again, give another --model_dir, or --noresume to start over "
-            "there."
-        )
-    config = _with_resolved_flip(config, resumes=resumes)
-    if resumes:
-        config = run_dir.check_resumable(config)
-    if not (resumes and saved):
-        # A checkpoint holds everything that the run started from.
-        run_dir.check_start_from(config)
-    if config.starts_from_imagenet and not resumes:
-        encoder = SEGMENTORS[config.segmentor].pretrained_encoder
-        imagenet_weights.find_file(encoder)  # fails before the data are read
-    labels = loading.load_labels(config)
-    divided = loading.load_splits(
-        config, labels, progress=console.bar, say=console.say
-    )
-    record = content.make_record(
-        divided.all_pairs(),
-        labels,
-        earlier=_find_earlier_images(config, resumes=resumes and saved),
-    )
-    if resumes:
-        _check_same_pairs(config, divided, record=record)
+    distribution.check_workers(found.count)
     console.say(
-        f"{len(divided.train)} pairs for training, {len(divided.validation)} "
-        f"for validation, {len(divided.test)} for testing; "
-        f"{labels.count} label{'s' * (labels.count > 1)}: "
-        f"{', '.join(labels.names)}"
+        f"worker {found.index} of {found.count} waits for the others (worker "
+        f"0: {found.coordinator})"
     )
-    _report_seen(divided, record)
-    console.say(f"training pairs are mirrored with --flip={config.flip}")
-    styles = _load_styles(config, divided, resumes=resumes)
-    trainer = _make_trainer(config, divided, labels=labels, styles=styles)
-    # After all checks: a command that fails must neither change how a trained
-    # model is read nor block the next command.
-    splits.write_splits(divided, trainer.folder)
-    content.write_record(record, trainer.folder)
-    run_dir.write_labels(labels, trainer.folder)
-    # A run that starts over without styles replaces those of the old one.
-    if styles.styles.count or styles_lib.is_recorded(config.model_dir):
-        with run_dir.reported(trainer.folder):
-            styles_lib.write(styles, trainer.folder)
-    run_dir.write_flags(config, command, folder=trainer.folder)
-    summary = trainer.train()
+    joined = link.join(found)
+    with workers_lib.ended_together(joined), contextlib.ExitStack() as muted:
+        if found.index:
+            muted.enter_context(console.quiet())
+        strategy = distribution.create_strategy(
+            num_replicas=config.num_replicas,
+            addresses=joined.addresses,
+            worker=found.index,
+        )
+        workers = Workers(strategy, index=found.index, count=found.count)
+        return _train(config, command, workers)
+
+
+def _train(
+    config: Config, command: Sequence[str], workers: Workers
+) -> dict[str, Any]:
+    with contextlib.ExitStack() as held:
+        prepared: Prepared | None = None
+        if workers.is_chief:
+            preparation.create_model_dir(config)
+            held.enter_context(run_lock.hold(config.model_dir))
+            prepared = preparation.prepare(config)
+        prepared = plan.share(config, prepared, workers=workers)
+        trainer = _make_trainer(prepared, workers)
+        if workers.is_chief:
+            # After all checks: a command that fails must neither change how a
+            # trained model is read nor block the next command.
+            _write_records(prepared, command, folder=trainer.folder)
+        summary = trainer.train()
     if summary:
         _warn_of_decision(config.model_dir)
     return summary
+
+
+def _make_trainer(prepared: Prepared, workers: Workers) -> "loop.Trainer":
+    startup.import_tensorflow()
+    from segan_tf.input import cached_dataset
+    from segan_tf.training import distribution, loop
+
+    config, labels = prepared.config, prepared.labels
+    strategy = workers.strategy or distribution.create_strategy(
+        num_replicas=config.num_replicas, virtual_devices=config.virtual_devices
+    )
+    # Before the pairs are decoded, which may take minutes.
+    distribution.check_batch_size(
+        config.batch_size,
+        strategy.num_replicas_in_sync,
+        parts=config.gradient_accumulation_steps,
+    )
+    # Of workers on one machine, each has a file of its own with --cache=disk.
+    place = "" if workers.is_chief else f"worker_{workers.index}"
+    caching = config.replace(model_dir=os.path.join(config.model_dir, place))
+    training, validation = (
+        cached_dataset.open_split(
+            caching, part, labels, progress=console.bar, say=console.say
+        )
+        for part in (prepared.divided.train, prepared.divided.validation)
+    )
+    findings.report(
+        training.facts,
+        labels,
+        what=findings.TRAINING,
+        say=console.say,
+        others=validation.facts,
+    )
+    plan.check_same_pairs(list(training.facts), workers)
+    return loop.Trainer(
+        config,
+        training=training,
+        validation=validation,
+        strategy=strategy,
+        labels=labels,
+        styles=prepared.styles,
+        workers=workers,
+    )
+
+
+def _write_records(
+    prepared: Prepared, command: Sequence[str], *, folder: str
+) -> None:
+    """Writes what tells later how the run was trained."""
+    splits.write_splits(prepared.divided, folder)
+    if prepared.record:
+        content.write_record(prepared.record, folder)
+    run_dir.write_labels(prepared.labels, folder)
+    # A run that starts over without styles replaces those of the old one.
+    styles = prepared.styles
+    if styles.styles.count or styles_lib.is_recorded(prepared.config.model_dir):
+        with run_dir.reported(folder):
+            styles_lib.write(styles, folder)
+    # Where the run continues, its workers may be others.
+    config = prepared.config.with_given(
+        prepared.config.given, worker_index=None, coordinator=""
+    )
+    run_dir.write_flags(config, command, folder=folder)
 
 
 def _warn_of_decision(model_dir: str) -> None:
@@ -120,172 +157,3 @@ def _warn_of_decision(model_dir: str) -> None:
             f"warning: {path} was fitted to the weights of an earlier step; "
             "run --mode=calibrate again, or remove it"
         )
-
-
-def _remove_leftovers(model_dir: str) -> None:
-    """Removes what killed trainings left; needs the lock."""
-    drawn = os.path.join(model_dir, loading.DRAWN_FOLDER)
-    for folder in (model_dir, *(folder for folder, *_ in os.walk(drawn))):
-        files.remove_leftovers(folder)
-    for name in (checkpoint_files.LAST, checkpoint_files.BEST):
-        checkpoint_files.remove_incomplete(
-            os.path.join(model_dir, checkpoint_files.FOLDER, name)
-        )
-
-
-def _with_resolved_flip(config: Config, *, resumes: bool) -> Config:
-    """Replaces --flip=auto: a resumed run keeps what it was trained with."""
-    trained = run_dir.read_flags(config.model_dir) if resumes else config
-    flip = trained.resolved_flip if config.flip == "auto" else config.flip
-    return config.with_given(config.given, flip=flip)
-
-
-def _load_styles(
-    config: Config, divided: splits.Splits, *, resumes: bool
-) -> styles_lib.AssignedStyles:
-    """Loads the styles of the pairs; a resumed run keeps its own.
-
-    Raises:
-      UserError: the file cannot be used, or is not that of the run.
-    """
-    if not resumes:
-        return style_lists.load(config, divided, say=console.say)
-    recorded = styles_lib.read(config.model_dir)
-    if "styles" in config.given:
-        given = style_lists.load(config, divided, say=console.say)
-        if given != recorded:
-            raise UserError(
-                f"--styles ({config.styles}) gives other styles than "
-                f"--model_dir ({config.model_dir}) was trained with; leave it "
-                "out, give another --model_dir, or --noresume to start over "
-                "there."
-            )
-    return recorded
-
-
-def _make_trainer(
-    config: Config,
-    divided: splits.Splits,
-    *,
-    labels: labels_lib.Labels,
-    styles: styles_lib.AssignedStyles,
-) -> "loop.Trainer":
-    startup.import_tensorflow()
-    from segan_tf.input import cached_dataset
-    from segan_tf.training import distribution, loop
-
-    strategy = distribution.create_strategy(
-        num_replicas=config.num_replicas, virtual_devices=config.virtual_devices
-    )
-    # Before the pairs are decoded, which may take minutes.
-    distribution.check_batch_size(
-        config.batch_size, strategy.num_replicas_in_sync
-    )
-    training, validation = (
-        cached_dataset.open_split(
-            config, part, labels, progress=console.bar, say=console.say
-        )
-        for part in (divided.train, divided.validation)
-    )
-    findings.report(
-        training.facts,
-        labels,
-        what=findings.TRAINING,
-        say=console.say,
-        others=validation.facts,
-    )
-    return loop.Trainer(
-        config,
-        training=training,
-        validation=validation,
-        strategy=strategy,
-        labels=labels,
-        styles=styles,
-    )
-
-
-def _create_model_dir(config: Config) -> None:
-    reason = "no permission"
-    try:
-        os.makedirs(config.model_dir, exist_ok=True)
-        writable = os.access(config.model_dir, os.W_OK)
-    except OSError as error:
-        reason, writable = error.strerror or str(error), False
-    if not writable:
-        raise UserError(
-            f"--model_dir ({config.model_dir}) cannot be written ({reason}); "
-            "give a folder that can."
-        )
-
-
-def _find_earlier_images(
-    config: Config, *, resumes: bool
-) -> frozenset[str] | None:
-    """Finds the images that the start of a run was trained on.
-
-    A resumed run recorded them: the run that it started from may be gone. Those
-    of the released model, which are of ISIC 2017, are not listed.
-    """
-    if resumes:
-        before = content.read_record(config.model_dir)
-        if before:
-            return before.earlier
-    if not config.start_from or is_released(config.start_from):
-        return frozenset()
-    return None if resumes else content.read_trained_images(config.start_from)
-
-
-def _report_seen(divided: splits.Splits, record: content.Record) -> None:
-    """Warns of pairs to measure on that the start was trained on."""
-    measured = (*divided.validation, *divided.test)
-    seen = [
-        pair
-        for pair in measured
-        if record.pairs[pairs.normalized(pair.id)].image
-        in (record.earlier or ())
-    ]
-    if seen:
-        console.say(
-            f"warning: {len(seen)} of the {len(measured)} pairs for validation "
-            "and testing are images that --start_from was trained on, such as "
-            f"{seen[0].id}; their figures say so"
-        )
-
-
-def _check_same_pairs(
-    config: Config, divided: splits.Splits, *, record: content.Record
-) -> None:
-    """Checks that a resumed run has the pairs that it was trained with.
-
-    With another number of pairs the splits are drawn differently, and training
-    pairs would be tested on.
-
-    Raises:
-      UserError: pairs are missing, new or changed, or read in another way.
-    """
-    before = content.read_record(config.model_dir)
-    trained_ids = splits.read_split_ids(config.model_dir)
-    if splits.normalized_ids(divided.ids()) != splits.normalized_ids(
-        trained_ids
-    ):
-        what, remedy = "other pairs than are found now", "restore the pairs"
-    elif before is None:
-        console.say(
-            f"note: {config.model_dir} has no record of what its images and "
-            "label maps held; only their names are compared"
-        )
-        return
-    elif before.labels != record.labels:
-        names = ", ".join(map(str, before.labels.get("names", ())))
-        what = f"other names or values of the labels ({names})"
-        remedy = "restore them"
-    elif changed := content.find_changed(before.pairs, record.pairs):
-        shown = ", ".join(changed[:5]) + ", ..." * (len(changed) > 5)
-        what = f"other images or label maps of {len(changed)} ids ({shown})"
-        remedy = "restore the files"
-    else:
-        return
-    raise UserError(
-        f"--model_dir ({config.model_dir}) was trained with {what}; {remedy}, "
-        "give another --model_dir, or --noresume to start over there."
-    )

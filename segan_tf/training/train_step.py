@@ -1,7 +1,8 @@
 """One train step: the critic climbs the multi-scale L1 loss, S descends it."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
+import keras
 import tensorflow as tf
 
 from segan_tf import losses
@@ -10,41 +11,6 @@ from segan_tf.metrics import batch as batch_metrics
 from segan_tf.models import blocks
 from segan_tf.models import critic as critic_lib
 from segan_tf.training.state import TrainState
-
-# From image, true label map and, with styles, style to the logged values.
-Step = Callable[..., dict[str, tf.Tensor]]
-
-
-def make_distributed_step(
-    state: TrainState, strategy: tf.distribute.Strategy
-) -> Step:
-    """Makes the graph of one step on all replicas.
-
-    Args:
-      state: built in the strategy's scope.
-      strategy: from `distribution.create_strategy`.
-
-    Returns:
-      A function of a global batch, see `train_step`. It returns the logged
-      values of that batch.
-    """
-
-    def replica_step(*batch: tf.Tensor) -> dict[str, tf.Tensor]:
-        return train_step(state, *batch)
-
-    if state.config.xla:
-        replica_step = tf.function(replica_step, jit_compile=True)
-
-    @tf.function
-    def distributed_step(*batch: tf.Tensor) -> dict[str, tf.Tensor]:
-        logs = strategy.run(replica_step, args=batch)
-        update_ema(state)
-        return {
-            name: strategy.reduce("SUM", value, axis=None)
-            for name, value in logs.items()
-        }
-
-    return distributed_step
 
 
 def train_step(
@@ -73,10 +39,8 @@ def train_step(
       ``label_images`` float32 [labels]: the sum of the Dice over the images
       that have the label, and their number.
     """
-    with tf.GradientTape() as tape:
-        inputs = blocks.with_style(image, style)
-        predicted = state.segmentor(inputs, training=True)
     label_subset = draw_labels(state)
+    tape, predicted = predict(state, image, style)
     logs = critic_step(
         state,
         image,
@@ -85,42 +49,37 @@ def train_step(
         style=style,
         label_subset=label_subset,
     )
-    more_logs, gradient = segmentor_gradient(
+    more_logs, gradients = segmentor_gradients(
         state,
         image,
-        predicted,
+        (tape, predicted),
         true_label_map,
         style=style,
         label_subset=label_subset,
     )
-    logs.update(more_logs)
-    variables = state.segmentor.trainable_variables
-    gradients = tape.gradient(predicted, variables, output_gradients=gradient)
-    state.segmentor_optimizer.apply_gradients(
-        zip(gradients, variables, strict=True)
+    apply_gradients(state.segmentor_optimizer, state.segmentor, gradients)
+    return logs | more_logs
+
+
+def predict(
+    state: TrainState, image: tf.Tensor, style: tf.Tensor | None
+) -> tuple[tf.GradientTape, tf.Tensor]:
+    """Computes S(x) as in training, and the tape of its gradients."""
+    with tf.GradientTape() as tape:
+        inputs = blocks.with_style(image, style)
+        predicted = state.segmentor(inputs, training=True)
+    return tape, predicted
+
+
+def apply_gradients(
+    optimizer: keras.optimizers.Optimizer,
+    model: keras.Model,
+    gradients: Sequence[tf.Tensor],
+) -> None:
+    """Moves the trained variables of a model."""
+    optimizer.apply_gradients(
+        zip(gradients, model.trainable_variables, strict=True)
     )
-    logs.update(_map_logs(state, predicted, true_label_map))
-    return logs
-
-
-def update_ema(state: TrainState) -> None:
-    """Moves the exponential moving average of S's weights after a step.
-
-        mean <- d mean + (1 - d) weight,   d = min(ema, (1 + t) / (10 + t))
-
-    with t the steps made: in the first ones the mean follows more closely,
-    since it still holds the initial weights. Batch statistics are averaged
-    too, so that they belong to the averaged weights. Call it outside the
-    replicas. Does nothing if the run keeps no average.
-    """
-    if state.ema_model is None:
-        return
-    made = tf.cast(state.segmentor_optimizer.iterations, tf.float32)
-    decay = tf.minimum(state.config.ema, (1 + made) / (10 + made))
-    for mean, weight in zip(
-        state.ema_model.weights, state.segmentor.weights, strict=True
-    ):
-        mean.assign(mean + (1 - decay) * (weight - mean))
 
 
 def critic_step(
@@ -150,6 +109,38 @@ def critic_step(
     """
     if state.critic is None or state.critic_optimizer is None:
         return {}
+    logs, gradients = critic_gradients(
+        state,
+        image,
+        predicted_label_map,
+        true_label_map,
+        style=style,
+        label_subset=label_subset,
+    )
+    apply_gradients(state.critic_optimizer, state.critic, gradients)
+    return logs
+
+
+def critic_gradients(
+    state: TrainState,
+    image: tf.Tensor,
+    predicted_label_map: tf.Tensor,
+    true_label_map: tf.Tensor,
+    *,
+    style: tf.Tensor | None,
+    label_subset: tf.Tensor | None,
+) -> tuple[dict[str, tf.Tensor], list[tf.Tensor]]:
+    """Computes the gradients of C's loss; arguments as for `critic_step`.
+
+    Returns:
+      ``critic_loss``, this replica's share, and a gradient for each trained
+      variable of C.
+
+    Raises:
+      ValueError: S is trained alone.
+    """
+    if state.critic is None:
+        raise ValueError("there is no critic")
     with tf.GradientTape() as tape:
         _, distance = _distances(
             state,
@@ -160,12 +151,48 @@ def critic_step(
             label_subset=label_subset,
         )
         critic_loss = -replica_share(state, distance)
-    variables = state.critic.trainable_variables
-    gradients = tape.gradient(critic_loss, variables)
-    state.critic_optimizer.apply_gradients(
-        zip(gradients, variables, strict=True)
+    gradients = tape.gradient(critic_loss, state.critic.trainable_variables)
+    return {"critic_loss": critic_loss}, gradients
+
+
+def segmentor_gradients(
+    state: TrainState,
+    image: tf.Tensor,
+    forward: tuple[tf.GradientTape, tf.Tensor],
+    true_label_map: tf.Tensor,
+    *,
+    style: tf.Tensor | None,
+    label_subset: tf.Tensor | None,
+) -> tuple[dict[str, tf.Tensor], list[tf.Tensor]]:
+    """Computes the gradients of S's loss, with C fixed.
+
+    Args:
+      state: both models and their optimizers.
+      image: float32 [batch, height, width, 3], normalized.
+      forward: from `predict` of these images.
+      true_label_map: float32 [batch, height, width, labels] in {0, 1}.
+      style: see `train_step`.
+      label_subset: see `critic_step`.
+
+    Returns:
+      The logged values of the loss and of the label maps, and a gradient for
+      each trained variable of S.
+    """
+    tape, predicted = forward
+    logs, gradient = segmentor_gradient(
+        state,
+        image,
+        predicted,
+        true_label_map,
+        style=style,
+        label_subset=label_subset,
     )
-    return {"critic_loss": critic_loss}
+    gradients = tape.gradient(
+        predicted,
+        state.segmentor.trainable_variables,
+        output_gradients=gradient,
+    )
+    return logs | _map_logs(state, predicted, true_label_map), gradients
 
 
 def segmentor_gradient(

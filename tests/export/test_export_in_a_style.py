@@ -12,6 +12,8 @@ from segan_tf.config import Config, UserError
 from segan_tf.imaging import images
 from segan_tf.inference.predictor import Predictor
 
+pytestmark = pytest.mark.any_edition
+
 SETTINGS = (
     "--image_size=32",
     "--width=2",

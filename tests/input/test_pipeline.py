@@ -3,6 +3,8 @@
 Most images have one color, by which they are recognized despite augmentation.
 """
 
+import dataclasses
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -101,6 +103,30 @@ def test_starting_later_gives_the_batches_of_a_run_from_step_0(strong):
         for expected, found in zip(whole[first_step:], rest, strict=True):
             np.testing.assert_array_equal(found[0], expected[0])
             np.testing.assert_array_equal(found[1], expected[1])
+
+
+@pytest.mark.parametrize("first_step", [0, 3])  # the start, and an epoch's 2nd
+def test_workers_read_their_parts_of_the_batches_of_one(first_step):
+    read = []
+    records = noise_records(10)
+    counted = dataclasses.replace(
+        records, read=lambda i: read.append(i) or records.read(i)
+    )
+    options = {"strong": True, "first_step": first_step, "last_step": 6}
+    whole = train(records, **options)
+    # Two workers of two replicas each: every batch is of one of four replicas.
+    parts = [
+        train(counted, worker=w, num_workers=2, num_replicas=4, **options)
+        for w in range(2)
+    ]
+    assert [len(part) for part in parts] == [2 * (6 - first_step)] * 2
+    # Of each batch of 4, a worker reads 2.
+    assert len(read) == 4 * (6 - first_step)
+    for number, batch in enumerate(whole):
+        pieces = [part[2 * number + i] for part in parts for i in range(2)]
+        for field, expected in enumerate(batch):
+            found = np.concatenate([piece[field] for piece in pieces])
+            np.testing.assert_array_equal(found, expected)
 
 
 def test_longer_run_starts_with_the_same_batches():

@@ -5,6 +5,7 @@ import pathlib
 import subprocess
 import sys
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -127,6 +128,20 @@ def test_uneven_batch_error_names_the_nearest_even_ones(
     )
 
 
+def test_uneven_parts_of_a_batch_are_an_error():
+    for replicas, what, remedy in (
+        (1, "", "use 28 or 32."),
+        (2, "the 2 replicas times ", "use 24 or 32."),
+    ):
+        with pytest.raises(UserError) as error:
+            distribution.check_batch_size(30, replicas, parts=4)
+        assert str(error.value) == (
+            f"--batch_size (30) must be a multiple of {what}"
+            f"--gradient_accumulation_steps (4); {remedy}"
+        )
+    distribution.check_batch_size(32, 2, parts=4)
+
+
 def test_even_batch_and_single_replica_xla_are_accepted():
     distribution.check_batch_size(32, 4)
     distribution.check_xla(True, 1)
@@ -139,6 +154,26 @@ def test_more_gpus_than_visible_is_an_error():
         match=r"--num_replicas \(99\) is more than the \d+ visible GPUs; use 0",
     ):
         distribution.create_strategy(num_replicas=99)
+
+
+def test_several_workers_need_keras_3():
+    distribution.check_workers(1)
+    if hasattr(keras, "ops"):
+        distribution.check_workers(2)
+        return
+    with pytest.raises(
+        UserError, match=r"--num_workers \(2\) needs TensorFlow 2.19 or newer"
+    ):
+        distribution.check_workers(2)
+
+
+def test_workers_cannot_join_after_tensorflow_has_started():
+    tf.config.list_logical_devices()
+    with pytest.raises(
+        UserError,
+        match=r"--num_workers \(2\) must join before TensorFlow starts",
+    ):
+        distribution.create_strategy(addresses=["127.0.0.1:1", "127.0.0.1:2"])
 
 
 def test_cpu_cannot_be_split_after_tensorflow_has_started():

@@ -20,10 +20,10 @@ from segan_tf.datasets import findings
 from segan_tf.input import pipeline
 from segan_tf.models import pretrained, restore
 from segan_tf.training import (
+    distributed_step,
     loop,
     monitor,
     summaries,
-    train_step,
     validation,
 )
 
@@ -84,12 +84,15 @@ def make_quick_trainer(
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(
-            train_step, "make_distributed_step", lambda *_: quick_step
+            distributed_step, "make_distributed_step", lambda *_: quick_step
         )
         trainer = make_trainer(model_dir, **{"adversarial": False} | changes)
     coming = iter(dices)
-    trainer.validate = lambda: np.array(next(coming), ndmin=1)
+    trainer.writer.validate = lambda step: np.array(next(coming), ndmin=1)
     return trainer
+
+
+TWO = labels_lib.Labels(("lesion", "nodule"))
 
 
 def read_log(model_dir, kind):
@@ -420,7 +423,7 @@ def test_signal_in_the_last_step_ends_the_run_normally(tmp_path):
 def test_nan_stops_the_run_and_keeps_the_last_good_checkpoint(
     tmp_path, monkeypatch
 ):
-    make_step = train_step.make_distributed_step
+    make_step = distributed_step.make_distributed_step
 
     def make_failing_step(state, strategy):
         real_step = make_step(state, strategy)
@@ -432,7 +435,9 @@ def test_nan_stops_the_run_and_keeps_the_last_good_checkpoint(
 
         return step
 
-    monkeypatch.setattr(train_step, "make_distributed_step", make_failing_step)
+    monkeypatch.setattr(
+        distributed_step, "make_distributed_step", make_failing_step
+    )
     trainer = make_trainer(tmp_path, adversarial=False, epochs=3)
     with pytest.raises(
         monitor.Diverged,
@@ -472,20 +477,21 @@ def test_validation_dice_skips_images_without_the_label(tmp_path, monkeypatch):
     predicted = true.copy()
     predicted[0, 8:12, :, 1] = 0  # half is missed
     predicted[1, 31, :, 1] = 1  # predicted where it is not
-    trainer.state = dataclasses.replace(
-        trainer.state, ema_model=lambda image, training: predicted
-    )
     batch = (tf.zeros((3, 32, 32, 3)), tf.constant(true))
     monkeypatch.setattr(
         pipeline, "make_evaluation_dataset", lambda *_, **__: [batch]
     )
-    label_dice = trainer.validate()
+    label_dice = validation.compute_label_dice(
+        trainer.state.config,
+        blobs.make_records(3),
+        lambda image: (predicted, predicted),
+        labels=TWO,
+        summary_writer=summaries.SummaryWriter(str(tmp_path)),
+        step=0,
+    )
 
     # Of label 2: 2 * 4 / (4 + 8) rows and 0; the third image does not count.
     np.testing.assert_allclose(label_dice, [1, (2 * 4 / (4 + 8) + 0) / 2])
-
-
-TWO = labels_lib.Labels(("lesion", "nodule"))
 
 
 def warnings_in(out):
@@ -770,7 +776,8 @@ def uninterrupted(tmp_path_factory):
     return folder, trainer.state.segmentor.get_weights()
 
 
-@pytest.mark.parametrize("reads", [3, 8, 14])
+# Threads read ahead, so that the second read may be counted before the first.
+@pytest.mark.parametrize("reads", [6, 8, 14])
 def test_run_is_saved_when_an_image_vanishes(tmp_path, reads, uninterrupted):
     trainer = make_failing_trainer(tmp_path, reads, 1000)
     words = r"^a.png cannot be opened \(gone\); the run is saved at step (\d+),"

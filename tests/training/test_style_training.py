@@ -14,7 +14,7 @@ from segan_tf.imaging import images
 from segan_tf.inference.predictor import Predictor
 from segan_tf.input import cached_dataset, pipeline
 from segan_tf.models import layers
-from segan_tf.training import train_step
+from segan_tf.training import distributed_step, train_step
 from segan_tf.training.state import build_train_state
 
 TWO = styles.Styles(("loose", "tight"), (0.5, 0.5))
@@ -46,7 +46,7 @@ def test_step_trains_the_styles_of_segmentor_and_critic(form):
     label_map = tf.cast(image[..., :2] > 0, tf.float32)
     style = tf.constant([[1, 0], [0, 1], [0.5, 0.5], [1, 0]], tf.float32)
     logs = train_step.train_step(state, image, label_map, style)
-    train_step.update_ema(state)
+    distributed_step.update_ema(state)
     assert np.isfinite(logs["segmentor_loss"])
     for model in (state.segmentor, state.critic, state.ema_model):
         assert modulations(model)

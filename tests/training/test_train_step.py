@@ -9,7 +9,7 @@ from segan_tf import losses
 from segan_tf.config import CRITIC_FORMS, LABEL_KINDS, Config
 from segan_tf.imaging import preprocessing
 from segan_tf.metrics import batch as batch_metrics
-from segan_tf.training import train_step
+from segan_tf.training import distributed_step, train_step
 from segan_tf.training.state import build_train_state
 
 RUN = Config(image_size=32, width=2, batch_size=4, learning_rate=0.01)
@@ -316,12 +316,12 @@ def test_ema_follows_closely_at_first_and_slowly_later():
     old = mean.numpy()
     train_step.train_step(state, *batch())
     assert not np.array_equal(old, weight.numpy())
-    train_step.update_ema(state)
+    distributed_step.update_ema(state)
     # One step made: the decay is (1 + 1) / (10 + 1), not yet 0.5.
     expected = 2 / 11 * old + 9 / 11 * weight.numpy()
     np.testing.assert_allclose(mean.numpy(), expected, atol=1e-6)
     state.segmentor_optimizer.iterations.assign(100)
-    train_step.update_ema(state)
+    distributed_step.update_ema(state)
     expected = 0.5 * expected + 0.5 * weight.numpy()
     np.testing.assert_allclose(mean.numpy(), expected, atol=1e-6)
 
@@ -329,7 +329,7 @@ def test_ema_follows_closely_at_first_and_slowly_later():
 def test_batch_statistics_are_averaged_with_the_weights():
     state = build_state(ema=0.9)
     train_step.train_step(state, *batch())
-    train_step.update_ema(state)
+    distributed_step.update_ema(state)
     now, mean = (
         model.get_layer("down2_norm").moving_variance.numpy()
         for model in (state.segmentor, state.ema_model)

@@ -14,6 +14,8 @@ from segan_tf import labels, styles
 from segan_tf.decision import DEFAULT, Decision
 from segan_tf.models import layers, segan, weights
 
+pytestmark = pytest.mark.any_edition
+
 TWO = styles.Styles(("T1", "clinic B"), (0.75, 0.25))
 MEASURED = {"latency_ms": 2.5, "peak_memory_mb": 12.0}
 
@@ -169,7 +171,7 @@ def test_model_that_draws_one_style_otherwise_is_withheld(
     assert "segan_none_styles.tflite" not in os.listdir(tmp_path)
 
 
-def test_thresholds_are_for_the_style_of_the_decision(tmp_path):
+def test_thresholds_are_for_the_style_of_the_decision(exported, tmp_path):
     # The third is none of the names and is compared too.
     decision = Decision((0.999,), (0.5, 0.5))
 
@@ -179,7 +181,7 @@ def test_thresholds_are_for_the_style_of_the_decision(tmp_path):
     of_keras = record["keras"]["styles"]
     assert list(of_keras) == ["T1", "clinic B", "mean", "T1+clinic B"]
     assert of_keras["T1+clinic B"]["dice"] == record["keras"]["dice"]
-    default = export_all(tmp_path / "default")["keras"]["styles"]
+    default = exported[1]["keras"]["styles"]
     assert of_keras["T1"] == default["T1"]
     assert of_keras["mean"] == default["mean"]
     contract = json.loads((tmp_path / "segan_none_styles.json").read_text())
