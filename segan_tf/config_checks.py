@@ -324,9 +324,14 @@ def _check_workers(config: "Config") -> None:
         )
 
 
+def is_address(text: str) -> bool:
+    """Tells whether a text is HOST:PORT."""
+    host, _, port = text.rpartition(":")
+    return bool(host) and port.isdecimal() and 0 < int(port) < 2**16
+
+
 def _check_address(coordinator: str) -> None:
-    host, _, port = coordinator.rpartition(":")
-    if not host or not (port.isdecimal() and 0 < int(port) < 2**16):
+    if not is_address(coordinator):
         raise UserError(
             f"--coordinator ({coordinator}) must be HOST:PORT, such as "
             "10.0.0.1:2222."

@@ -83,6 +83,11 @@ def convert(config: Config, *, command: Sequence[str] = ()) -> Conversion:
     loaded = loading.load_pairs(
         config, labels, progress=console.bar, say=console.say
     )
+    if not loaded.pairs:
+        raise UserError(
+            f"--data_dir ({config.data_dir}) has no pair that can be used; see "
+            "what is said of the files above."
+        )
     style_of = _read_styles(config, loaded.pairs)
     job = conversion_parts.Job(
         config, labels, loaded, style_of, output + _PARTIAL
@@ -126,6 +131,11 @@ def _check_free(output: str) -> None:
             f"--output_dir ({output}) is there already; give a new folder, or "
             "remove it."
         )
+    if os.path.ismount(output) or os.path.islink(output):
+        raise UserError(
+            f"--output_dir ({output}) is a mount point or a link, which the "
+            "finished folder cannot replace; give a new folder inside it."
+        )
 
 
 def _read_styles(
@@ -146,7 +156,9 @@ def _write_shards(
     parts = conversion_parts.divide(job)
     conversion_parts.clean_up(job.folder, len(parts))
     finished = {
-        part.name: conversion_parts.is_finished(job.folder, part)
+        part.name: conversion_parts.is_finished(
+            job.folder, part, may_lack=job.config.skip_bad_pairs
+        )
         for part in parts
     }
     pending = [part for part in parts if not finished[part.name]]

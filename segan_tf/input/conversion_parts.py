@@ -111,14 +111,23 @@ def clean_up(folder: str, num_parts: int) -> None:
             os.remove(os.path.join(folder, name))
 
 
-def is_finished(folder: str, part: Part) -> bool:
-    """Tells whether a shard is whole, and of these pairs."""
+def is_finished(folder: str, part: Part, *, may_lack: bool) -> bool:
+    """Tells whether a shard is whole, and of these pairs.
+
+    Args:
+      folder: of the conversion.
+      part: what the shard is to hold.
+      may_lack: whether pairs may be left out. Otherwise they are tried again:
+        what was wrong may have been a disk that did not answer.
+    """
     try:
         found = records.read(
             shard_index.list_path(folder, part.name), kind=shard_index.FILE_NAME
         )
+        lacks = any(entry["problem"] for entry in found["pairs"])
         return (
             found["key"] == part.key
+            and (may_lack or not lacks)
             and shard_index.hash_file(
                 shard_index.record_path(folder, part.name)
             )

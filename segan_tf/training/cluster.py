@@ -5,6 +5,7 @@ import json
 import os
 from typing import Any
 
+from segan_tf import config_checks
 from segan_tf.config import Config, UserError
 
 VARIABLE = "TF_CONFIG"
@@ -40,6 +41,12 @@ def find(config: Config) -> Cluster | None:
     """
     text = os.environ.get(VARIABLE, "").strip()
     by_variable = _parse(text) if text else None
+    if by_variable is not None and config.virtual_devices > 1:
+        raise UserError(
+            f"--virtual_devices ({config.virtual_devices}) and the variable "
+            f"{VARIABLE}, which describes {by_variable.count} workers, exclude "
+            "each other; leave the flag out, or unset the variable."
+        )
     if config.num_workers == 1:
         return by_variable
     if by_variable is not None:
@@ -65,7 +72,9 @@ def _parse(text: str) -> Cluster | None:
         kind, index = task.get("type", "worker"), int(task.get("index", 0))
         chiefs, others = (list(jobs.pop(n, ())) for n in ("chief", "worker"))
         addresses = [str(address) for address in (*chiefs, *others)]
-        ports = [int(address.rpartition(":")[2]) for address in addresses[:1]]
+        for address in addresses[:1]:
+            if not config_checks.is_address(address):
+                raise ValueError(f"{address} is not HOST:PORT")
     except (ValueError, TypeError, AttributeError) as error:
         raise UserError(
             f"the variable {VARIABLE} ({text}) cannot be understood ({error}); "
@@ -79,7 +88,7 @@ def _parse(text: str) -> Cluster | None:
         )
     place = index + (len(chiefs) if kind == "worker" else 0)
     end = len(chiefs) if kind == "chief" else len(addresses)
-    if ports and not 0 <= index <= place < end:
+    if addresses and not 0 <= index <= place < end:
         raise UserError(
             f"the variable {VARIABLE} has no address for {kind} {index}; list "
             "it in cluster, or correct the index in task."

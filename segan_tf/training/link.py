@@ -18,7 +18,7 @@ import socket
 import threading
 import time
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NoReturn
 
 from segan_tf import console
 from segan_tf.errors import UserError
@@ -26,6 +26,10 @@ from segan_tf.training.cluster import Cluster
 
 WAIT_SECONDS = 600.0  # for all workers to come
 LOST_STATUS = 75  # of the others where one is lost: starting again may help
+RESUMING = (
+    "start all workers again, without --noresume; the run resumes from its "
+    "last checkpoint."
+)
 NOTE_SECONDS = 30.0  # between notes of who is missing
 _RETRY_SECONDS = 0.2
 _LINE_SECONDS = 10.0  # for a peer to send its line
@@ -99,8 +103,7 @@ class Link:
                 elif "end" not in came:
                     self._end(
                         f"worker {key.data} is lost: it was killed, or its "
-                        "machine does not answer; start all workers again, the "
-                        "run resumes from its last checkpoint.",
+                        f"machine does not answer; {RESUMING}",
                         LOST_STATUS,
                     )
 
@@ -109,17 +112,19 @@ class Link:
             if not self._is_open:  # the process ends by itself
                 return
             self._is_open = False
-            self._leave(text, status)
-            console.say_error(text)
-            os._exit(status)
+            try:
+                self._leave(text, status)
+                console.say_error(text)
+            finally:  # even if nobody reads what is printed
+                os._exit(status)
 
 
 def join(cluster: Cluster) -> Link:
     """Waits for all workers.
 
     Raises:
-      UserError: one does not come within `WAIT_SECONDS`, or they contradict
-        each other.
+      UserError: they contradict each other.
+      SystemExit: one does not come within `WAIT_SECONDS`, which is reported.
     """
     return _join_chief(cluster) if cluster.index else _gather(cluster)
 
@@ -136,7 +141,7 @@ def _gather(cluster: Cluster) -> Link:
             missing = [i for i in range(cluster.count) if i not in addresses]
             shown = ", ".join(map(str, missing))
             if now - started > WAIT_SECONDS:
-                raise UserError(
+                _give_up(
                     f"worker {shown} of {cluster.count} did not come to "
                     f"{cluster.coordinator} within {WAIT_SECONDS / 60:.0f} "
                     "minutes; start all of them."
@@ -163,6 +168,12 @@ def _gather(cluster: Cluster) -> Link:
                 _send(peer, {"addresses": ordered})
         failed.pop_all()
     return Link(cluster, ordered, peers)
+
+
+def _give_up(text: str) -> NoReturn:
+    """Ends as if a worker was lost: another start may find all of them."""
+    console.say_error(text)
+    raise SystemExit(LOST_STATUS)
 
 
 def _check_newcomer(
@@ -215,7 +226,7 @@ def _join_chief(cluster: Cluster) -> Link:
         if "error" in answer:
             raise UserError(str(answer["error"]))
         if time.monotonic() > until:
-            raise UserError(
+            _give_up(
                 f"worker {cluster.index} cannot reach worker 0 at "
                 f"{cluster.coordinator} ({reason}); check that it runs there."
             )

@@ -10,10 +10,10 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from segan_tf import console
+from segan_tf import console, files
 from segan_tf import styles as styles_lib
 from segan_tf.config import PATH_FIELDS, RUN_FIELDS, Config, UserError
-from segan_tf.datasets import content, loading, pairs, splits
+from segan_tf.datasets import content, loading, pairs, shard_settings, splits
 from segan_tf.training.preparation import Prepared
 from segan_tf.training.workers import Workers
 
@@ -55,8 +55,8 @@ def check_same_pairs(ids: Sequence[str], workers: Workers) -> None:
     Raises:
       UserError: a worker left out others, as ``skip_bad_pairs`` lets it.
     """
-    text = "\n".join(map(pairs.normalized, ids))
-    own = f"{len(ids)} {hashlib.sha256(text.encode()).hexdigest()}"
+    text = files.encode("\n".join(map(pairs.normalized, ids)))
+    own = f"{len(ids)} {hashlib.sha256(text).hexdigest()}"
     found = workers.gather(own)
     for index, other in enumerate(found):
         if other != found[0]:
@@ -65,6 +65,25 @@ def check_same_pairs(ids: Sequence[str], workers: Workers) -> None:
                 f"worker {index} can use {counts[0]} of the training pairs and "
                 f"worker 0 {counts[1]}, or others; give all workers the same "
                 "data."
+            )
+
+
+def check_same_devices(count: int, workers: Workers) -> None:
+    """Checks that all workers have as many replicas.
+
+    Args:
+      count: of this worker.
+      workers: that train together.
+
+    Raises:
+      UserError: another one has more or fewer.
+    """
+    found = workers.gather(str(count))
+    for index, other in enumerate(found):
+        if other != found[0]:
+            raise UserError(
+                f"worker {index} has {other} GPUs to use and worker 0 has "
+                f"{found[0]}; give all the same, or --num_replicas."
             )
 
 
@@ -93,6 +112,7 @@ def _follow(config: Config, plan: dict[str, Any], index: int) -> Prepared:
                 f"--{name} is {own[name]} for worker {index} and {value} for "
                 "worker 0; give both the same."
             )
+    shard_settings.check(config)
     labels = loading.load_labels(config)
     if (
         json.loads(json.dumps(content.describe_labels(labels)))

@@ -62,6 +62,7 @@ def train(config: Config, *, command: Sequence[str] = ()) -> dict[str, Any]:
             worker=found.index,
         )
         workers = Workers(strategy, index=found.index, count=found.count)
+        plan.check_same_devices(len(strategy.extended.worker_devices), workers)
         return _train(config, command, workers)
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from segan_tf import console, failures
 from segan_tf.config import UserError
-from segan_tf.training.link import LOST_STATUS, Link
+from segan_tf.training.link import LOST_STATUS, RESUMING, Link
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -117,8 +117,7 @@ def ended_together(link: Link) -> Iterator[None]:
         failure, status = "it lost another worker", LOST_STATUS
         reason = str(error).strip().splitlines()[-1]
         console.say_error(
-            f"another worker no longer answers ({reason}); start all "
-            "workers again, the run resumes from its last checkpoint."
+            f"another worker no longer answers ({reason}); {RESUMING}"
         )
         raise SystemExit(LOST_STATUS) from error
     finally:

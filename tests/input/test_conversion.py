@@ -281,6 +281,37 @@ def test_changed_or_damaged_shards_are_written_again(data, decoded):
     assert check(folder).is_sound
 
 
+def test_pair_that_was_repaired_is_tried_again(data, decoded):
+    path = data / "images" / "blob_001.png"
+    whole, state = path.read_bytes(), os.stat(path)
+    path.write_bytes(whole[:200] + b"\xff" * (len(whole) - 200))
+    os.utime(path, ns=(state.st_atime_ns, state.st_mtime_ns))
+    with pytest.raises(UserError, match="cannot be used"):
+        convert(data)
+    path.write_bytes(whole)
+    os.utime(path, ns=(state.st_atime_ns, state.st_mtime_ns))
+    decoded.clear()
+    folder = convert(data)
+    # Of its shard alone.
+    assert sorted(decoded) == ["blob_000", "blob_001", "blob_002"]
+    assert not any(p.stored.problem for p in load(folder)[0].pairs)
+
+
+def test_output_that_cannot_be_replaced_is_an_error(data, tmp_path):
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "shards").symlink_to(tmp_path / "empty")
+    with pytest.raises(UserError, match="is a mount point or a link"):
+        convert(data)
+    assert not os.path.exists(tmp_path / "shards.partial")
+
+
+def test_folder_without_a_usable_pair_is_an_error(data):
+    for path in (data / "images").iterdir():
+        path.write_bytes(b"no image")
+    with pytest.raises(UserError, match="has no pair that can be used"):
+        convert(data, skip_bad_pairs=True)
+
+
 def test_skipping_after_an_error_decodes_nothing_again(data, decoded):
     spoil_image(data, 1)
     with pytest.raises(UserError, match="cannot be used"):

@@ -50,6 +50,8 @@ def test_tf_config_is_understood(monkeypatch, kind, index, jobs, expected):
         ("chief", 1, {"chief": ["a:1"], "worker": ["b:1"]}, "for chief 1"),
         ("worker", -1, {"worker": ["a:1", "b:1"]}, "for worker -1"),
         ("worker", 0, {"worker": ["a", "b"]}, "cannot be understood"),
+        ("worker", 0, {"worker": ["a:99999", "b:1"]}, "a:99999 is not HOST:P"),
+        ("worker", 0, {"worker": [":1", "b:1"]}, ":1 is not HOST:PORT"),
     ],
 )
 def test_mistake_in_tf_config_is_named(monkeypatch, kind, index, jobs, words):
@@ -66,6 +68,13 @@ def test_damaged_tf_config_shows_an_example(monkeypatch, text):
         return
     with pytest.raises(UserError, match="cannot be understood .*; give such"):
         cluster.find(Config())
+
+
+def test_virtual_devices_and_tf_config_exclude_each_other(monkeypatch):
+    tf_config(monkeypatch, worker=["a:1", "b:1"])
+    words = r"^--virtual_devices \(2\) .* TF_CONFIG, which describes 2 workers"
+    with pytest.raises(UserError, match=words):
+        cluster.find(Config(virtual_devices=2))
 
 
 def test_flags_and_tf_config_exclude_each_other(monkeypatch):

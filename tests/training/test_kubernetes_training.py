@@ -88,6 +88,8 @@ def test_folders_are_mounted(job, container):
     assert data["readOnly"]
     assert f"--model_dir={run['mountPath']}/segan" in container["args"]
     assert not run.get("readOnly")
+    user = container["securityContext"]["runAsUser"]
+    assert job["template"]["spec"]["securityContext"]["fsGroup"] == user
 
 
 def test_image_has_the_name_of_the_version(container):

@@ -243,6 +243,23 @@ def test_workers_that_can_use_other_pairs_all_end():
     )
 
 
+def test_pairs_may_have_names_that_are_no_text():
+    name = os.fsdecode(b"L\xe4sion")
+    plan.check_same_pairs([name], workers.Workers())
+    with pytest.raises(UserError):
+        plan.check_same_pairs([name], OneOfTwo(1, says="1 abc"))
+
+
+def test_workers_with_other_numbers_of_gpus_all_end():
+    plan.check_same_devices(4, OneOfTwo(0))
+    with pytest.raises(UserError) as caught:
+        plan.check_same_devices(2, OneOfTwo(1, says="4"))
+    assert str(caught.value) == (
+        "worker 1 has 2 GPUs to use and worker 0 has 4; give all the same, or "
+        "--num_replicas."
+    )
+
+
 def test_several_workers_need_the_command_line_or_an_index(tmp_path):
     config = Config(num_workers=2, model_dir=str(tmp_path))
     with pytest.raises(UserError, match="--num_workers .* --worker_index and"):

@@ -170,8 +170,8 @@ def test_all_workers_end_with_one_line_and_are_started_again(runs):
     errors = [re.findall(pattern, done.stderr) for done in (first, second)]
     lost = [
         f"error: worker {moment[0]} is lost: it was killed, or its machine "
-        "does not answer; start all workers again, the run resumes from its "
-        "last checkpoint."
+        "does not answer; start all workers again, without --noresume; the "
+        "run resumes from its last checkpoint."
         for moment in KILLED
     ]
     assert errors == [lost[:4], lost[4:]]
