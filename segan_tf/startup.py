@@ -3,6 +3,7 @@
 import contextlib
 import gc
 import importlib
+import logging
 import os
 import sys
 from collections.abc import Iterator
@@ -72,7 +73,21 @@ def import_tensorflow() -> None:
             'install "segan-tf[cpu]" or, in a checkout, with '
             "python -m pip install -r requirements.txt"
         ) from error
+    _reconnect_logs()
     _set_up_keras()
+
+
+def _reconnect_logs() -> None:
+    """Has loggers that came with TensorFlow write to standard error.
+
+    They keep the stream of their import, which is closed by now: a warning
+    would end in an error of Python's logging.
+    """
+    for name in ("tensorflow", "absl"):
+        for handler in logging.getLogger(name).handlers:
+            inner = getattr(handler, "python_handler", handler)  # of absl
+            if isinstance(inner, logging.StreamHandler):
+                inner.stream = sys.stderr  # setStream would flush the old one
 
 
 @contextlib.contextmanager

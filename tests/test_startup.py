@@ -124,6 +124,23 @@ def write_pairs(folder):
 
 
 @pytest.mark.any_edition
+def test_warnings_of_tensorflow_are_shown():
+    code = (
+        "from segan_tf import startup\n"
+        "startup.import_tensorflow()\n"
+        "import absl.logging, tensorflow as tf\n"
+        "tf.get_logger().warning('of TensorFlow')\n"
+        "absl.logging.warning('of Keras')"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    assert "of TensorFlow" in result.stderr
+    assert "of Keras" in result.stderr
+    assert "Logging error" not in result.stderr
+    assert "Traceback" not in result.stderr
+
+
 def test_names_that_the_locale_lacks_are_recorded_as_in_any_other(tmp_path):
     write_pairs(tmp_path / "donn\xe9es")
     narrow = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
