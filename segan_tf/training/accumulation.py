@@ -1,19 +1,19 @@
 """The train step of a batch that is computed in parts, to save memory."""
 
+import dataclasses
 from collections.abc import Callable, Sequence
 
 import tensorflow as tf
 
 from segan_tf.training import train_step
 from segan_tf.training.state import TrainState
+from segan_tf.training.train_step import Batch, Logs
 
 # The logged values of a part, and a gradient for each trained variable.
-_Found = tuple[dict[str, tf.Tensor], list[tf.Tensor]]
+_Found = tuple[Logs, list[tf.Tensor]]
 
 
-def accumulated_step(
-    state: TrainState, *batch: tf.Tensor
-) -> dict[str, tf.Tensor]:
+def accumulated_step(state: TrainState, *batch: tf.Tensor) -> Logs:
     """Makes one critic step and one segmentor step on a batch in parts.
 
     The gradients of C are summed over the parts before C moves, and then those
@@ -34,32 +34,17 @@ def accumulated_step(
     parts = state.config.gradient_accumulation_steps
     label_subset = train_step.draw_labels(state)
 
-    def of_critic(
-        image: tf.Tensor, label_map: tf.Tensor, style: tf.Tensor | None = None
-    ) -> _Found:
-        _, predicted = train_step.predict(state, image, style)
-        return train_step.critic_gradients(
-            state,
-            image,
-            predicted,
-            label_map,
-            style=style,
-            label_subset=label_subset,
-        )
+    def of_critic(*part: tf.Tensor) -> _Found:
+        seen = dataclasses.replace(Batch(*part), label_subset=label_subset)
+        _, predicted = train_step.predict(state, seen)
+        return train_step.critic_gradients(state, seen, predicted)
 
-    def of_segmentor(
-        image: tf.Tensor, label_map: tf.Tensor, style: tf.Tensor | None = None
-    ) -> _Found:
-        return train_step.segmentor_gradients(
-            state,
-            image,
-            train_step.predict(state, image, style),
-            label_map,
-            style=style,
-            label_subset=label_subset,
-        )
+    def of_segmentor(*part: tf.Tensor) -> _Found:
+        seen = dataclasses.replace(Batch(*part), label_subset=label_subset)
+        forward = train_step.predict(state, seen)
+        return train_step.segmentor_gradients(state, seen, *forward)
 
-    logs: dict[str, tf.Tensor] = {}
+    logs: Logs = {}
     if state.critic_optimizer is not None:
         statistics = state.segmentor.non_trainable_variables
         before = [tf.identity(variable) for variable in statistics]

@@ -1,5 +1,6 @@
 """One train step: the critic climbs the multi-scale L1 loss, S descends it."""
 
+import dataclasses
 from collections.abc import Sequence
 
 import keras
@@ -12,13 +13,34 @@ from segan_tf.models import blocks
 from segan_tf.models import critic as critic_lib
 from segan_tf.training.state import TrainState
 
+Logs = dict[str, tf.Tensor]
+
+
+@dataclasses.dataclass(frozen=True)
+class Batch:
+    """What one step sees on a replica.
+
+    Attributes:
+      image: float32 [batch, height, width, 3], normalized.
+      true_label_map: float32 [batch, height, width, labels] in {0, 1}.
+      style: float32 [batch, styles], weights that sum to 1, of the label maps;
+        None for models without styles. C sees what S sees.
+      label_subset: float32 [drawn, labels], one-hot: the labels that C sees in
+        this step; None for all.
+    """
+
+    image: tf.Tensor
+    true_label_map: tf.Tensor
+    style: tf.Tensor | None = None
+    label_subset: tf.Tensor | None = None
+
 
 def train_step(
     state: TrainState,
     image: tf.Tensor,
     true_label_map: tf.Tensor,
     style: tf.Tensor | None = None,
-) -> dict[str, tf.Tensor]:
+) -> Logs:
     """Makes one critic step and one segmentor step on a replica's batch.
 
     S does not change during the critic step, so S(x) is computed once and
@@ -28,10 +50,9 @@ def train_step(
 
     Args:
       state: both models and their optimizers.
-      image: float32 [batch, height, width, 3], normalized.
-      true_label_map: float32 [batch, height, width, labels] in {0, 1}.
-      style: float32 [batch, styles], weights that sum to 1, of the label maps;
-        None for models without styles.
+      image: see `Batch`.
+      true_label_map: see `Batch`.
+      style: see `Batch`.
 
     Returns:
       This replica's share of each logged value, to be summed over replicas:
@@ -39,34 +60,20 @@ def train_step(
       ``label_images`` float32 [labels]: the sum of the Dice over the images
       that have the label, and their number.
     """
-    label_subset = draw_labels(state)
-    tape, predicted = predict(state, image, style)
-    logs = critic_step(
-        state,
-        image,
-        predicted,
-        true_label_map,
-        style=style,
-        label_subset=label_subset,
-    )
-    more_logs, gradients = segmentor_gradients(
-        state,
-        image,
-        (tape, predicted),
-        true_label_map,
-        style=style,
-        label_subset=label_subset,
-    )
+    batch = Batch(image, true_label_map, style, draw_labels(state))
+    tape, predicted = predict(state, batch)
+    logs = critic_step(state, batch, predicted)
+    more_logs, gradients = segmentor_gradients(state, batch, tape, predicted)
     apply_gradients(state.segmentor_optimizer, state.segmentor, gradients)
     return logs | more_logs
 
 
 def predict(
-    state: TrainState, image: tf.Tensor, style: tf.Tensor | None
+    state: TrainState, batch: Batch
 ) -> tuple[tf.GradientTape, tf.Tensor]:
     """Computes S(x) as in training, and the tape of its gradients."""
     with tf.GradientTape() as tape:
-        inputs = blocks.with_style(image, style)
+        inputs = blocks.with_style(batch.image, batch.style)
         predicted = state.segmentor(inputs, training=True)
     return tape, predicted
 
@@ -82,54 +89,29 @@ def apply_gradients(
     )
 
 
-def critic_step(
-    state: TrainState,
-    image: tf.Tensor,
-    predicted_label_map: tf.Tensor,
-    true_label_map: tf.Tensor,
-    *,
-    style: tf.Tensor | None = None,
-    label_subset: tf.Tensor | None = None,
-) -> dict[str, tf.Tensor]:
+def critic_step(state: TrainState, batch: Batch, predicted: tf.Tensor) -> Logs:
     """Moves C up the loss: max_C mean_n l_mae(f_C(x o S(x)), f_C(x o y)).
 
     Does nothing if S is trained alone.
 
     Args:
       state: both models and their optimizers.
-      image: float32 [batch, height, width, 3], normalized.
-      predicted_label_map: float32 [batch, height, width, labels] in [0, 1].
-      true_label_map: the same shape, in {0, 1}.
-      style: see `train_step`; C sees what S sees.
-      label_subset: float32 [drawn, labels], one-hot: the labels that C sees in
-        this step; None for all.
+      batch: of this step.
+      predicted: S(x), float32 [batch, height, width, labels] in [0, 1].
 
     Returns:
       ``critic_loss``, this replica's share; empty without a critic.
     """
     if state.critic is None or state.critic_optimizer is None:
         return {}
-    logs, gradients = critic_gradients(
-        state,
-        image,
-        predicted_label_map,
-        true_label_map,
-        style=style,
-        label_subset=label_subset,
-    )
+    logs, gradients = critic_gradients(state, batch, predicted)
     apply_gradients(state.critic_optimizer, state.critic, gradients)
     return logs
 
 
 def critic_gradients(
-    state: TrainState,
-    image: tf.Tensor,
-    predicted_label_map: tf.Tensor,
-    true_label_map: tf.Tensor,
-    *,
-    style: tf.Tensor | None,
-    label_subset: tf.Tensor | None,
-) -> tuple[dict[str, tf.Tensor], list[tf.Tensor]]:
+    state: TrainState, batch: Batch, predicted: tf.Tensor
+) -> tuple[Logs, list[tf.Tensor]]:
     """Computes the gradients of C's loss; arguments as for `critic_step`.
 
     Returns:
@@ -142,14 +124,7 @@ def critic_gradients(
     if state.critic is None:
         raise ValueError("there is no critic")
     with tf.GradientTape() as tape:
-        _, distance = _distances(
-            state,
-            image,
-            predicted_label_map,
-            true_label_map,
-            style=style,
-            label_subset=label_subset,
-        )
+        _, distance = _distances(state, batch, predicted)
         critic_loss = -replica_share(state, distance)
     gradients = tape.gradient(critic_loss, state.critic.trainable_variables)
     return {"critic_loss": critic_loss}, gradients
@@ -157,62 +132,37 @@ def critic_gradients(
 
 def segmentor_gradients(
     state: TrainState,
-    image: tf.Tensor,
-    forward: tuple[tf.GradientTape, tf.Tensor],
-    true_label_map: tf.Tensor,
-    *,
-    style: tf.Tensor | None,
-    label_subset: tf.Tensor | None,
-) -> tuple[dict[str, tf.Tensor], list[tf.Tensor]]:
+    batch: Batch,
+    tape: tf.GradientTape,
+    predicted: tf.Tensor,
+) -> tuple[Logs, list[tf.Tensor]]:
     """Computes the gradients of S's loss, with C fixed.
 
     Args:
       state: both models and their optimizers.
-      image: float32 [batch, height, width, 3], normalized.
-      forward: from `predict` of these images.
-      true_label_map: float32 [batch, height, width, labels] in {0, 1}.
-      style: see `train_step`.
-      label_subset: see `critic_step`.
+      batch: of this step.
+      tape: of `predicted`.
+      predicted: from `predict`.
 
     Returns:
       The logged values of the loss and of the label maps, and a gradient for
       each trained variable of S.
     """
-    tape, predicted = forward
-    logs, gradient = segmentor_gradient(
-        state,
-        image,
-        predicted,
-        true_label_map,
-        style=style,
-        label_subset=label_subset,
-    )
+    logs, gradient = segmentor_gradient(state, batch, predicted)
     gradients = tape.gradient(
         predicted,
         state.segmentor.trainable_variables,
         output_gradients=gradient,
     )
-    return logs | _map_logs(state, predicted, true_label_map), gradients
+    return logs | _map_logs(state, batch, predicted), gradients
 
 
 def segmentor_gradient(
-    state: TrainState,
-    image: tf.Tensor,
-    predicted: tf.Tensor,
-    true_label_map: tf.Tensor,
-    *,
-    style: tf.Tensor | None = None,
-    label_subset: tf.Tensor | None,
-) -> tuple[dict[str, tf.Tensor], tf.Tensor]:
+    state: TrainState, batch: Batch, predicted: tf.Tensor
+) -> tuple[Logs, tf.Tensor]:
     """Computes the gradient of S's loss with respect to S(x), with C fixed.
 
-    Args:
-      state: both models and their optimizers.
-      image: float32 [batch, height, width, 3], normalized.
-      predicted: S(x), float32 [batch, height, width, labels] in [0, 1].
-      true_label_map: the same shape, in {0, 1}.
-      style: see `critic_step`.
-      label_subset: see `critic_step`.
+    Arguments are those of `critic_step`.
 
     Returns:
       The logged values of the loss, and float32 of the shape of S(x).
@@ -221,14 +171,7 @@ def segmentor_gradient(
     with tf.GradientTape(watch_accessed_variables=False) as tape:
         tape.watch(predicted)
         if state.critic is not None:
-            distances, distance = _distances(
-                state,
-                image,
-                predicted,
-                true_label_map,
-                style=style,
-                label_subset=label_subset,
-            )
+            distances, distance = _distances(state, batch, predicted)
             logs["multi_scale_l1"] = replica_share(state, distance)
             distances = tf.reduce_mean(distances, axis=1)
             logs["scale_distances"] = replica_share(state, distances)
@@ -236,7 +179,7 @@ def segmentor_gradient(
             # The Dice loss is logged whether or not it is trained on.
             if weights[name] or name == "dice_loss":
                 value = term(
-                    true_label_map,
+                    batch.true_label_map,
                     predicted,
                     multiclass=state.config.multiclass,
                     weights=state.label_weights,
@@ -266,13 +209,7 @@ def draw_labels(state: TrainState) -> tf.Tensor | None:
 
 
 def _distances(
-    state: TrainState,
-    image: tf.Tensor,
-    predicted_label_map: tf.Tensor,
-    true_label_map: tf.Tensor,
-    *,
-    style: tf.Tensor | None,
-    label_subset: tf.Tensor | None,
+    state: TrainState, batch: Batch, predicted: tf.Tensor
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """Computes the distances of every scale and their multi-scale L1.
 
@@ -284,19 +221,20 @@ def _distances(
       float32 [batch, views, scales], and their mean float32 [batch].
     """
     form, weights = state.config.critic_form, state.label_weights
-    maps: Sequence[tf.Tensor] = (predicted_label_map, true_label_map)
-    if label_subset is not None:
+    maps: Sequence[tf.Tensor] = (predicted, batch.true_label_map)
+    subset = batch.label_subset
+    if subset is not None:
         # A product with a one-hot matrix rather than tf.gather: its gradient
         # is a product too, and not a scatter over every pixel.
-        maps = [tf.einsum("bhwk,mk->bhwm", m, label_subset) for m in maps]
+        maps = [tf.einsum("bhwk,mk->bhwm", m, subset) for m in maps]
         if weights:
-            weights = tf.linalg.matvec(label_subset, tf.constant(weights))
+            weights = tf.linalg.matvec(subset, tf.constant(weights))
     elif form == "stacked":
         weights = ()  # the one critic sees the labels together
     distances = losses.scale_distances(
         *(
             critic_lib.compute_features(
-                state.critic, form, image, label_map, style=style
+                state.critic, form, batch.image, label_map, style=batch.style
             )
             for label_map in maps
         )
@@ -314,9 +252,7 @@ def replica_share(state: TrainState, per_image: tf.Tensor) -> tf.Tensor:
     return tf.reduce_sum(per_image, axis=0) / state.config.batch_size
 
 
-def _map_logs(
-    state: TrainState, predicted: tf.Tensor, true_label_map: tf.Tensor
-) -> dict[str, tf.Tensor]:
+def _map_logs(state: TrainState, batch: Batch, predicted: tf.Tensor) -> Logs:
     """Measures the decided maps: their Dice, and the share of any label.
 
     A label's Dice counts only in the images that have it. Counted as right
@@ -326,8 +262,9 @@ def _map_logs(
     decided = preprocessing.decide_label_map(
         predicted, multiclass=state.config.multiclass
     )
-    has_label = tf.reduce_max(true_label_map, axis=(1, 2))
-    label_dice = batch_metrics.hard_dice(decided, true_label_map) * has_label
+    true = batch.true_label_map
+    has_label = tf.reduce_max(true, axis=(1, 2))
+    label_dice = batch_metrics.hard_dice(decided, true) * has_label
     share = tf.reduce_mean(tf.reduce_max(decided, axis=-1), axis=(1, 2))
     return {
         "label_dice_sum": tf.reduce_sum(label_dice, axis=0),

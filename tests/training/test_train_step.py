@@ -87,12 +87,9 @@ def test_critic_step_climbs_the_loss_that_the_segmentor_step_descends():
     state = build_state(critic_clip=0.0, learning_rate=1e-4)
     image, true_label_map = batch()
     predicted = state.segmentor(image, training=True)
-    before = -train_step.critic_step(state, image, predicted, true_label_map)[
-        "critic_loss"
-    ]
-    after = -train_step.critic_step(state, image, predicted, true_label_map)[
-        "critic_loss"
-    ]
+    seen = train_step.Batch(image, true_label_map)
+    before = -train_step.critic_step(state, seen, predicted)["critic_loss"]
+    after = -train_step.critic_step(state, seen, predicted)["critic_loss"]
     assert after > before
 
     still = keras.optimizers.SGD(0.0)  # a critic that does not move
@@ -107,7 +104,8 @@ def test_critic_step_does_not_change_the_segmentor():
     state = build_state()
     before = weights(state.segmentor)
     image, true_label_map = batch()
-    train_step.critic_step(state, image, true_label_map * 0.5, true_label_map)
+    seen = train_step.Batch(image, true_label_map)
+    train_step.critic_step(state, seen, true_label_map * 0.5)
     for a, b in zip(before, weights(state.segmentor), strict=True):
         np.testing.assert_array_equal(a, b)
 
@@ -246,7 +244,7 @@ def test_a_label_without_weight_does_not_move_the_segmentor(form):
                 if layer.name.endswith("_norm"):
                     layer.trainable = False
         _, gradient = train_step.segmentor_gradient(
-            state, image, predicted, changed, label_subset=None
+            state, train_step.Batch(image, changed), predicted
         )
         gradients.append(gradient.numpy())
     assert np.abs(gradients[0][..., 0]).max() > 0
@@ -265,9 +263,8 @@ def test_sampled_labels_give_the_full_gradient_on_average():
     predicted = state.segmentor(image, training=True)
 
     def gradient(label_subset):
-        _, gradient = train_step.segmentor_gradient(
-            state, image, predicted, label_map, label_subset=label_subset
-        )
+        seen = train_step.Batch(image, label_map, label_subset=label_subset)
+        _, gradient = train_step.segmentor_gradient(state, seen, predicted)
         return gradient.numpy()
 
     every = [gradient(tf.one_hot([label], 3)) for label in range(3)]
