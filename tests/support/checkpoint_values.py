@@ -6,10 +6,12 @@ import numpy as np
 import tensorflow as tf
 
 
-def read(model_dir: str | os.PathLike[str]) -> dict[str, np.ndarray]:
-    """Returns every variable of a run's last checkpoint by its name."""
+def read(
+    model_dir: str | os.PathLike[str], which: str = "last"
+) -> dict[str, np.ndarray]:
+    """Returns every variable of a run's last or best checkpoint by its name."""
     path = tf.train.latest_checkpoint(
-        os.path.join(model_dir, "checkpoints", "last")
+        os.path.join(model_dir, "checkpoints", which)
     )
     reader = tf.train.load_checkpoint(path)
     return {
@@ -21,10 +23,13 @@ def read(model_dir: str | os.PathLike[str]) -> dict[str, np.ndarray]:
 
 
 def assert_equal(
-    model_dir: str | os.PathLike[str], other: str | os.PathLike[str]
+    model_dir: str | os.PathLike[str],
+    other: str | os.PathLike[str],
+    *,
+    which: str = "last",
 ) -> None:
-    """Compares the last checkpoints of two runs, bit by bit."""
-    values, expected = read(model_dir), read(other)
+    """Compares the last, or best, checkpoints of two runs, bit by bit."""
+    values, expected = read(model_dir, which), read(other, which)
     assert values.keys() == expected.keys()
     for name, value in expected.items():
         np.testing.assert_array_equal(values[name], value, err_msg=name)

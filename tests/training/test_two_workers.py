@@ -10,11 +10,11 @@ import subprocess
 import sys
 
 import blobs
+import checkpoint_values
 import keras
 import numpy as np
 import pytest
 import running
-import tensorflow as tf
 
 from segan_tf import run_dir, styles
 from segan_tf.training import loop, signals
@@ -105,18 +105,6 @@ def runs(tmp_path_factory):
     return folder, killed
 
 
-def saved(model_dir, name="last"):
-    """Returns every variable of a checkpoint by its name."""
-    path = tf.train.latest_checkpoint(str(model_dir / "checkpoints" / name))
-    reader = tf.train.load_checkpoint(path)
-    return {
-        variable: reader.get_tensor(variable)
-        for variable in reader.get_variable_to_shape_map()
-        if variable.endswith("VARIABLE_VALUE")
-        and not variable.startswith("save_counter")  # counts the files
-    }
-
-
 def read_log(model_dir, kind):
     with open(model_dir / "log.jsonl", encoding="utf-8") as file:
         lines = [json.loads(line) for line in file]
@@ -124,7 +112,9 @@ def read_log(model_dir, kind):
 
 
 def test_two_workers_train_the_weights_of_one(runs):
-    one, two = (saved(runs[0] / name) for name in ("one", "two"))
+    one, two = (
+        checkpoint_values.read(runs[0] / name) for name in ("one", "two")
+    )
     assert one.keys() == two.keys()
     for part in ("segmentor/", "critic", "averaged/", "moving_variance"):
         assert any(part in name for name in one)
@@ -151,13 +141,10 @@ def test_two_workers_log_the_losses_of_the_global_batch(runs):
 def test_killed_workers_go_on_to_the_same_weights(runs):
     folder, _ = runs
     assert len(list((folder / "marks").iterdir())) == len(MOMENTS)
-    for name in ("last", "best"):
-        two, killed = (saved(folder / run, name) for run in ("two", "killed"))
-        assert two.keys() == killed.keys()
-        for variable, value in two.items():
-            np.testing.assert_array_equal(
-                killed[variable], value, err_msg=variable
-            )
+    for which in ("last", "best"):
+        checkpoint_values.assert_equal(
+            folder / "killed", folder / "two", which=which
+        )
     assert read_log(folder / "killed", "epoch") == read_log(
         folder / "two", "epoch"
     )
