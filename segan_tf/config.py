@@ -16,6 +16,7 @@ from segan_tf import config_checks, paths
 from segan_tf.config_checks import MAX_LABELS as MAX_LABELS
 from segan_tf.config_checks import QUANTIZATIONS
 from segan_tf.errors import UserError as UserError
+from segan_tf.models.critics import CRITICS
 from segan_tf.models.segmentors import SEGMENTORS
 
 MODES = (
@@ -290,6 +291,14 @@ class ModelConfig:
         "What an EfficientNet encoder starts from.",
         choices=("imagenet", "none"),
         fixes="weights",
+    )
+    critic: str = setting(
+        "segan",
+        "How the critic is built and compares label maps; segan: the paper's. "
+        "CONTRIBUTING.md tells how to add one.",
+        choices=CRITICS,
+        fixes="weights",
+        needs=_CRITIC,
     )
     critic_width: int = setting(
         0,  # the paper, Networks: as wide as the segmentor

@@ -11,8 +11,9 @@ import tensorflow as tf
 
 from segan_tf import config, losses
 from segan_tf.models import blocks, layers, restore
+from segan_tf.models.critics import CRITICS, Critic
 from segan_tf.models.segmentors import SEGMENTORS, Segmentor
-from segan_tf.training import train_step
+from segan_tf.training import checkpoints, train_step
 from segan_tf.training.state import build_train_state
 
 SMALL = {"image_size": 16, "width": 2, "batch_size": 2}
@@ -86,6 +87,68 @@ def test_new_segmentor_is_checked(tiny):
 def test_error_for_an_unknown_segmentor_lists_the_table(tiny):
     with pytest.raises(config.UserError, match="efficientnet_lite2, tiny"):
         config.Config(segmentor="small")
+
+
+def build_shallow(*, image_size, width, num_labels, **unused):
+    """Builds a critic of one level, as in CONTRIBUTING.md."""
+    masked = keras.Input((image_size, image_size, 3 * num_labels))
+    features = [blocks.down(masked, width, name="scale1", normalized=False)]
+    return keras.Model(masked, features, name="critic")
+
+
+def shallow_features(critic, form, image, label_map, *, style=None):
+    """Computes the features of the label map's one masked image."""
+    return [critic(image * label_map, training=True)[:, None]]
+
+
+def squared_distances(features, true_features):
+    """Computes the mean squared difference of every scale."""
+    pairs = zip(features, true_features, strict=True)
+    squares = [tf.reduce_mean((f - g) ** 2, axis=(2, 3, 4)) for f, g in pairs]
+    return tf.stack(squares, axis=2)
+
+
+@pytest.fixture(params=[True, False], ids=["trained", "fixed"])
+def shallow(request, monkeypatch):
+    """Adds a critic: a file in segan_tf/models and a row of the table."""
+
+    def build(**settings):
+        model = build_shallow(**settings)
+        model.trainable = request.param
+        return model
+
+    module = types.ModuleType(f"segan_tf.models.shallow_{request.param}")
+    module.build, module.shallow_features = build, shallow_features
+    module.squared_distances = squared_distances
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    names = ("build", "shallow_features", "squared_distances")
+    row = Critic(*(f"{module.__name__}:{name}" for name in names))
+    monkeypatch.setitem(CRITICS, "shallow", row)
+    return request.param
+
+
+def test_new_critic_plays_with_its_own_distances(shallow, tmp_path):
+    run = config.Config(
+        critic="shallow", critic_clip=0, model_dir=str(tmp_path), **SMALL
+    )
+    state = build_train_state(run, steps_per_epoch=10)
+    image, label_map = make_batch()
+    before = state.critic.get_weights()[0]
+    features = [
+        state.critic(image * m)
+        for m in (state.segmentor(image, training=True), label_map)
+    ]
+    logs = train_step.train_step(state, image, label_map)
+    moved = np.abs(state.critic.get_weights()[0] - before).max() > 0
+    assert moved == shallow
+    if shallow:
+        expected = -np.mean((features[0] - features[1]) ** 2)
+        np.testing.assert_allclose(logs["critic_loss"], expected, rtol=1e-4)
+    # A critic without trained weights has no optimizer to save either.
+    assert logs["multi_scale_l1"] > 0
+    saved = checkpoints.Checkpoints(str(tmp_path), state)
+    saved.save_last(1)
+    assert checkpoints.Checkpoints(str(tmp_path), state).restore() == 1
 
 
 def brightness(

@@ -35,6 +35,7 @@ CHOICES = {
     "split": ("train", "validation", "test", "all"),
     "label_kind": ("multiclass", "multilabel"),
     "flip": ("auto", "none", "horizontal", "both"),
+    "critic": ("segan",),
     "critic_form": ("stacked", "shared", "per_label"),
     "overlays": ("none", "jpeg", "png"),
     "runtime": ("auto", "keras", "int8"),

@@ -18,6 +18,7 @@ FLOORS = {
     "segan_tf.errors": 0,
     "segan_tf.files": 0,
     "segan_tf.version": 0,
+    "segan_tf.models.critics": 0,
     "segan_tf.models.segmentors": 0,
     "segan_tf.quantizations": 0,
     "segan_tf.checkpoint_files": 1,

@@ -38,6 +38,7 @@ class Checkpoints:
         }
         if state.critic is not None:
             tracked["critic"] = state.critic
+        if state.critic_optimizer is not None:
             tracked["critic_optimizer"] = state.critic_optimizer
         if state.ema_model is not None:
             tracked["averaged"] = state.ema_model

@@ -8,8 +8,8 @@ import keras
 from segan_tf import losses, run_dir
 from segan_tf import styles as styles_lib
 from segan_tf.config import Config, UserError, is_released
-from segan_tf.models import critic as critic_lib
 from segan_tf.models import pretrained, restore, weights
+from segan_tf.models.critics import CRITICS
 from segan_tf.models.segmentors import SEGMENTORS
 from segan_tf.training import optimizers
 
@@ -24,7 +24,7 @@ class TrainState:
       segmentor: S, normalized image -> predicted label map.
       segmentor_optimizer: of S.
       critic: C, masked image -> features of every scale; None trains S alone.
-      critic_optimizer: of C.
+      critic_optimizer: of C; None if it has no trained weights.
       ema_model: S with the exponential moving average of its weights; None if
         the run keeps none.
       styles: that S can draw in; its models then take [image, style].
@@ -95,7 +95,7 @@ def build_train_state(
         ema_model.set_weights(segmentor.get_weights())
     critic = critic_optimizer = None
     if config.adversarial:
-        critic = critic_lib.build_critic(
+        critic = CRITICS[config.critic].build(
             image_size=config.image_size,
             width=config.critic_width or config.width,
             num_labels=config.num_labels,
@@ -105,9 +105,10 @@ def build_train_state(
             synchronized=synchronized,
             dtype=config.precision,
         )
-        critic_optimizer = optimizers.build_optimizer(
-            config, critic, steps_per_epoch=steps_per_epoch
-        )
+        if critic.trainable_variables:
+            critic_optimizer = optimizers.build_optimizer(
+                config, critic, steps_per_epoch=steps_per_epoch
+            )
     return TrainState(
         config=config,
         segmentor=segmentor,

@@ -11,6 +11,7 @@ from segan_tf.imaging import preprocessing
 from segan_tf.metrics import batch as batch_metrics
 from segan_tf.models import blocks
 from segan_tf.models import critic as critic_lib
+from segan_tf.models.critics import CRITICS
 from segan_tf.training.state import TrainState
 
 Logs = dict[str, tf.Tensor]
@@ -92,7 +93,7 @@ def apply_gradients(
 def critic_step(state: TrainState, batch: Batch, predicted: tf.Tensor) -> Logs:
     """Moves C up the loss: max_C mean_n l_mae(f_C(x o S(x)), f_C(x o y)).
 
-    Does nothing if S is trained alone.
+    Does nothing if S is trained alone, or C has no trained weights.
 
     Args:
       state: both models and their optimizers.
@@ -100,7 +101,7 @@ def critic_step(state: TrainState, batch: Batch, predicted: tf.Tensor) -> Logs:
       predicted: S(x), float32 [batch, height, width, labels] in [0, 1].
 
     Returns:
-      ``critic_loss``, this replica's share; empty without a critic.
+      ``critic_loss``, this replica's share; empty if nothing is done.
     """
     if state.critic is None or state.critic_optimizer is None:
         return {}
@@ -231,13 +232,8 @@ def _distances(
             weights = tf.linalg.matvec(subset, tf.constant(weights))
     elif form == "stacked":
         weights = ()  # the one critic sees the labels together
-    distances = losses.scale_distances(
-        *(
-            critic_lib.compute_features(
-                state.critic, form, batch.image, label_map, style=batch.style
-            )
-            for label_map in maps
-        )
+    distances = CRITICS[state.config.critic].compute_distances(
+        state.critic, form, batch.image, maps, style=batch.style
     )
     return distances, losses.multi_scale_l1(distances, weights)
 
