@@ -1,0 +1,140 @@
+"""Which runs the study makes, by the rule in docs/research/critic.md.
+
+Each stage follows from the records of those before, so that a study that was
+stopped continues, and one that is repeated asks for the same runs.
+"""
+
+import dataclasses
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from arms import ARMS, BASELINE
+from regimes import REGIMES, SCREENED, STEPS
+
+SEEDS = (0, 1, 2)
+CONFIRMING_SEEDS = (3, 4, 5)
+_KEPT = 2  # losses that a screening leaves, besides the baseline
+_SCREENING_SHARE = 0.5  # of the steps
+
+Records = Mapping[str, Mapping[str, Any]]
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """A run of the study.
+
+    Attributes:
+      regime: of `regimes.REGIMES`.
+      arm: of `arms.ARMS`.
+      kind: "screening", "steps" (as many as the baseline) or "time" (as long
+        as the baseline).
+      seed: of the run.
+      share: of the baseline's steps.
+    """
+
+    regime: str
+    arm: str
+    kind: str
+    seed: int
+    share: float = 1.0
+
+    @property
+    def name(self) -> str:
+        """Of its record."""
+        return f"{self.regime}-{self.arm}-{self.kind}-seed{self.seed}"
+
+    def epochs(self, steps_per_epoch: int) -> int:
+        """Returns the epochs to train."""
+        steps = STEPS[REGIMES[self.regime].network["segmentor"]]
+        return max(1, round(steps * self.share / steps_per_epoch))
+
+
+def screening(records: Records) -> Iterator[Run]:
+    """Tries every loss with half of the steps, in a regime of each family."""
+    del records
+    for regime in SCREENED:
+        for arm in ARMS:
+            yield Run(regime, arm, "screening", 0, _SCREENING_SHARE)
+
+
+def chosen(records: Records, family: str) -> list[str]:
+    """Lists the losses that a screening leaves, the best first.
+
+    Raises:
+      KeyError: the screening is not finished.
+    """
+    dice = {
+        run.arm: mean_dice(records[run.name])
+        for run in screening(records)
+        if run.regime == family and run.arm != BASELINE
+    }
+    return sorted(dice, key=lambda arm: -dice[arm])[:_KEPT]
+
+
+def equal_steps(records: Records) -> Iterator[Run]:
+    """Compares what the screenings leave at equal steps, seed by seed."""
+    for seed in SEEDS:
+        for name, regime in REGIMES.items():
+            arms = (*regime.controls, *chosen(records, regime.family))
+            for arm in dict.fromkeys((BASELINE, *arms)):
+                yield Run(name, arm, "steps", seed)
+
+
+def make_equal_time(
+    read_costs: Callable[[], Mapping[str, Mapping[str, float]]],
+) -> Callable[[Records], Iterator[Run]]:
+    """Makes the stage of equal time.
+
+    Args:
+      read_costs: returns, by segmentor, the time of each loss's step in that
+        of the baseline's.
+    """
+
+    def equal_time(records: Records) -> Iterator[Run]:
+        """Shortens the losses that are above the baseline at equal steps."""
+        costs = read_costs()
+        for run in equal_steps(records):
+            cost = costs[REGIMES[run.regime].network["segmentor"]][run.arm]
+            if cost > 1 and gain(records, run.regime, run.arm) > 0:
+                yield dataclasses.replace(run, kind="time", share=1 / cost)
+
+    return equal_time
+
+
+def gain(records: Records, regime: str, arm: str) -> float:
+    """Computes the mean Dice over the seeds less that of the baseline."""
+    means = [
+        np.mean(
+            [
+                mean_dice(records[Run(regime, one, "steps", seed).name])
+                for seed in SEEDS
+            ]
+        )
+        for one in (arm, BASELINE)
+    ]
+    return float(means[0] - means[1])
+
+
+def mean_dice(record: Mapping[str, Any]) -> float:
+    """Computes the mean Dice over the test images of a record."""
+    dice = np.array(record["images"]["dice"], np.float64)
+    return float(np.nanmean(dice))
+
+
+def make_confirmation(
+    winners: Callable[[Records], Sequence[tuple[str, str]]],
+) -> Callable[[Records], Iterator[Run]]:
+    """Makes the stage that repeats what won with seeds that chose nothing.
+
+    Args:
+      winners: lists the regimes and losses whose interval is above 0.
+    """
+
+    def confirmation(records: Records) -> Iterator[Run]:
+        for regime, arm in winners(records):
+            for seed in CONFIRMING_SEEDS:
+                for one in (BASELINE, *REGIMES[regime].controls, arm):
+                    yield Run(regime, one, "steps", seed)
+
+    return confirmation
