@@ -1,6 +1,6 @@
 """Trains one run of the study, tests it and writes its record.
 
-Usage: python benchmarks/critic/one_run.py REGIME ARM SEED EPOCHS OUT NAME
+Usage: python benchmarks/critic/one_run.py REGIME ARM KIND SEED EPOCHS OUT
 study.py starts it. A run that was stopped resumes at its last checkpoint.
 """
 
@@ -16,7 +16,8 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import numpy as np
 from arms import ARMS
-from regimes import REGIMES, test_ids
+from plan import Run
+from regimes import REGIMES, TEST_IDS
 from shape_metrics import METRICS, measure
 
 import segan_tf
@@ -29,28 +30,20 @@ from segan_tf.inference.predictor import Predictor
 KEPT_RUNS = re.compile("^isic_1500-.*-steps-seed0$")
 
 
-def make_config(
-    regime: str,
-    arm: str,
-    *,
-    seed: int,
-    epochs: int,
-    out: pathlib.Path,
-    name: str,
-) -> Config:
+def make_config(run: Run, *, epochs: int, out: pathlib.Path) -> Config:
     """Makes the settings of a run."""
-    row = REGIMES[regime]
-    folder = out / "data" / row.folder
+    row = REGIMES[run.regime]
+    folder = out / "data" / run.folder
     return Config(
         **{
             **row.network,
             **row.labels,
-            **ARMS[arm].settings,
+            **ARMS[run.arm].settings,
             "data_dir": str(folder),
-            "test_list": test_ids(folder),
-            "model_dir": str(out / "runs" / name),
+            "test_list": str(folder / TEST_IDS),
+            "model_dir": str(out / "runs" / run.name),
             "epochs": epochs,
-            "seed": seed,
+            "seed": run.seed,
         }
     )
 
@@ -81,29 +74,20 @@ def _rounded(value: float) -> float | None:
 
 def main(argv: list[str]) -> None:
     """Makes the run that the arguments name."""
-    regime, arm, seed, epochs, out, name = argv[1:]
-    config = make_config(
-        regime,
-        arm,
-        seed=int(seed),
-        epochs=int(epochs),
-        out=pathlib.Path(out),
-        name=name,
-    )
+    regime, arm, kind, seed, epochs, out = argv[1:]
+    run = Run(regime, arm, kind, int(seed))
+    config = make_config(run, epochs=int(epochs), out=pathlib.Path(out))
     summary = segan_tf.train(config)
     record = {
-        "regime": regime,
-        "arm": arm,
-        "seed": config.seed,
         "epochs": config.epochs,
         "train": summary,
         **environment.describe(["benchmarks/critic/one_run.py", *argv[1:]]),
         "images": score(config, is_thin=REGIMES[regime].is_thin),
     }
-    path = pathlib.Path(out) / "records" / f"{name}.json"
+    path = pathlib.Path(out) / "records" / f"{run.name}.json"
     path.parent.mkdir(exist_ok=True)
     files.write_text(str(path), json.dumps(record))
-    if not KEPT_RUNS.search(name):
+    if not KEPT_RUNS.search(run.name):
         shutil.rmtree(config.model_dir)
 
 

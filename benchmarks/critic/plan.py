@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 from arms import ARMS, BASELINE
-from regimes import REGIMES, SCREENED, STEPS
+from regimes import REGIMES, SCREENED, SCREENING, STEPS
 
 SEEDS = (0, 1, 2)
 CONFIRMING_SEEDS = (3, 4, 5)
@@ -43,6 +43,12 @@ class Run:
     def name(self) -> str:
         """Of its record."""
         return f"{self.regime}-{self.arm}-{self.kind}-seed{self.seed}"
+
+    @property
+    def folder(self) -> str:
+        """Of its pairs."""
+        ending = SCREENING if self.kind == "screening" else ""
+        return REGIMES[self.regime].folder + ending
 
     def epochs(self, steps_per_epoch: int) -> int:
         """Returns the epochs to train."""

@@ -31,8 +31,11 @@ LITE0 = {
 SEGAN = {**_COMMON, "segmentor": "segan", "width": 16, "learning_rate": 0.002}
 STEPS = {"efficientnet_lite0": 400, "segan": 800}
 _PAIRS = 500  # of an epoch, about; more where a draw has more
-_DRAWN = 400
-_DRAWN_TEST = 100
+_DRAWN, _DRAWN_TEST = 400, 100
+_VALIDATION = 300  # images of a screening of ISIC 2017
+_PATIENTS = 20  # of a screening of heart MRI
+SCREENING = "_screening"  # ending of a folder
+TEST_IDS = "test_ids.txt"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,10 +62,11 @@ class Regime:
 
 
 _THREE = {"num_labels": 3, "flip": "none"}
+_THIN_NAMES = ("hair", "ruler mark")
 _THIN = {
     "num_labels": 2,
     "label_kind": "multilabel",
-    "label_names": "hair,ruler mark",
+    "label_names": ",".join(_THIN_NAMES),
 }
 REGIMES = {
     "isic_25": Regime("25 images", "isic_25", LITE0, "isic_100"),
@@ -109,52 +113,52 @@ REGIMES = {
 SCREENED = tuple(dict.fromkeys(regime.family for regime in REGIMES.values()))
 
 
+# A split: the pairs that train, and those that test.
+Pairs = Mapping[str, tuple[pathlib.Path, pathlib.Path]]
+
+
 def prepare(data: pathlib.Path, out: pathlib.Path) -> None:
     """Makes the folders of all regimes; keeps those that exist.
 
+    Screenings have folders of their own, which hold none of the test pairs.
+
     Args:
-      data: holds isic2017 and cardiac, as segan_tf's benchmarks expect.
+      data: holds isic2017 and cardiac.
       out: where the folders go.
     """
     isic = _isic_pairs(data / "isic2017")
     test = (data / "isic2017" / "random_500_test.txt").read_text().split()
     training = sorted(set(isic) - set(test))
     random.Random(0).shuffle(training)
+    validation = training[-_VALIDATION:]
     for count in (25, 50, 100, 400, 1500):
         _link(out / f"isic_{count}", isic, training[:count], test)
+    for count in (100, 1500):
+        few = training[: min(count, len(training) - _VALIDATION)]
+        _link(out / f"isic_{count}{SCREENING}", isic, few, validation)
     tools = _tools(data / "isic2017" / "annotation_tools.csv")
-    generous = [name for name in training if tools.get(name) == "T1"][:400]
+    generous = [name for name in training if tools.get(name) == "T1"]
     tight = [name for name in test if tools.get(name) == "T2"]
     _link(out / "noisy", isic, generous, tight)
-    drawn = _drawn_pairs(out / "drawn_lesions")
-    _link(out / "shifted", isic | drawn, sorted(drawn), test)
-    _prepare_cardiac(data / "cardiac", out / "cardiac")
-    _prepare_thin(out / "thin")
+    drawn = _drawn_pairs(out / "drawn_lesions", labels_lib.LESION)
+    _link(out / "shifted", {**isic, **drawn}, sorted(drawn), test)
+    _link_cardiac(data / "cardiac", out)
+    _link_thin(out)
 
 
-def test_ids(folder: pathlib.Path) -> str:
-    """Returns the path of a regime's list of test ids."""
-    return str(folder / "test_ids.txt")
-
-
-Pairs = Mapping[str, tuple[pathlib.Path, pathlib.Path]]
-
-
-def _isic_pairs(
-    isic: pathlib.Path,
-) -> dict[str, tuple[pathlib.Path, pathlib.Path]]:
+def _isic_pairs(isic: pathlib.Path) -> Pairs:
     maps = isic / "ISIC-2017_Training_Part1_GroundTruth"
     return {
         image.stem: (image, maps / f"{image.stem}_segmentation.png")
         for image in (isic / "ISIC-2017_Training_Data").glob("ISIC_*.jpg")
-        if "superpixels" not in image.stem
     }
 
 
-def _drawn_pairs(
-    folder: pathlib.Path,
-) -> dict[str, tuple[pathlib.Path, pathlib.Path]]:
-    lesions.draw_folder(str(folder), count=_DRAWN, seed=0)
+def _drawn_pairs(folder: pathlib.Path, labels: labels_lib.Labels) -> Pairs:
+    """Draws images; several labels are of hair and ruler marks."""
+    lesions.draw_folder(
+        str(folder), count=_DRAWN, seed=labels.count - 1, labels=labels
+    )
     return {
         image.stem: (image, folder / "label_maps" / f"{image.stem}.png")
         for image in (folder / "images").iterdir()
@@ -166,24 +170,62 @@ def _tools(path: pathlib.Path) -> dict[str, str]:
         return {row["id"]: row["tools"] for row in csv.DictReader(file)}
 
 
+def _link_cardiac(cardiac: pathlib.Path, out: pathlib.Path) -> None:
+    """Splits the slices by patient."""
+    with (cardiac / "groups.csv").open(newline="") as file:
+        patients = {row["id"]: row["group"] for row in csv.DictReader(file)}
+    pairs = {
+        image.stem: (image, cardiac / "label_maps" / f"{image.stem}.png")
+        for image in (cardiac / "images").iterdir()
+    }
+    test = (cardiac / "test_ids.txt").read_text().split()
+    training = sorted(set(pairs) - set(test))
+    last = sorted({patients[name] for name in training})[-_PATIENTS:]
+    validation = [name for name in training if patients[name] in last]
+    few = sorted(set(training) - set(validation))
+    _link(out / "cardiac", pairs, training, test)
+    _link(out / f"cardiac{SCREENING}", pairs, few, validation)
+    for folder in ("cardiac", f"cardiac{SCREENING}"):
+        _link_file(cardiac / "labels.json", out / folder / "labels.json")
+
+
+def _link_thin(out: pathlib.Path) -> None:
+    labels = labels_lib.make_labels(
+        _THIN_NAMES, where="regimes.py", multiclass=False
+    )
+    pairs = _drawn_pairs(out / "drawn_structures", labels)
+    names = sorted(pairs)
+    test, validation = names[:_DRAWN_TEST], names[-_DRAWN_TEST:]
+    _link(out / "thin", pairs, names[_DRAWN_TEST:], test)
+    few = names[_DRAWN_TEST:-_DRAWN_TEST]
+    _link(out / f"thin{SCREENING}", pairs, few, validation)
+
+
 def _link(
     folder: pathlib.Path,
     pairs: Pairs,
     training: Sequence[str],
     test: Sequence[str],
 ) -> None:
-    """Links pairs into images/ and label_maps/ and lists the test ids."""
-    if (folder / "test_ids.txt").exists():
+    """Links pairs into images/ and label_maps/ and lists the test ids.
+
+    Raises:
+      ValueError: a pair is in both.
+    """
+    if set(training) & set(test):
+        raise ValueError(f"{folder} would test on training pairs")
+    if (folder / TEST_IDS).exists():
         return
     for inner in ("images", "label_maps"):
         (folder / inner).mkdir(parents=True, exist_ok=True)
     for name, new in _repeated(training, test):
         image, label_map = pairs[name]
         _link_file(image, folder / "images" / f"{new}{image.suffix}")
-        _link_file(
-            label_map, folder / "label_maps" / f"{new}{label_map.suffix}"
-        )
-    (folder / "test_ids.txt").write_text("\n".join(test))
+        # A map of several labels that overlap has a file for each.
+        for part in label_map.parent.glob(f"{label_map.stem}*.png"):
+            ending = part.stem.removeprefix(label_map.stem)
+            _link_file(part, folder / "label_maps" / f"{new}{ending}.png")
+    (folder / TEST_IDS).write_text("\n".join(test))
 
 
 def _repeated(
@@ -200,18 +242,3 @@ def _repeated(
 def _link_file(source: pathlib.Path, target: pathlib.Path) -> None:
     if not target.exists():
         os.symlink(source.resolve(), target)
-
-
-def _prepare_cardiac(cardiac: pathlib.Path, folder: pathlib.Path) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    for name in ("images", "label_maps", "labels.json", "test_ids.txt"):
-        _link_file(cardiac / name, folder / name)
-
-
-def _prepare_thin(folder: pathlib.Path) -> None:
-    labels = labels_lib.make_labels(
-        ("hair", "ruler mark"), where="regimes.py", multiclass=False
-    )
-    lesions.draw_folder(str(folder), count=_DRAWN, seed=1, labels=labels)
-    names = [f"drawn_{index:04d}" for index in range(_DRAWN_TEST)]
-    (folder / "test_ids.txt").write_text("\n".join(names))

@@ -26,14 +26,6 @@ _ENVIRONMENT = {"TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THREADS": "1"}
 _POLL = 0.5  # seconds
 
 
-def read_records(folder: pathlib.Path) -> dict[str, dict]:
-    """Reads all records, by their runs' names."""
-    return {
-        path.stem: json.loads(path.read_text())
-        for path in sorted(folder.glob("*.json"))
-    }
-
-
 class Pool:
     """Runs that are made at the same time."""
 
@@ -46,11 +38,11 @@ class Pool:
         """Starts a run; waits until there is room for it."""
         while len(self._working) >= AT_ONCE:
             self._collect()
-        folder = self._out / "data" / regimes.REGIMES[run.regime].folder
+        folder = self._out / "data" / run.folder
         pairs = len(list((folder / "images").iterdir()))
-        tested = len((folder / "test_ids.txt").read_text().split())
+        tested = len((folder / regimes.TEST_IDS).read_text().split())
         epochs = run.epochs((pairs - tested) // regimes.BATCH_SIZE)
-        words = [run.regime, run.arm, run.seed, epochs, self._out, run.name]
+        words = [run.regime, run.arm, run.kind, run.seed, epochs, self._out]
         with (self._out / "logs" / f"{run.name}.log").open("a") as log:
             self._working[run.name] = subprocess.Popen(
                 [sys.executable, str(HERE / "one_run.py"), *map(str, words)],
@@ -116,7 +108,7 @@ def main(argv: list[str]) -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     try:
         for stage in stages:
-            records = read_records(out / "records")
+            records = analyze.read_records(out / "records")
             for run in missing(stage(records), records):
                 pool.start(run)
             pool.finish()
