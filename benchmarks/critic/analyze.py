@@ -8,6 +8,7 @@ import json
 import pathlib
 import re
 import sys
+import warnings
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -47,7 +48,8 @@ def differences(
     """Computes a metric less the baseline's of the same seed.
 
     Returns:
-      float [seeds, images]; None if a record is missing.
+      float [seeds, images], or patients where several images are of one;
+      None if a record is missing, or a run diverged.
     """
     rows = []
     for seed in seeds:
@@ -55,23 +57,28 @@ def differences(
             Run(regime, arm, kind, seed).name,
             Run(regime, baseline, "steps", seed).name,
         )
-        if any(name not in records for name in names):
+        if any("images" not in records.get(name, {}) for name in names):
             return None
         ours, theirs = (
             np.array(records[name]["images"][metric], np.float64)
             for name in names
         )
         rows.append(ours - theirs)
-    return np.stack(rows)
-
-
-def compared(records: Records, regime: str) -> list[str]:
-    """Lists the losses besides the baseline that have all seeds."""
-    return [
-        arm
-        for arm in ARMS
-        if arm != BASELINE and differences(records, regime, arm) is not None
-    ]
+    found = np.stack(rows)
+    if not REGIMES[regime].is_grouped:
+        return found
+    ids = records[names[0]]["images"]["ids"]
+    patients = np.array([name.split("_")[0] for name in ids])
+    with warnings.catch_warnings():
+        # Of a patient no slice may have the metric.
+        warnings.filterwarnings("ignore", "Mean of empty slice")
+        return np.stack(
+            [
+                np.nanmean(found[:, patients == patient], axis=1)
+                for patient in np.unique(patients)
+            ],
+            axis=1,
+        )
 
 
 def estimates(
@@ -134,8 +141,9 @@ def steps_table(records: Records, **where: Any) -> Iterable[str]:
         "IoU < 0.65",
         "components",
         "clDice",
+        "false labels",
     )
-    yield _row(*["---"] * 9)
+    yield _row(*["---"] * 10)
     for name, regime in REGIMES.items():
         found = estimates(records, name, **where)
         if not found:
@@ -161,7 +169,7 @@ def steps_table(records: Records, **where: Any) -> Iterable[str]:
             yield _row("", ARMS[arm].title, dice, _with_interval(one), *others)
 
 
-_OTHERS = ("hd95", "assd", "low", "components", "cldice")
+_OTHERS = ("hd95", "assd", "low", "components", "cldice", "false")
 
 
 def power_table(records: Records) -> Iterable[str]:
@@ -204,7 +212,7 @@ def overall_table(records: Records) -> Iterable[str]:
 
 def costs_table(costs: dict[str, dict[str, float]]) -> Iterable[str]:
     """Lists the time of each loss's step in that of the baseline's."""
-    yield _row("loss", *costs)
+    yield _row("loss", *(REGIMES[name].title for name in costs))
     yield _row(*["---"] * (1 + len(costs)))
     for arm, row in ARMS.items():
         yield _row(row.title, *(f"{of[arm]:.2f}" for of in costs.values()))

@@ -1,7 +1,4 @@
-"""The losses that are compared; the first is the baseline.
-
-Importing this file adds the critics of `arm_critics` to the product's table.
-"""
+"""The losses that are compared; the first is the baseline."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -10,6 +7,7 @@ from typing import Any
 from segan_tf.models.critics import CRITICS, Critic
 
 BASELINE = "ce_dice"
+PIXEL_LOSSES = (BASELINE, "dice")
 _BOTH = {"cross_entropy_weight": 1.0, "dice_weight": 1.0}
 _ALONE = {"adversarial": False}
 _GAME = {"critic_form": "shared", "critic_width": 16}
@@ -32,38 +30,42 @@ def _arm(title: str, **settings: Any) -> Arm:
     return Arm(title, {**_GAME, **_BOTH, **settings})
 
 
+# Weights that make C's gradient with respect to S's weights about as long as that
+# of the other terms, see weights.py.
 ARMS = {
     "ce_dice": Arm("cross-entropy + Dice", {**_ALONE, **_BOTH}),
     "dice": Arm("Dice alone", {**_ALONE, **_BOTH, "cross_entropy_weight": 0.0}),
-    "segan_alone": Arm("SegAN as published", _GAME),
-    "segan": _arm("+ SegAN's critic"),
+    "segan_alone": Arm("SegAN's loss alone", _GAME),
+    "segan": _arm("+ SegAN's critic", l1_weight=10.0),
     "relative": _arm(
         "+ relative distances, label map as scale 0",
         critic="relative",
         critic_clip=0.0,
+        l1_weight=0.5,
     ),
-    "concat": _arm("+ critic of image and label map", critic="concat"),
+    "concat": _arm(
+        "+ critic of image and label map", critic="concat", l1_weight=20.0
+    ),
     "spectral": _arm(
         "+ spectral norm instead of clipping",
         critic="spectral",
         critic_clip=0.0,
-        # Its distances are about a tenth of the others' terms.
-        l1_weight=10.0,
+        l1_weight=0.1,
     ),
     "pyramid": _arm(
-        "+ fixed ImageNet pyramid", critic="pyramid", critic_clip=0.0
+        "+ fixed ImageNet pyramid",
+        critic="pyramid",
+        critic_clip=0.0,
+        l1_weight=0.5,
     ),
     "projected": _arm(
         "+ ImageNet pyramid with trained projections",
         critic="projected",
         critic_clip=0.0,
+        l1_weight=0.3,
     ),
 }
-# Published as it is, and the control of the baseline's cross-entropy: both run
-# everywhere, whatever the screening says.
-KEPT = ("dice", "segan_alone")
-
-CRITICS |= {
+_CRITICS = {
     "relative": Critic(
         "segan_tf.models.critic:build_critic",
         "arm_critics:relative_features",
@@ -82,3 +84,8 @@ CRITICS |= {
         "arm_critics:feature_distances",
     ),
 }
+
+
+def register() -> None:
+    """Adds the critics of `arm_critics` to the product's table."""
+    CRITICS.update(_CRITICS)

@@ -5,17 +5,19 @@ stopped continues, and one that is repeated asks for the same runs.
 """
 
 import dataclasses
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from arms import ARMS, BASELINE
+from arms import ARMS, BASELINE, PIXEL_LOSSES
 from regimes import REGIMES, SCREENED, SCREENING, STEPS
 
 SEEDS = (0, 1, 2)
 CONFIRMING_SEEDS = (3, 4, 5)
-_KEPT = 2  # losses that a screening leaves, besides the baseline
+_KEPT = 2  # critics that a screening leaves
 _SCREENING_SHARE = 0.5  # of the steps
+_ROUNDED_UP = 0.25  # of an epoch of equal time
 
 Records = Mapping[str, Mapping[str, Any]]
 
@@ -51,9 +53,19 @@ class Run:
         return REGIMES[self.regime].folder + ending
 
     def epochs(self, steps_per_epoch: int) -> int:
-        """Returns the epochs to train."""
+        """Returns the epochs to train, those of the baseline times `share`."""
         steps = STEPS[REGIMES[self.regime].network["segmentor"]]
-        return max(1, round(steps * self.share / steps_per_epoch))
+        if self.kind == "screening":
+            return max(1, round(steps * self.share / steps_per_epoch))
+        full = max(1, round(steps / steps_per_epoch))
+        # Down, unless that would leave out nearly a whole epoch.
+        return max(1, math.floor(full * self.share + _ROUNDED_UP))
+
+
+# quality.py asks them how right their label maps are.
+QUALITY_RUNS = tuple(
+    Run("isic_1500", arm, "steps", 0) for arm in (BASELINE, "segan", "relative")
+)
 
 
 def screening(records: Records) -> Iterator[Run]:
@@ -65,7 +77,7 @@ def screening(records: Records) -> Iterator[Run]:
 
 
 def chosen(records: Records, family: str) -> list[str]:
-    """Lists the losses that a screening leaves, the best first.
+    """Lists the critics that a screening leaves, the best first.
 
     Raises:
       KeyError: the screening is not finished.
@@ -73,7 +85,7 @@ def chosen(records: Records, family: str) -> list[str]:
     dice = {
         run.arm: mean_dice(records[run.name])
         for run in screening(records)
-        if run.regime == family and run.arm != BASELINE
+        if run.regime == family and run.arm not in PIXEL_LOSSES
     }
     return sorted(dice, key=lambda arm: -dice[arm])[:_KEPT]
 
@@ -87,13 +99,19 @@ def equal_steps(records: Records) -> Iterator[Run]:
                 yield Run(name, arm, "steps", seed)
 
 
+def quality(records: Records) -> Iterable[Run]:
+    """Makes the runs of quality.py."""
+    del records
+    return QUALITY_RUNS
+
+
 def make_equal_time(
     read_costs: Callable[[], Mapping[str, Mapping[str, float]]],
 ) -> Callable[[Records], Iterator[Run]]:
     """Makes the stage of equal time.
 
     Args:
-      read_costs: returns, by segmentor, the time of each loss's step in that
+      read_costs: returns, by screening, the time of each loss's step in that
         of the baseline's.
     """
 
@@ -101,7 +119,7 @@ def make_equal_time(
         """Shortens the losses that are above the baseline at equal steps."""
         costs = read_costs()
         for run in equal_steps(records):
-            cost = costs[REGIMES[run.regime].network["segmentor"]][run.arm]
+            cost = costs[REGIMES[run.regime].family][run.arm]
             if cost > 1 and gain(records, run.regime, run.arm) > 0:
                 yield dataclasses.replace(run, kind="time", share=1 / cost)
 
@@ -123,7 +141,12 @@ def gain(records: Records, regime: str, arm: str) -> float:
 
 
 def mean_dice(record: Mapping[str, Any]) -> float:
-    """Computes the mean Dice over the test images of a record."""
+    """Computes the mean Dice over the test images of a record.
+
+    It is 0 for a run that diverged.
+    """
+    if "failed" in record:
+        return 0.0
     dice = np.array(record["images"]["dice"], np.float64)
     return float(np.nanmean(dice))
 

@@ -33,7 +33,7 @@ STEPS = {"efficientnet_lite0": 400, "segan": 800}
 _PAIRS = 500  # of an epoch, about; more where a draw has more
 _DRAWN, _DRAWN_TEST = 400, 100
 _VALIDATION = 300  # images of a screening of ISIC 2017
-_PATIENTS = 20  # of a screening of heart MRI
+_EVERY_PATIENT = 4  # tests a screening of heart MRI
 SCREENING = "_screening"  # ending of a folder
 TEST_IDS = "test_ids.txt"
 
@@ -50,6 +50,8 @@ class Regime:
       labels: more settings of `segan_tf.config.Config`.
       controls: losses that are compared whatever the screening says.
       is_thin: whether the labels have a centerline.
+      is_grouped: whether several images are of one patient, whom the id begins
+        with.
     """
 
     title: str
@@ -59,6 +61,7 @@ class Regime:
     labels: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     controls: tuple[str, ...] = ()
     is_thin: bool = False
+    is_grouped: bool = False
 
 
 _THREE = {"num_labels": 3, "flip": "none"}
@@ -99,6 +102,7 @@ REGIMES = {
         "cardiac",
         _THREE,
         controls=("dice",),
+        is_grouped=True,
     ),
     "thin": Regime(
         "hair and ruler marks",
@@ -180,8 +184,9 @@ def _link_cardiac(cardiac: pathlib.Path, out: pathlib.Path) -> None:
     }
     test = (cardiac / "test_ids.txt").read_text().split()
     training = sorted(set(pairs) - set(test))
-    last = sorted({patients[name] for name in training})[-_PATIENTS:]
-    validation = [name for name in training if patients[name] in last]
+    # Patients are in the order of their diseases.
+    held_out = sorted({patients[name] for name in training})[::_EVERY_PATIENT]
+    validation = [name for name in training if patients[name] in held_out]
     few = sorted(set(training) - set(validation))
     _link(out / "cardiac", pairs, training, test)
     _link(out / f"cardiac{SCREENING}", pairs, few, validation)

@@ -7,10 +7,11 @@ from scipy import ndimage
 
 from segan_tf.metrics import per_image
 
+_DISTANCES = ("hausdorff95_px", "assd_px")
 _LOW_IOU = 0.65  # of the ISIC challenge's thresholded Jaccard
 
 
-METRICS = ("dice", "low", "hd95", "assd", "components", "cldice")
+METRICS = ("dice", "low", "hd95", "assd", "components", "cldice", "false")
 
 
 def measure(
@@ -25,16 +26,20 @@ def measure(
 
     Returns:
       ``dice``; ``low``, the share of labels below IoU 0.65; ``hd95`` and
-      ``assd`` in pixels; ``components``, the absolute difference of the numbers
-      of components; ``cldice``. NaN where no label has the metric; all are NaN
-      for an image without any label.
+      ``assd`` in pixels, the image's diagonal for a label that is missed
+      altogether; ``components``, the absolute difference of the numbers of
+      components; ``cldice``; and ``false``, the share of the labels that the
+      image lacks of which a pixel is predicted. NaN where there is no such
+      label.
     """
+    present = true.any(axis=(0, 1))
     rows = [
         _measure_label(predicted[..., label] > 0, true[..., label] > 0, is_thin)
-        for label in range(true.shape[-1])
-        if true[..., label].any()
+        for label in np.flatnonzero(present)
     ]
-    return {name: _mean([row[name] for row in rows]) for name in METRICS}
+    found = {name: _mean([row[name] for row in rows]) for name in METRICS[:-1]}
+    false = predicted[..., ~present].any(axis=(0, 1))
+    return {**found, "false": _mean(false.astype(float).tolist())}
 
 
 def count_components(label_map: np.ndarray) -> int:
@@ -86,6 +91,8 @@ def _measure_label(
 ) -> dict[str, float]:
     found = per_image.image_metrics(predicted, true)
     error = count_components(predicted) - count_components(true)
+    if not predicted.any():
+        found = {**found, **dict.fromkeys(_DISTANCES, math.hypot(*true.shape))}
     return {
         "dice": found["dice"],
         "low": float(found["iou"] < _LOW_IOU),

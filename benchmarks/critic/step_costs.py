@@ -1,9 +1,10 @@
 """Measures the time of each loss's step in that of the baseline's.
 
 Each loss has a process of one thread; all take turns, so that other load
-affects all alike. Writes OUT/step_costs.json.
+affects all alike. Critics see every label, so there is a measurement for each
+screening. Writes OUT/step_costs.json.
 
-Usage: python benchmarks/critic/step_costs.py OUT [--worker NETWORK ARM]
+Usage: python benchmarks/critic/step_costs.py OUT [--worker REGIME ARM]
 """
 
 import json
@@ -17,29 +18,31 @@ os.environ["TF_NUM_INTRAOP_THREADS"] = "1"
 os.environ["TF_NUM_INTEROP_THREADS"] = "1"
 sys.path.insert(1, str(pathlib.Path(__file__).parent.parent))
 
+import arms
 import turns
 from arms import ARMS, BASELINE
-from regimes import BATCH_SIZE, LITE0, SEGAN
+from regimes import BATCH_SIZE, REGIMES, SCREENED
 
 from segan_tf import environment, files
 from segan_tf.config import Config
 
-NETWORKS = {"efficientnet_lite0": LITE0, "segan": SEGAN}
 ROUNDS = 5
 
 
-def make_step(network: str, arm: str) -> Callable[[], object]:
-    """Makes a step of one label on noise."""
+def make_step(regime: str, arm: str) -> Callable[[], object]:
+    """Makes a step on noise."""
+    arms.register()
     import tensorflow as tf
 
     from segan_tf.training import train_step
     from segan_tf.training.state import build_train_state
 
-    config = Config(**{**NETWORKS[network], **ARMS[arm].settings})
+    row = REGIMES[regime]
+    config = Config(**{**row.network, **row.labels, **ARMS[arm].settings})
     size = (BATCH_SIZE, config.image_size, config.image_size)
     image = tf.random.stateless_normal((*size, 3), (1, 2))
-    noise = tf.random.stateless_uniform((*size, 1), (3, 4))
-    label_map = tf.cast(noise > 0.5, tf.float32)
+    noise = tf.random.stateless_uniform((*size, config.num_labels), (3, 4))
+    label_map = tf.cast(noise > 0.8, tf.float32)
     state = build_train_state(config, steps_per_epoch=100)
     function = tf.function(
         lambda: train_step.train_step(state, image, label_map)
@@ -47,24 +50,23 @@ def make_step(network: str, arm: str) -> Callable[[], object]:
     return lambda: tf.nest.map_structure(lambda t: t.numpy(), function())
 
 
-def measure(network: str) -> dict[str, float]:
+def measure(regime: str) -> dict[str, float]:
     """Lets all losses take turns."""
     commands = {
-        arm: [sys.executable, __file__, "--worker", network, arm]
-        for arm in ARMS
+        arm: [sys.executable, __file__, "--worker", regime, arm] for arm in ARMS
     }
-    rates = turns.take(commands, network, rounds=ROUNDS)
+    rates = turns.take(commands, regime, rounds=ROUNDS)
     return {arm: round(rates[BASELINE] / rates[arm], 3) for arm in ARMS}
 
 
 def main(argv: list[str]) -> None:
-    """Measures all losses with both segmentors, or is one's worker."""
+    """Measures all losses in all screenings, or is one's worker."""
     if argv[1] == "--worker":
         turns.serve(make_step(*argv[2:]), BATCH_SIZE)
         return
     found = {
         **environment.describe(["benchmarks/critic/step_costs.py", *argv[1:]]),
-        "costs": {network: measure(network) for network in NETWORKS},
+        "costs": {regime: measure(regime) for regime in SCREENED},
     }
     out = pathlib.Path(argv[1])
     out.mkdir(parents=True, exist_ok=True)

@@ -100,6 +100,7 @@ def main(argv: list[str]) -> None:
 
     stages = (
         plan.screening,
+        plan.quality,
         plan.equal_steps,
         plan.make_equal_time(read_costs),
         plan.make_confirmation(analyze.winners),

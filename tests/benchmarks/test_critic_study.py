@@ -1,0 +1,233 @@
+"""Tests of the rule and the statistics of the study of the critic."""
+
+import analyze
+import arms
+import comparison
+import numpy as np
+import plan
+import pytest
+import regimes
+import shape_metrics
+
+pytestmark = pytest.mark.any_edition
+
+
+def make_record(dice, **others):
+    images = {name: [None] * len(dice) for name in shape_metrics.METRICS}
+    ids = [f"{index}_x" for index in range(len(dice))]
+    return {"images": {**images, "ids": ids, "dice": dice, **others}}
+
+
+def make_screening(best=("relative", "concat")):
+    """Makes the records of all screenings, in which these are the best."""
+    dice = {arm: 0.5 for arm in arms.ARMS} | {"dice": 0.9}
+    dice |= {arm: 0.8 - 0.1 * place for place, arm in enumerate(best)}
+    return {
+        run.name: make_record([dice[run.arm]] * 4) for run in plan.screening({})
+    }
+
+
+def test_screening_leaves_the_two_best_critics():
+    for family in regimes.SCREENED:
+        assert plan.chosen(make_screening(), family) == ["relative", "concat"]
+
+
+def test_a_critic_that_diverged_is_the_last():
+    records = make_screening()
+    for name in records:
+        if "-relative-" in name:
+            records[name] = {"failed": "a loss is not finite"}
+    assert plan.chosen(records, "thin")[0] == "concat"
+
+
+def test_equal_steps_runs_every_regime_and_seed_with_controls():
+    runs = list(plan.equal_steps(make_screening()))
+    assert len({run.name for run in runs}) == len(runs)
+    for regime in regimes.REGIMES:
+        expected = ["ce_dice", "relative", "concat"]
+        if regime in ("cardiac", "thin"):
+            expected.insert(1, "dice")
+        for seed in (0, 1, 2):
+            found = [
+                run.arm
+                for run in runs
+                if (run.regime, run.seed) == (regime, seed)
+            ]
+            assert found == expected
+
+
+def make_equal_steps(gain):
+    """Adds to a screening runs in which `relative` gains so much."""
+    records = make_screening()
+    for run in plan.equal_steps(records):
+        won = gain if run.arm == "relative" else 0.0
+        values = [0.5 + 0.1 * i + 0.01 * run.seed + won for i in range(4)]
+        records[run.name] = make_record(values)
+    return records
+
+
+def test_equal_time_shortens_only_what_is_better():
+    costs = {
+        family: dict.fromkeys(arms.ARMS, 1.6) for family in regimes.SCREENED
+    }
+    stage = plan.make_equal_time(lambda: costs)
+    assert list(stage(make_equal_steps(-0.1))) == []
+    runs = list(stage(make_equal_steps(0.1)))
+    assert {run.arm for run in runs} == {"relative"}
+    assert len(runs) == 3 * len(regimes.REGIMES)
+    # 400 steps are 8 epochs of 50 for the baseline; 8 / 1.6 = 5.
+    (run,) = (r for r in runs if (r.regime, r.seed) == ("isic_100", 0))
+    assert (run.kind, run.epochs(50)) == ("time", 5)
+
+
+def test_winners_are_confirmed_with_seeds_that_chose_nothing():
+    records = make_equal_steps(0.1)
+    stage = plan.make_confirmation(analyze.winners)
+    runs = list(stage(records))
+    assert {run.seed for run in runs} == {3, 4, 5}
+    assert {run.arm for run in runs} == {"ce_dice", "dice", "relative"}
+    assert not set(runs) & set(plan.equal_steps(records))
+    assert list(stage(make_equal_steps(-0.1))) == []
+
+
+def test_error_has_the_variance_of_seeds_and_of_images():
+    differences = np.array([[0.1, 0.3], [0.3, 0.5]])
+    # Seeds: means .2 and .4, variance .02; images: .2 and .4, variance .02.
+    between = comparison.seed_variance([differences])
+    assert between == (pytest.approx(0.02), 1)
+    found = comparison.estimate(differences, between)
+    assert found.mean == pytest.approx(0.3)
+    assert found.error == pytest.approx((0.02 / 2 + 0.02 / 2) ** 0.5)
+    # Satterthwaite: (a + b)^2 / (a^2 / 1 + b^2 / 1) with a = b.
+    assert found.freedom == pytest.approx(2)
+    low, high = found.interval
+    assert low == pytest.approx(0.3 - 4.3027 * found.error, abs=1e-4)
+    assert high - 0.3 == pytest.approx(0.3 - low)
+
+
+def test_seed_variance_is_pooled_over_losses():
+    one = np.array([[0.0], [2.0]])  # variance 2
+    other = np.array([[0.0], [4.0]])  # variance 8
+    assert comparison.seed_variance([one, other]) == (5.0, 2)
+
+
+def test_pooled_estimate_is_the_mean_with_a_smaller_error():
+    one = comparison.Estimate(0.1, 0.03, 10)
+    other = comparison.Estimate(0.3, 0.04, 10)
+    found = comparison.pooled([one, other])
+    assert found.mean == pytest.approx(0.2)
+    assert found.error == pytest.approx(0.05 / 2)
+
+
+def test_images_of_a_patient_count_as_one():
+    records = make_equal_steps(0.1)
+    for name, record in records.items():
+        if name.startswith("cardiac"):
+            record["images"]["ids"] = ["a_1", "a_2", "b_1", "b_2"]
+    found = analyze.differences(records, "cardiac", "relative")
+    assert found.shape == (3, 2)
+    assert analyze.differences(records, "thin", "relative").shape == (3, 4)
+
+
+def test_block_of_a_page_is_replaced():
+    page = "a\n<!-- x -->\nold\n<!-- end -->\nb\n"
+    filled = analyze.fill(page, "x", ["1", "2"])
+    assert filled == "a\n<!-- x -->\n\n1\n2\n\n<!-- end -->\nb\n"
+    with pytest.raises(ValueError, match="no block y"):
+        analyze.fill(page, "y", [])
+
+
+def test_tables_name_every_loss_and_regime():
+    records = make_equal_steps(0.1)
+    costs = {"costs": {f: dict.fromkeys(arms.ARMS, 1.5) for f in ("thin",)}}
+    tables = analyze.tables(records, costs)
+    steps = "\n".join(tables["steps"])
+    for regime in regimes.REGIMES.values():
+        assert regime.title in steps
+    assert "**+0.1000" in steps
+    assert tables["time"] == ["None."]
+
+
+def test_cldice_of_a_broken_line():
+    true = np.zeros((5, 9), bool)
+    true[2] = True
+    predicted = true.copy()
+    predicted[2, 4:] = False
+    # The predicted line is true; 4 of 9 pixels of the true one are found.
+    expected = 2 * 1 * (4 / 9) / (1 + 4 / 9)
+    assert shape_metrics.cldice(predicted, true) == pytest.approx(expected)
+    assert shape_metrics.cldice(np.zeros_like(true), true) == 0
+
+
+def test_metrics_of_labels_that_are_missed_or_absent():
+    true = np.zeros((3, 4, 2), np.uint8)
+    true[1, 1, 0] = 1
+    predicted = np.zeros_like(true)
+    predicted[0, 0, 1] = 1
+    found = shape_metrics.measure(predicted, true, is_thin=False)
+    assert found["dice"] == 0
+    assert found["low"] == 1
+    assert found["hd95"] == found["assd"] == 5  # the diagonal of 3 x 4
+    assert found["components"] == 1
+    assert found["false"] == 1
+    right = shape_metrics.measure(true, true, is_thin=False)
+    assert (right["dice"], right["false"], right["hd95"]) == (1, 0, 0)
+
+
+def make_isic(folder, count):
+    images = folder / "ISIC-2017_Training_Data"
+    maps = folder / "ISIC-2017_Training_Part1_GroundTruth"
+    images.mkdir(parents=True)
+    maps.mkdir()
+    names = [f"ISIC_{index:07d}" for index in range(count)]
+    for name in names:
+        (images / f"{name}.jpg").touch()
+        (maps / f"{name}_segmentation.png").touch()
+    (folder / "random_500_test.txt").write_text("\n".join(names[:9]))
+    rows = [f"{name},{'T1' if i % 2 else 'T2'}" for i, name in enumerate(names)]
+    (folder / "annotation_tools.csv").write_text("\n".join(["id,tools", *rows]))
+
+
+def make_cardiac(folder):
+    for inner in ("images", "label_maps"):
+        (folder / inner).mkdir(parents=True)
+    rows = ["id,group"]
+    for patient in range(12):
+        for part in range(2):
+            name = f"p{patient}_{part}"
+            (folder / "images" / f"{name}.jpg").touch()
+            (folder / "label_maps" / f"{name}.png").touch()
+            rows.append(f"{name},patient{patient:02d}")
+    (folder / "groups.csv").write_text("\n".join(rows))
+    (folder / "labels.json").write_text("{}")
+    (folder / "test_ids.txt").write_text("p11_0\np11_1")
+
+
+def test_no_regime_trains_on_what_it_tests(tmp_path, monkeypatch):
+    monkeypatch.setattr(regimes, "_DRAWN", 6)
+    monkeypatch.setattr(regimes, "_DRAWN_TEST", 2)
+    monkeypatch.setattr(regimes, "_VALIDATION", 10)
+    make_isic(tmp_path / "isic2017", 150)
+    make_cardiac(tmp_path / "cardiac")
+    out = tmp_path / "out"
+    regimes.prepare(tmp_path, out)
+    folders = {regime.folder for regime in regimes.REGIMES.values()}
+    folders |= {
+        plan.Run(f, "", "screening", 0).folder for f in regimes.SCREENED
+    }
+    trained = {}
+    for folder in folders:
+        test = (out / folder / "test_ids.txt").read_text().split()
+        files = {path.stem for path in (out / folder / "images").iterdir()}
+        assert test
+        assert set(test) < files
+        trained[folder] = {name.rsplit("_", 1)[0] for name in files - set(test)}
+        assert not trained[folder] & set(test)
+    assert trained["isic_25"] < trained["isic_50"] < trained["isic_100"]
+    # A screening holds none of the test pairs of its family's regimes.
+    test = (out / "isic_100" / "test_ids.txt").read_text().split()
+    screened = {p.stem for p in (out / "isic_100_screening/images").iterdir()}
+    assert not screened & set(test)
+    patients = {name.split("_")[0] for name in trained["cardiac_screening"]}
+    held_out = (out / "cardiac_screening/test_ids.txt").read_text().split()
+    assert not patients & {name.split("_")[0] for name in held_out}
