@@ -20,7 +20,6 @@ import turns
 from absl import app, flags
 
 from segan_tf.config import Config
-from segan_tf.training.state import build_train_state
 
 ROOT = pathlib.Path(__file__).parent.parent
 EDITIONS = {"newest": ".venv", "addons": ".venv-addons"}
@@ -54,19 +53,9 @@ def work(subject: str) -> None:
 
 
 def _train_step(config: Config) -> Callable[[], object]:
-    import tensorflow as tf
+    import noise
 
-    from segan_tf.training import train_step
-
-    size = (config.batch_size, config.image_size, config.image_size)
-    image = tf.random.stateless_normal((*size, 3), (1, 2))
-    noise = tf.random.stateless_uniform((*size, 1), (3, 4))
-    label_map = tf.cast(noise > 0.5, tf.float32)
-    state = build_train_state(config, steps_per_epoch=100)
-    function = tf.function(
-        lambda: train_step.train_step(state, image, label_map)
-    )
-    return lambda: tf.nest.map_structure(lambda t: t.numpy(), function())
+    return noise.make_step(config)
 
 
 def _pipeline(config: Config) -> Callable[[], object]:

@@ -38,11 +38,9 @@ _KILOBYTE = 1024  # ru_maxrss counts in kilobytes on Linux
 
 def make_step(
     form: str, count: int, seen: int
-) -> tuple[TrainState, Callable[[], dict]]:
+) -> tuple[TrainState, Callable[[], object]]:
     """Builds a state and returns its train step on noise, traced and warm."""
-    import tensorflow as tf
-
-    from segan_tf.training import train_step
+    import noise
 
     config = Config(
         width=FLAGS.width,
@@ -52,23 +50,15 @@ def make_step(
         critic_labels_per_step=seen,
         dice_weight=1.0,
     )
-    size = (config.batch_size, config.image_size, config.image_size)
-    image = tf.random.stateless_normal((*size, 3), (1, 2))
-    numbers = tf.random.stateless_uniform(size, (3, 4), 0, count + 1, tf.int32)
-    label_map = tf.one_hot(numbers - 1, count)
     state = build_train_state(config, steps_per_epoch=100)
-    function = tf.function(
-        lambda: train_step.train_step(state, image, label_map)
-    )
+    step = noise.as_step(state)
     for _ in range(2):
-        tf.nest.map_structure(lambda t: t.numpy(), function())
-    return state, function
+        step()
+    return state, step
 
 
 def time_case(form: str, count: int, seen: int) -> dict:
     """Times a case's step and that of one label in turns."""
-    import tensorflow as tf
-
     functions = [
         make_step(form, count, seen)[1],
         make_step(Config.critic_form, 1, 0)[1],
@@ -77,7 +67,7 @@ def time_case(form: str, count: int, seen: int) -> dict:
     for _ in range(FLAGS.rounds):
         for function, taken in zip(functions, seconds, strict=True):
             began = time.perf_counter()
-            tf.nest.map_structure(lambda t: t.numpy(), function())
+            function()
             taken.append(time.perf_counter() - began)
     ratios = sorted(a / b for a, b in zip(*seconds, strict=True))
     return {

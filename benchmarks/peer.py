@@ -35,20 +35,18 @@ flags.DEFINE_bool("xla", False, "Compile the step of TensorFlow with XLA.")
 
 def make_step(config: Config) -> Callable[[], object]:
     """Makes a function of a train step on one batch that is in memory."""
+    import noise
     import tensorflow as tf
 
     from segan_tf.training import distributed_step
     from segan_tf.training.state import build_train_state
 
-    size = (config.batch_size, config.image_size, config.image_size)
-    image = tf.random.stateless_normal((*size, 3), (1, 2))
-    noise = tf.random.stateless_uniform((*size, 1), (3, 4))
-    label_map = tf.cast(noise > 0.5, tf.float32)
+    batch = noise.make_batch(config)
     state = build_train_state(config, steps_per_epoch=100)
     step = distributed_step.make_distributed_step(
         state, tf.distribute.get_strategy()
     )
-    return lambda: step(image, label_map)["segmentor_loss"].numpy()
+    return lambda: step(*batch)["segmentor_loss"].numpy()
 
 
 def measure(width: str) -> None:

@@ -18,16 +18,14 @@ from collections.abc import Callable, Iterator
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 
+import noise
 import numpy as np
-import tensorflow as tf
 from absl import app, flags
 
 from segan_tf import console
 from segan_tf.config import Config
 from segan_tf.datasets import loading
 from segan_tf.input import cached_dataset, conversion, pipeline
-from segan_tf.training import train_step
-from segan_tf.training.state import build_train_state
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("data_dir", "", "Folder of pairs.")
@@ -112,16 +110,10 @@ def measure_pipeline(
 
 def measure_step(config: Config) -> float:
     """Measures the train step on one batch that is in memory."""
-    state = build_train_state(config, steps_per_epoch=100)
-    shape = (config.batch_size, config.image_size, config.image_size)
-    image = tf.random.stateless_normal((*shape, 3), (1, 2))
-    label_map = tf.cast(
-        tf.random.stateless_uniform((*shape, 1), (3, 4)) > 0.5, tf.float32
-    )
-    step = tf.function(lambda: train_step.train_step(state, image, label_map))
+    step = noise.make_step(config)
 
     def make() -> int:
-        tf.nest.map_structure(lambda t: t.numpy(), step())
+        step()
         return config.batch_size
 
     make()  # traced

@@ -15,6 +15,7 @@ import tempfile
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 
+import noise
 import tensorflow as tf
 from absl import app, flags
 from tensorflow.tsl.profiler.protobuf import xplane_pb2
@@ -22,8 +23,6 @@ from tensorflow.tsl.profiler.protobuf import xplane_pb2
 from segan_tf import environment
 from segan_tf.config import Config
 from segan_tf.models.segmentors import SEGMENTORS
-from segan_tf.training import train_step
-from segan_tf.training.state import build_train_state
 
 FLAGS = flags.FLAGS
 flags.DEFINE_enum("segmentor", "segan", SEGMENTORS, "The segmentor.")
@@ -53,13 +52,7 @@ def trace(folder: str) -> None:
         dice_weight=1.0,
         encoder_weights="none",
     )
-    state = build_train_state(config, steps_per_epoch=100)
-    shape = (config.batch_size, config.image_size, config.image_size)
-    image = tf.random.stateless_normal((*shape, 3), (1, 2))
-    label_map = tf.cast(
-        tf.random.stateless_uniform((*shape, 1), (3, 4)) > 0.5, tf.float32
-    )
-    step = tf.function(lambda: train_step.train_step(state, image, label_map))
+    step = noise.make_step(config)
     step()  # traced and warm
     with tf.profiler.experimental.Profile(folder):
         for _ in range(FLAGS.steps):

@@ -48,6 +48,7 @@ GPU_BATCH = 32
 
 def measure(config: Config, role: str) -> dict[str, Any]:
     """Times steps in this process, and counts what they exchange."""
+    import noise
     import tensorflow as tf
 
     from segan_tf.training import (
@@ -75,11 +76,7 @@ def measure(config: Config, role: str) -> dict[str, Any]:
             config, steps_per_epoch=100, num_replicas=replicas
         )
     share = config.batch_size // replicas
-    size = (share, config.image_size, config.image_size)
-    image = tf.random.stateless_normal((*size, 3), (1, 2))
-    label_map = tf.cast(
-        tf.random.stateless_uniform((*size, 1), (3, 4)) > 0.5, tf.float32
-    )
+    batch = noise.make_batch(config, batch_size=share)
     step: Any = distributed_step.make_distributed_step(state, strategy)
     group = workers.Workers(strategy, index=FLAGS.worker, count=ROLES[role])
     times: dict[str, list[float]] = {"step_ms": [], "exchange_ms": []}
@@ -87,11 +84,11 @@ def measure(config: Config, role: str) -> dict[str, Any]:
         began = time.perf_counter()
         group.any(False, False)
         agreed = time.perf_counter()
-        tf.nest.map_structure(lambda t: t.numpy(), step(image, label_map))
+        tf.nest.map_structure(lambda t: t.numpy(), step(*batch))
         if number > 1:  # the first is traced, the second is warm
             times["exchange_ms"].append(1000 * (agreed - began))
             times["step_ms"].append(1000 * (time.perf_counter() - agreed))
-    traced = step.get_concrete_function(image, label_map)
+    traced = step.get_concrete_function(*batch)
     if joined:
         joined.close()
     here = replicas // ROLES[role]

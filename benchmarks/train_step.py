@@ -18,6 +18,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 
 import keras
+import noise
 import tensorflow as tf
 from absl import app, flags
 
@@ -98,11 +99,7 @@ def measure(width: int) -> None:
         dice_weight=1.0,
         precision=FLAGS.precision,
     )
-    size = (config.batch_size, config.image_size, config.image_size)
-    image = tf.random.stateless_normal((*size, 3), (1, 2))
-    label_map = tf.cast(
-        tf.random.stateless_uniform((*size, 1), (3, 4)) > 0.5, tf.float32
-    )
+    batch = noise.make_batch(config)
     timed: dict[str, tuple[Any, list[float]]] = {}
     for name, step in (
         ("one pass", train_step.train_step),
@@ -111,7 +108,7 @@ def measure(width: int) -> None:
         state = build_train_state(config, steps_per_epoch=100)
         # Bound now: the loop's next state must not take this one's place.
         function = tf.function(
-            lambda step=step, state=state: step(state, image, label_map),
+            lambda step=step, state=state: step(state, *batch),
             jit_compile=FLAGS.xla,
         )
         function()  # traced

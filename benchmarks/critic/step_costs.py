@@ -32,22 +32,11 @@ ROUNDS = 5
 def make_step(regime: str, arm: str) -> Callable[[], object]:
     """Makes a step on noise."""
     arms.register()
-    import tensorflow as tf
-
-    from segan_tf.training import train_step
-    from segan_tf.training.state import build_train_state
+    import noise
 
     row = REGIMES[regime]
     config = Config(**{**row.network, **row.labels, **ARMS[arm].settings})
-    size = (BATCH_SIZE, config.image_size, config.image_size)
-    image = tf.random.stateless_normal((*size, 3), (1, 2))
-    noise = tf.random.stateless_uniform((*size, config.num_labels), (3, 4))
-    label_map = tf.cast(noise > 0.8, tf.float32)
-    state = build_train_state(config, steps_per_epoch=100)
-    function = tf.function(
-        lambda: train_step.train_step(state, image, label_map)
-    )
-    return lambda: tf.nest.map_structure(lambda t: t.numpy(), function())
+    return noise.make_step(config)
 
 
 def measure(regime: str) -> dict[str, float]:
