@@ -1,7 +1,8 @@
 """Fills the tables and the plot of docs/research/critic.md from the records.
 
 Usage: python benchmarks/critic/analyze.py [OUT]
-OUT has records and step_costs.json; by default the committed ones here.
+OUT has records, step_costs.json and quality.json; by default those committed
+here.
 """
 
 import json
@@ -218,6 +219,30 @@ def costs_table(costs: dict[str, dict[str, float]]) -> Iterable[str]:
         yield _row(row.title, *(f"{of[arm]:.2f}" for of in costs.values()))
 
 
+def quality_table(quality: dict[str, Any]) -> Iterable[str]:
+    """Lists what predicts the Dice of a label map, by the loss of the run."""
+    yield _row(
+        "loss",
+        "score",
+        "rank correlation with Dice",
+        "less that of agreement of views, 95 % interval",
+        "worst tenth found",
+    )
+    yield _row(*["---"] * 5)
+    for arm, measured in quality["runs"].items():
+        title = ARMS[arm].title
+        for name, row in measured.items():
+            gain = f"{row['low']:+.3f} to {row['high']:+.3f}"
+            yield _row(
+                title,
+                name,
+                f"{row['rank_correlation']:.3f}",
+                "" if row["low"] == row["high"] else gain,
+                f"{row['found_of_worst']:.2f}",
+            )
+            title = ""
+
+
 def _level(records: Sequence[Any], metric: str) -> str:
     values = [
         np.array(record["images"][metric], np.float64) for record in records
@@ -258,8 +283,10 @@ def fill(page: str, name: str, lines: Iterable[str]) -> str:
     return f"{before}{start}\n{text}\n\n{after}"
 
 
-def tables(records: Records, costs: dict[str, Any]) -> dict[str, list[str]]:
-    """Makes every table whose runs are all there."""
+def tables(
+    records: Records, costs: dict[str, Any], quality: dict[str, Any]
+) -> dict[str, list[str]]:
+    """Makes every table."""
     made = {
         "costs": list(costs_table(costs["costs"])),
         "screening": list(screening_table(records)),
@@ -268,6 +295,7 @@ def tables(records: Records, costs: dict[str, Any]) -> dict[str, list[str]]:
         "overall": list(overall_table(records)),
         "time": list(steps_table(records, kind="time")),
         "confirmation": list(steps_table(records, seeds=CONFIRMING_SEEDS)),
+        "quality": list(quality_table(quality)),
     }
     return {
         name: lines if len(lines) > 2 else ["None."]
@@ -279,9 +307,12 @@ def main(argv: list[str]) -> None:
     """Fills the page and draws the plot."""
     out = pathlib.Path(argv[1]) if len(argv) > 1 else HERE
     records = read_records(out / "records")
-    costs = json.loads((out / "step_costs.json").read_text())
+    costs, quality = (
+        json.loads((out / f"{name}.json").read_text())
+        for name in ("step_costs", "quality")
+    )
     page = PAGE.read_text()
-    for name, lines in tables(records, costs).items():
+    for name, lines in tables(records, costs, quality).items():
         page = fill(page, name, lines)
     PAGE.write_text(re.sub(r"\n{3,}", "\n\n", page))
     rows = [

@@ -11,6 +11,8 @@ from segan_tf.models.critics import CRITICS
 from segan_tf.training import train_step
 from segan_tf.training.state import build_train_state
 
+pytestmark = pytest.mark.any_edition
+
 CRITICS_OF_ARMS = [name for name in arms.ARMS if name not in arms.PIXEL_LOSSES]
 
 

@@ -7,6 +7,8 @@ import quality
 from segan_tf import config
 from segan_tf.training.state import build_train_state
 
+pytestmark = pytest.mark.any_edition
+
 
 def test_fitted_score_is_from_other_images():
     rng = np.random.default_rng(0)

@@ -140,12 +140,15 @@ def test_block_of_a_page_is_replaced():
 def test_tables_name_every_loss_and_regime():
     records = make_equal_steps(0.1)
     costs = {"costs": {f: dict.fromkeys(arms.ARMS, 1.5) for f in ("thin",)}}
-    tables = analyze.tables(records, costs)
+    row = {"rank_correlation": 0.5, "found_of_worst": 0.4, "low": 0, "high": 1}
+    quality = {"runs": {"segan": {"features": row}}}
+    tables = analyze.tables(records, costs, quality)
     steps = "\n".join(tables["steps"])
     for regime in regimes.REGIMES.values():
         assert regime.title in steps
     assert "**+0.1000" in steps
     assert tables["time"] == ["None."]
+    assert "| +0.000 to +1.000 | 0.40 |" in tables["quality"][-1]
 
 
 def test_cldice_of_a_broken_line():
