@@ -121,7 +121,7 @@ def relative_distances(
 
     Scale 0, p against y, is a Dice loss: sum |p - y| / (sum p + y + e), with e
     as in `losses.soft_dice_loss`. The scales of C do not count for a label
-    that the image lacks: with nothing to see, g is about 0, and the ratio is 1
+    that the image lacks: at the first one g is then about 0, and the ratio is 1
     for any prediction.
 
     Returns:

@@ -31,7 +31,7 @@ def _arm(title: str, **settings: Any) -> Arm:
 
 
 # Weights that make C's gradient, with respect to S's weights, about as long as
-# that of the other terms; see weights.py.
+# that of the other terms; see pulls.py.
 ARMS = {
     "ce_dice": Arm("cross-entropy + Dice", {**_ALONE, **_BOTH}),
     "dice": Arm("Dice alone", {**_ALONE, **_BOTH, "cross_entropy_weight": 0.0}),

@@ -38,8 +38,26 @@ class Estimate:
         return self.error * (t.ppf((1 + LEVEL) / 2) + t.ppf(POWER))
 
 
+def summed(parts: Sequence[tuple[float, float]]) -> tuple[float, float]:
+    """Adds independent variances, by Satterthwaite's approximation.
+
+    Args:
+      parts: estimated variances and their degrees of freedom.
+
+    Returns:
+      The sum, and its degrees of freedom.
+    """
+    total = sum(variance for variance, _ in parts)
+    scale = sum(variance**2 / freedom for variance, freedom in parts)
+    return total, total**2 / scale if scale else math.inf
+
+
 def seed_variance(differences: Sequence[np.ndarray]) -> tuple[float, float]:
     """Pools the variance between seeds of several losses of a regime.
+
+    The differences of k losses from one baseline share its chance, so that
+    their correlation is about a half, and the degrees of freedom of k variances
+    are about those of k / (1 + (k - 1) / 4) independent ones.
 
     Args:
       differences: float [seeds, images] of each loss, at least two seeds.
@@ -47,12 +65,12 @@ def seed_variance(differences: Sequence[np.ndarray]) -> tuple[float, float]:
     Returns:
       The variance of a seed's mean difference, and its degrees of freedom.
     """
-    freedom = sum(len(of_loss) - 1 for of_loss in differences)
+    degrees = sum(len(of_loss) - 1 for of_loss in differences)
     squares = sum(
         float(np.var(np.nanmean(of_loss, axis=1))) * len(of_loss)
         for of_loss in differences
     )
-    return squares / freedom, freedom
+    return squares / degrees, degrees / (1 + (len(differences) - 1) / 4)
 
 
 def estimate(
@@ -75,25 +93,18 @@ def estimate(
     v_seeds, freedom = between_seeds
     of_seeds = v_seeds / seeds
     of_images = float(np.var(used.mean(axis=0), ddof=1)) / images
-    error = of_seeds + of_images
-    scale = of_seeds**2 / freedom + of_images**2 / (images - 1)
-    return Estimate(
-        mean=float(used.mean()),
-        error=math.sqrt(error),
-        freedom=error**2 / scale if scale else math.inf,
-    )
+    error, freedom = summed([(of_seeds, freedom), (of_images, images - 1)])
+    return Estimate(float(used.mean()), math.sqrt(error), freedom)
 
 
-def pooled(estimates: Sequence[Estimate]) -> Estimate:
-    """Averages independent estimates, each with the same weight."""
-    squares = [one.error**2 for one in estimates]
-    total = sum(squares)
-    scale = sum(
-        square**2 / one.freedom
-        for square, one in zip(squares, estimates, strict=True)
+def pooled(estimates: Sequence[Estimate], weights: Sequence[float]) -> Estimate:
+    """Averages independent estimates with these weights."""
+    shares = np.array(weights) / sum(weights)
+    error, freedom = summed(
+        [
+            (float(share * one.error) ** 2, one.freedom)
+            for share, one in zip(shares, estimates, strict=True)
+        ]
     )
-    return Estimate(
-        mean=float(np.mean([one.mean for one in estimates])),
-        error=math.sqrt(total) / len(estimates),
-        freedom=total**2 / scale if scale else math.inf,
-    )
+    mean = float(np.dot(shares, [one.mean for one in estimates]))
+    return Estimate(mean, math.sqrt(error), freedom)

@@ -6,7 +6,7 @@ from xml.sax import saxutils
 
 from comparison import Estimate
 
-_LEFT, _RIGHT, _ROW, _TOP = 430, 370, 20, 40  # pixels
+_LEFT, _RIGHT, _ROW, _TOP = 620, 370, 20, 40  # pixels
 _BOTTOM = 34
 _STYLE = (
     "text{font:13px sans-serif;fill:#333}"

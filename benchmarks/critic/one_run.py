@@ -23,9 +23,10 @@ from shape_metrics import METRICS, measure
 import segan_tf
 from segan_tf import console, environment, files
 from segan_tf import labels as labels_lib
-from segan_tf.config import Config, UserError
+from segan_tf.config import Config
 from segan_tf.datasets import label_maps, loading, pairs
 from segan_tf.inference.predictor import Predictor
+from segan_tf.training import monitor
 
 
 def make_config(run: Run, *, epochs: int, out: pathlib.Path) -> Config:
@@ -87,7 +88,7 @@ def main(argv: list[str]) -> None:
     try:
         results: dict[str, Any] = {"train": segan_tf.train(config)}
         results["images"] = score(config, is_thin=REGIMES[run.regime].is_thin)
-    except UserError as error:  # a loss is not finite
+    except monitor.Diverged as error:
         results = {"failed": str(error)}
     record = {
         "epochs": config.epochs,

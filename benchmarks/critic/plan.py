@@ -17,6 +17,7 @@ SEEDS = (0, 1, 2)
 CONFIRMING_SEEDS = (3, 4, 5)
 _KEPT = 2  # critics that a screening leaves
 _SCREENING_SHARE = 0.5  # of the steps
+_FREE = 1.05  # cost below which equal steps are equal time
 _ROUNDED_UP = 0.25  # of an epoch of equal time
 
 Records = Mapping[str, Mapping[str, Any]]
@@ -106,21 +107,21 @@ def quality(records: Records) -> Iterable[Run]:
 
 
 def make_equal_time(
-    read_costs: Callable[[], Mapping[str, Mapping[str, float]]],
+    costs: Mapping[str, Mapping[str, float]],
 ) -> Callable[[Records], Iterator[Run]]:
     """Makes the stage of equal time.
 
     Args:
-      read_costs: returns, by screening, the time of each loss's step in that
-        of the baseline's.
+      costs: by screening, the time of each loss's step in that of the
+        baseline's.
     """
 
     def equal_time(records: Records) -> Iterator[Run]:
         """Shortens the losses that are above the baseline at equal steps."""
-        costs = read_costs()
         for run in equal_steps(records):
             cost = costs[REGIMES[run.regime].family][run.arm]
-            if cost > 1 and gain(records, run.regime, run.arm) > 0:
+            is_better = gain(records, run.regime, run.arm) > 0
+            if cost > _FREE and is_better:
                 yield dataclasses.replace(run, kind="time", share=1 / cost)
 
     return equal_time

@@ -16,6 +16,7 @@ from collections.abc import Iterator, Sequence
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
+import arm_critics
 import arms
 import keras
 import numpy as np
@@ -23,16 +24,20 @@ import tensorflow as tf
 from one_run import find_test_pairs, make_config
 from plan import QUALITY_RUNS, Run
 
-from segan_tf import environment, expected_dice, files
+from segan_tf import environment, expected_dice, files, losses
 from segan_tf.config import Config
 from segan_tf.datasets import label_maps
 from segan_tf.imaging import preprocessing
 from segan_tf.inference.predictor import Predictor, flipped_views
-from segan_tf.losses import scale_distances
 from segan_tf.metrics import per_image
 from segan_tf.training.checkpoints import Checkpoints
 from segan_tf.training.state import TrainState, build_train_state
 
+# Between the scales of C, as in training.
+DISTANCES = {
+    "segan": losses.scale_distances,
+    "relative": arm_critics.feature_distances,
+}
 FOLDS = 5
 PENALTIES = (1.0, 10.0, 100.0, 1000.0, 10000.0)
 RESAMPLES = 2000
@@ -76,9 +81,10 @@ class Critics:
         maps = np.stack([*views, views[0] > 0.5]).astype(np.float32)
         features = self._state.critic(x[None] * maps, training=False)
         first = [f[None, :1] for f in features]
+        compare = DISTANCES[self._state.config.critic]
         distances = np.stack(
             [
-                scale_distances(first, [f[None, i : i + 1] for f in features])
+                compare(first, [f[None, i : i + 1] for f in features])
                 for i in range(1, len(maps))
             ]
         ).mean(axis=(1, 2, 3))
@@ -141,21 +147,32 @@ def collect(
     }
 
 
-def fitted(features: np.ndarray, dice: np.ndarray) -> np.ndarray:
-    """Predicts the Dice of each fold by ridge regression on the others.
+def fitted(
+    features: np.ndarray, dice: np.ndarray, agreement: np.ndarray | None = None
+) -> np.ndarray:
+    """Predicts the Dice of each fold from the others.
 
     Args:
-      features: float [images, numbers].
+      features: float [images, numbers], for a ridge regression.
       dice: float [images].
+      agreement: float [images]; then a rising curve is fitted to it first, and
+        the features to what it leaves.
+
+    Returns:
+      float [images].
     """
     folds = np.random.default_rng(0).permutation(len(dice)) % FOLDS
     expected = np.zeros_like(dice)
     for fold in range(FOLDS):
         rest = folds != fold
+        start = np.full(len(dice), dice[rest].mean())
+        if agreement is not None:
+            curve = expected_dice.fit(agreement[rest], dice[rest])
+            start = np.array([curve(value) for value in agreement])
         mean, deviation = (f(features[rest], axis=0) for f in (np.mean, np.std))
         scaled = (features - mean) / (deviation + 1e-9)
-        weights = _ridge(scaled[rest], dice[rest] - dice[rest].mean())
-        expected[~rest] = scaled[~rest] @ weights + dice[rest].mean()
+        weights = _ridge(scaled[rest], (dice - start)[rest])
+        expected[~rest] = (start + scaled @ weights)[~rest]
     return expected
 
 
@@ -179,14 +196,14 @@ def scores(
     dice: np.ndarray, found: dict[str, np.ndarray]
 ) -> Iterator[tuple[str, np.ndarray]]:
     """Yields each predictor of the Dice: its name and a score per image."""
-    agreement = found[f"agreement of {expected_dice.VIEWS}"]
+    agreement = found[f"agreement of {expected_dice.VIEWS}"][:, 0]
     for name, values in found.items():
         if values.shape[1] == 1:
             yield name, values[:, 0]
             continue
         yield f"{name}, fitted", fitted(values, dice)
-        both = np.concatenate([agreement, values], axis=1)
-        yield f"{name} and agreement of views, fitted", fitted(both, dice)
+        both = fitted(values, dice, agreement)
+        yield f"{name} and agreement of views, fitted", both
 
 
 def measure(run: Run, out: pathlib.Path) -> dict[str, dict[str, float]]:

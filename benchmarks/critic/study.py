@@ -14,7 +14,7 @@ import sys
 import time
 from collections.abc import Iterable, Iterator
 
-import analyze
+import outcomes
 import plan
 import regimes
 from plan import Run
@@ -94,22 +94,19 @@ def main(argv: list[str]) -> None:
     """Makes all stages."""
     data, out = map(pathlib.Path, argv[1:])
     regimes.prepare(data, out / "data")
-
-    def read_costs() -> dict[str, dict[str, float]]:
-        return json.loads((out / "step_costs.json").read_text())["costs"]
-
+    costs = json.loads((out / "step_costs.json").read_text())["costs"]
     stages = (
         plan.screening,
         plan.quality,
         plan.equal_steps,
-        plan.make_equal_time(read_costs),
-        plan.make_confirmation(analyze.winners),
+        plan.make_equal_time(costs),
+        plan.make_confirmation(outcomes.winners),
     )
     pool = Pool(out)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     try:
         for stage in stages:
-            records = analyze.read_records(out / "records")
+            records = outcomes.read_records(out / "records")
             for run in missing(stage(records), records):
                 pool.start(run)
             pool.finish()

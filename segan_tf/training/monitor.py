@@ -63,7 +63,7 @@ def check_not_finite_weights(step: int, model: keras.Model) -> None:
 
 def clipped_share(critic: keras.Model, clip: float) -> float:
     """Returns the share of the critic's trained weights that are clipped."""
-    if not clip:
+    if not clip or not critic.trainable_variables:
         return 0.0
     values = np.concatenate(
         [np.ravel(variable.numpy()) for variable in critic.trainable_variables]

@@ -21,6 +21,16 @@ def test_fitted_score_is_from_other_images():
     assert abs(np.corrcoef(score, dice)[0, 1]) < 0.3
 
 
+def test_features_are_fitted_to_what_agreement_leaves():
+    rng = np.random.default_rng(0)
+    agreement, features = rng.uniform(size=200), rng.normal(size=(200, 2))
+    dice = agreement**3 + features @ [0.02, 0.0]
+    both = quality.fitted(features, dice, agreement)
+    alone = quality.fitted(0 * features, dice, agreement)
+    errors = [np.abs(score - dice).mean() for score in (both, alone)]
+    assert errors[0] < errors[1] / 2
+
+
 def test_scores_fit_what_has_several_numbers_with_and_without_agreement():
     rng = np.random.default_rng(0)
     dice = rng.uniform(size=50)

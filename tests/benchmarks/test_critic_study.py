@@ -1,13 +1,19 @@
 """Tests of the rule and the statistics of the study of the critic."""
 
+import json
+from xml.etree import ElementTree
+
 import analyze
 import arms
 import comparison
 import numpy as np
+import outcomes
 import plan
 import pytest
 import regimes
 import shape_metrics
+import study
+import tables
 
 pytestmark = pytest.mark.any_edition
 
@@ -70,7 +76,7 @@ def test_equal_time_shortens_only_what_is_better():
     costs = {
         family: dict.fromkeys(arms.ARMS, 1.6) for family in regimes.SCREENED
     }
-    stage = plan.make_equal_time(lambda: costs)
+    stage = plan.make_equal_time(costs)
     assert list(stage(make_equal_steps(-0.1))) == []
     runs = list(stage(make_equal_steps(0.1)))
     assert {run.arm for run in runs} == {"relative"}
@@ -82,7 +88,7 @@ def test_equal_time_shortens_only_what_is_better():
 
 def test_winners_are_confirmed_with_seeds_that_chose_nothing():
     records = make_equal_steps(0.1)
-    stage = plan.make_confirmation(analyze.winners)
+    stage = plan.make_confirmation(outcomes.winners)
     runs = list(stage(records))
     assert {run.seed for run in runs} == {3, 4, 5}
     assert {run.arm for run in runs} == {"ce_dice", "dice", "relative"}
@@ -108,15 +114,57 @@ def test_error_has_the_variance_of_seeds_and_of_images():
 def test_seed_variance_is_pooled_over_losses():
     one = np.array([[0.0], [2.0]])  # variance 2
     other = np.array([[0.0], [4.0]])  # variance 8
-    assert comparison.seed_variance([one, other]) == (5.0, 2)
+    # Two losses that share a baseline: 2 / (1 + 1 / 4) degrees of freedom.
+    assert comparison.seed_variance([one, other]) == (5.0, 1.6)
 
 
-def test_pooled_estimate_is_the_mean_with_a_smaller_error():
+def test_pooled_estimate_is_weighed_and_has_a_smaller_error():
     one = comparison.Estimate(0.1, 0.03, 10)
     other = comparison.Estimate(0.3, 0.04, 10)
-    found = comparison.pooled([one, other])
+    found = comparison.pooled([one, other], [1, 1])
     assert found.mean == pytest.approx(0.2)
     assert found.error == pytest.approx(0.05 / 2)
+    assert comparison.pooled([one, other], [3, 1]).mean == pytest.approx(0.15)
+
+
+def test_overall_averages_regimes_of_the_same_images_first():
+    records = make_equal_steps(0.1)
+    for name, record in records.items():
+        if "-relative-" in name and name.startswith("isic_25-"):
+            dice = np.array(record["images"]["dice"]) - 0.11
+            record["images"]["dice"] = dice.tolist()
+    found, count = outcomes.overall(records, "relative")
+    assert count == len(regimes.REGIMES)
+    assert found.mean == pytest.approx(0.1 - 0.11 / count)
+    # Equal for all images and seeds: there is no error.
+    assert found.error == pytest.approx(0, abs=1e-6)
+    assert outcomes.overall(records, "spectral") is None
+
+
+def test_a_loss_that_diverged_is_in_the_table():
+    records = make_equal_steps(0.1)
+    records["thin-concat-steps-seed1"] = {"failed": "a loss is not finite"}
+    assert outcomes.diverged(records, "thin") == {"concat": 1}
+    assert "concat" not in outcomes.estimates(records, "thin")
+    lines = tables.make(records, make_costs(), {"runs": {}})["steps"]
+    title = arms.ARMS["concat"].title
+    assert f"| | {title} | diverged in 1 |" in [
+        line.replace("|  |", "| |") for line in lines
+    ]
+
+
+def test_losses_of_other_images_are_not_compared():
+    records = make_equal_steps(0.1)
+    ids = records["thin-relative-steps-seed0"]["images"]["ids"]
+    ids.reverse()
+    with pytest.raises(ValueError, match="different images"):
+        outcomes.differences(records, "thin", "relative")
+
+
+def test_only_runs_without_a_record_are_made_and_once():
+    runs = list(plan.screening({}))
+    done = [runs[0].name]
+    assert list(study.missing([*runs, *runs], done)) == runs[1:]
 
 
 def test_images_of_a_patient_count_as_one():
@@ -124,9 +172,9 @@ def test_images_of_a_patient_count_as_one():
     for name, record in records.items():
         if name.startswith("cardiac"):
             record["images"]["ids"] = ["a_1", "a_2", "b_1", "b_2"]
-    found = analyze.differences(records, "cardiac", "relative")
+    found = outcomes.differences(records, "cardiac", "relative")
     assert found.shape == (3, 2)
-    assert analyze.differences(records, "thin", "relative").shape == (3, 4)
+    assert outcomes.differences(records, "thin", "relative").shape == (3, 4)
 
 
 def test_block_of_a_page_is_replaced():
@@ -137,18 +185,47 @@ def test_block_of_a_page_is_replaced():
         analyze.fill(page, "y", [])
 
 
-def test_tables_name_every_loss_and_regime():
+def make_costs():
+    by_arm = dict.fromkeys(arms.ARMS, 1.6)
+    return {
+        "costs": {family: by_arm for family in regimes.SCREENED},
+        "pulls": {"thin": {"relative": 0.7}},
+    }
+
+
+def test_page_is_filled_and_the_plot_is_drawn(tmp_path, monkeypatch):
     records = make_equal_steps(0.1)
-    costs = {"costs": {f: dict.fromkeys(arms.ARMS, 1.5) for f in ("thin",)}}
+    for run in plan.make_equal_time(make_costs()["costs"])(records):
+        records[run.name] = records[f"{run.regime}-ce_dice-steps-seed0"] | {
+            "epochs": 5
+        }
+    for record in records.values():
+        record.setdefault("epochs", 8)
+    (tmp_path / "records").mkdir()
+    for name, record in records.items():
+        (tmp_path / f"records/{name}.json").write_text(json.dumps(record))
     row = {"rank_correlation": 0.5, "found_of_worst": 0.4, "low": 0, "high": 1}
-    quality = {"runs": {"segan": {"features": row}}}
-    tables = analyze.tables(records, costs, quality)
-    steps = "\n".join(tables["steps"])
+    for name, content in {
+        "step_costs": {"costs": make_costs()["costs"]},
+        "pulls": {"pulls": make_costs()["pulls"]},
+        "quality": {"runs": {"segan": {"features": row}}},
+    }.items():
+        (tmp_path / f"{name}.json").write_text(json.dumps(content))
+    page = tmp_path / "critic.md"
+    page.write_text(analyze.PAGE.read_text())
+    monkeypatch.setattr(analyze, "PAGE", page)
+    analyze.main(["analyze.py", str(tmp_path)])
+    filled = page.read_text()
     for regime in regimes.REGIMES.values():
-        assert regime.title in steps
-    assert "**+0.1000" in steps
-    assert tables["time"] == ["None."]
-    assert "| +0.000 to +1.000 | 0.40 |" in tables["quality"][-1]
+        assert f"| {regime.title} | {arms.ARMS['ce_dice'].title} |" in filled
+    # The same in every seed and image: the interval has no width.
+    assert "| **+0.1000 (+0.1000 to +0.1000)** |" in filled
+    assert "| +0.000 to +1.000 | 0.40 |" in filled
+    assert "| 0.5 | 0.70 |" in filled  # weight and pull
+    assert "| 1.00 |" in filled  # 5 epochs of 1.6 against 8
+    plot = (tmp_path / "critic.svg").read_text()
+    ElementTree.fromstring(plot)
+    assert plot.count("<circle") == 2 * len(regimes.REGIMES) + 2
 
 
 def test_cldice_of_a_broken_line():
@@ -227,10 +304,13 @@ def test_no_regime_trains_on_what_it_tests(tmp_path, monkeypatch):
         trained[folder] = {name.rsplit("_", 1)[0] for name in files - set(test)}
         assert not trained[folder] & set(test)
     assert trained["isic_25"] < trained["isic_50"] < trained["isic_100"]
-    # A screening holds none of the test pairs of its family's regimes.
-    test = (out / "isic_100" / "test_ids.txt").read_text().split()
-    screened = {p.stem for p in (out / "isic_100_screening/images").iterdir()}
-    assert not screened & set(test)
+    for family in regimes.SCREENED:
+        folder = regimes.REGIMES[family].folder
+        test = set((out / folder / "test_ids.txt").read_text().split())
+        images = (out / f"{folder}_screening" / "images").iterdir()
+        names = {path.stem for path in images}
+        # A training pair has a number at its end.
+        assert not (names | {name.rsplit("_", 1)[0] for name in names}) & test
     patients = {name.split("_")[0] for name in trained["cardiac_screening"]}
     held_out = (out / "cardiac_screening/test_ids.txt").read_text().split()
     assert not patients & {name.split("_")[0] for name in held_out}

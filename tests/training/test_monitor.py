@@ -61,6 +61,12 @@ def test_non_finite_weights_are_named_with_their_step():
         monitor.check_not_finite_weights(4, build_dense([[1.0, np.nan]]))
 
 
+def test_critic_without_trained_weights_has_no_clipped_ones():
+    critic = build_dense([[0.0, 1.0]])
+    critic.trainable = False
+    assert monitor.clipped_share(critic, CLIP) == 0
+
+
 def test_clipped_share_of_known_weights():
     critic = build_dense([[CLIP, -CLIP, 0.04], [-0.01, CLIP, 0.0]])
     assert monitor.clipped_share(critic, CLIP) == 3 / 6

@@ -1,13 +1,14 @@
 """Measures how strongly each critic pulls S, next to cross-entropy and Dice.
 
 A step of training changes S by the gradient of the other terms plus that of C's
-weighted distance. This prints, after some steps of the game, the length of the
-second over that of the first, both with respect to S's weights. `arms` has
-weights that bring it to about 1.
+weighted distance. This writes, after some steps of the game, the median length
+of the second over that of the first, both with respect to S's weights, to
+OUT/pulls.json. The weights in `arms` bring it to about 1.
 
-Usage: python benchmarks/critic/weights.py OUT, after study.py made OUT/data.
+Usage: python benchmarks/critic/pulls.py DATA OUT
 """
 
+import json
 import os
 import pathlib
 import sys
@@ -17,25 +18,28 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import arms
 import numpy as np
+import regimes
 import tensorflow as tf
 from one_run import make_config
 from plan import Run
 
-from segan_tf import console
+from segan_tf import console, environment, files
 from segan_tf.config import Config
 from segan_tf.datasets import loading
 from segan_tf.input import cached_dataset, pipeline
 from segan_tf.training import train_step
 from segan_tf.training.state import TrainState, build_train_state
 
-FAMILIES = ("isic_100", "isic_1500_segan")
 STEPS, MEASURED = 100, 10
 
 
 def make_batches(config: Config) -> Iterator[tuple[tf.Tensor, ...]]:
     """Makes the batches of a run."""
-    found = loading.load_splits(config, progress=console.no_bar).train
-    dataset = cached_dataset.open_split(config, found, progress=console.no_bar)
+    labels = loading.load_labels(config)
+    found = loading.load_splits(config, labels, progress=console.no_bar).train
+    dataset = cached_dataset.open_split(
+        config, found, labels, progress=console.no_bar
+    )
     return iter(
         pipeline.make_training_dataset(
             dataset,
@@ -44,6 +48,7 @@ def make_batches(config: Config) -> Iterator[tuple[tf.Tensor, ...]]:
             first_step=0,
             last_step=STEPS + MEASURED,
             seed=0,
+            flip=config.resolved_flip,
         )
     )
 
@@ -55,9 +60,11 @@ def ratio(state: TrainState, *batch: tf.Tensor) -> tf.Tensor:
     of_critic = {"dice_weight": 0.0, "cross_entropy_weight": 0.0}
     for changes in (of_critic, {"l1_weight": 0.0}):
         tape, predicted = train_step.predict(state, seen)
-        changed = state.config.replace(**changes)
         of_terms = TrainState(
-            changed, state.segmentor, state.segmentor_optimizer, state.critic
+            state.config.replace(**changes),
+            state.segmentor,
+            state.segmentor_optimizer,
+            state.critic,
         )
         _, gradient = train_step.segmentor_gradient(of_terms, seen, predicted)
         gradients = tape.gradient(
@@ -69,10 +76,9 @@ def ratio(state: TrainState, *batch: tf.Tensor) -> tf.Tensor:
     return lengths[0] / lengths[1]
 
 
-def measure(family: str, arm: str, out: pathlib.Path) -> list[float]:
-    """Plays some steps, and then computes the ratio at some more."""
-    run = Run(family, arm, "screening", 0)
-    config = make_config(run, epochs=10, out=out)
+def measure(regime: str, arm: str, out: pathlib.Path) -> float:
+    """Plays some steps; returns the median ratio in some more."""
+    config = make_config(Run(regime, arm, "screening", 0), epochs=10, out=out)
     state = build_train_state(config, steps_per_epoch=STEPS)
     step = tf.function(lambda *batch: train_step.train_step(state, *batch))
     compute_ratio = tf.function(lambda *batch: ratio(state, *batch))
@@ -81,21 +87,28 @@ def measure(family: str, arm: str, out: pathlib.Path) -> list[float]:
         if index >= STEPS:
             found.append(float(compute_ratio(*batch)))
         step(*batch)
-    return found
+    print(regime, arm, np.round(sorted(found), 3), flush=True)
+    return round(float(np.median(found)), 3)
 
 
 def main(argv: list[str]) -> None:
-    """Measures every critic with both segmentors."""
+    """Measures every critic in every screening."""
     arms.register()
-    for family in FAMILIES:
-        for arm, row in arms.ARMS.items():
-            if "dice_weight" in row.settings and "critic_form" in row.settings:
-                found = measure(family, arm, pathlib.Path(argv[1]))
-                print(
-                    f"{family:16s} {arm:10s} median {np.median(found):.3f}, "
-                    f"{min(found):.3f} to {max(found):.3f}",
-                    flush=True,
-                )
+    data, out = map(pathlib.Path, argv[1:])
+    regimes.prepare(data, out / "data")
+    added = [
+        arm
+        for arm, row in arms.ARMS.items()
+        if arm not in arms.PIXEL_LOSSES and "dice_weight" in row.settings
+    ]
+    found = {
+        **environment.describe(["benchmarks/critic/pulls.py", "DATA", argv[2]]),
+        "pulls": {
+            regime: {arm: measure(regime, arm, out) for arm in added}
+            for regime in regimes.SCREENED
+        },
+    }
+    files.write_text(str(out / "pulls.json"), json.dumps(found, indent=1))
 
 
 if __name__ == "__main__":

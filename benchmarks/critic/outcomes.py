@@ -1,0 +1,176 @@
+"""What the records say: losses less the baseline, by regime."""
+
+import json
+import pathlib
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from arms import ARMS, BASELINE
+from comparison import Estimate, estimate, pooled, seed_variance, summed
+from plan import SEEDS, Records, Run
+from regimes import REGIMES
+
+
+def read_records(folder: pathlib.Path) -> dict[str, Any]:
+    """Reads all records, by their runs' names."""
+    return {
+        path.stem: json.loads(path.read_text())
+        for path in sorted(folder.glob("*.json"))
+    }
+
+
+def values(
+    records: Records,
+    regime: str,
+    arm: str,
+    *,
+    kind: str = "steps",
+    seeds: Sequence[int] = SEEDS,
+    metric: str = "dice",
+) -> np.ndarray | None:
+    """Collects a metric of a loss.
+
+    Returns:
+      float [seeds, images], or patients where several images are of one; None
+      if a record is missing, or a run diverged.
+    """
+    runs = [Run(regime, arm, kind, seed).name for seed in seeds]
+    if any("images" not in records.get(name, {}) for name in runs):
+        return None
+    found = np.array([records[name]["images"][metric] for name in runs])
+    found = found.astype(np.float64)
+    if not REGIMES[regime].is_grouped:
+        return found
+    ids = records[runs[0]]["images"]["ids"]
+    patients = np.array([name.split("_")[0] for name in ids])
+    with warnings.catch_warnings():
+        # Of a patient no slice may have the metric.
+        warnings.filterwarnings("ignore", "Mean of empty slice")
+        means = [
+            np.nanmean(found[:, patients == patient], axis=1)
+            for patient in np.unique(patients)
+        ]
+    return np.stack(means, axis=1)
+
+
+def differences(
+    records: Records,
+    regime: str,
+    arm: str,
+    *,
+    kind: str = "steps",
+    seeds: Sequence[int] = SEEDS,
+    metric: str = "dice",
+    baseline: str = BASELINE,
+) -> np.ndarray | None:
+    """Computes a metric less that of another loss with the same seeds.
+
+    Returns:
+      As `values`.
+
+    Raises:
+      ValueError: the two were not tested on the same images.
+    """
+    where: dict[str, Any] = {"seeds": seeds, "metric": metric}
+    ours = values(records, regime, arm, kind=kind, **where)
+    theirs = values(records, regime, baseline, **where)
+    if ours is None or theirs is None:
+        return None
+    ids = {
+        tuple(records[Run(regime, one, of, seeds[0]).name]["images"]["ids"])
+        for one, of in ((arm, kind), (baseline, "steps"))
+    }
+    if len(ids) > 1:
+        raise ValueError(f"{regime} was tested on different images")
+    return ours - theirs
+
+
+def estimates(
+    records: Records, regime: str, **where: Any
+) -> dict[str, Estimate]:
+    """Compares the Dice of the losses of a regime with the baseline's.
+
+    Args:
+      records: of all runs.
+      regime: of `regimes.REGIMES`.
+      **where: kind, seeds and baseline, of `differences`.
+
+    Returns:
+      By the losses that have all records.
+    """
+    complete = _complete(records, regime, **where)
+    if not complete:
+        return {}
+    between = seed_variance(list(complete.values()))
+    return {arm: estimate(d, between) for arm, d in complete.items()}
+
+
+def _complete(
+    records: Records, regime: str, **where: Any
+) -> dict[str, np.ndarray]:
+    found = {
+        arm: differences(records, regime, arm, **where)
+        for arm in ARMS
+        if arm != where.get("baseline", BASELINE)
+    }
+    return {arm: d for arm, d in found.items() if d is not None}
+
+
+def between_seeds(records: Records, regime: str) -> float:
+    """Computes the standard deviation of a difference between seeds."""
+    complete = _complete(records, regime)
+    return seed_variance(list(complete.values()))[0] ** 0.5
+
+
+def diverged(
+    records: Records, regime: str, *, kind: str = "steps"
+) -> dict[str, int]:
+    """Counts the seeds with which a loss diverged."""
+    counts = {}
+    for arm in ARMS:
+        runs = [Run(regime, arm, kind, seed).name for seed in SEEDS]
+        failed = ["failed" in records.get(name, {}) for name in runs]
+        if any(failed):
+            counts[arm] = sum(failed)
+    return counts
+
+
+def overall(records: Records, arm: str) -> tuple[Estimate, int] | None:
+    """Averages a loss over the regimes that it was compared in.
+
+    Regimes that test the same images are averaged image by image first, since
+    what makes these images easy for a loss is in all of them.
+
+    Returns:
+      The difference, and the number of regimes; None if there is none.
+    """
+    groups: dict[int, list[tuple[np.ndarray, tuple[float, float]]]] = {}
+    for regime in REGIMES:
+        complete = _complete(records, regime)
+        if arm in complete:
+            between = seed_variance(list(complete.values()))
+            images = complete[arm].shape[1]
+            groups.setdefault(images, []).append((complete[arm], between))
+    if not groups:
+        return None
+    of_groups, weights = [], []
+    for group in groups.values():
+        mean = np.mean([found for found, _ in group], axis=0)
+        between = summed(
+            [(v / len(group) ** 2, freedom) for _, (v, freedom) in group]
+        )
+        of_groups.append(estimate(mean, between))
+        weights.append(len(group))
+    return pooled(of_groups, weights), sum(weights)
+
+
+def winners(records: Records) -> list[tuple[str, str]]:
+    """Lists regimes and critics with an interval above 0 at equal steps."""
+    return [
+        (regime, arm)
+        for regime in REGIMES
+        for arm, found in estimates(records, regime).items()
+        if found.interval[0] > 0 and arm not in REGIMES[regime].controls
+    ]

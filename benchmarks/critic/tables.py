@@ -1,0 +1,227 @@
+"""Tables of the study, as lines of Markdown."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+import outcomes
+import plan
+from arms import ARMS, BASELINE
+from comparison import Estimate
+from plan import CONFIRMING_SEEDS, SEEDS, Records, Run
+from regimes import REGIMES, SCREENED
+
+_OTHER_METRICS = {
+    "hd95": "HD95, px",
+    "assd": "ASSD, px",
+    "low": "IoU < 0.65",
+    "components": "components",
+    "cldice": "clDice",
+    "false": "false labels",
+}
+
+
+def make(
+    records: Records, costs: dict[str, Any], quality: dict[str, Any]
+) -> dict[str, list[str]]:
+    """Makes every table; one that has no row yet says so."""
+    made = {
+        "costs": list(_costs(costs["costs"])),
+        "pulls": list(_pulls(costs["pulls"])),
+        "screening": list(_screening(records)),
+        "steps": list(_compared(records)),
+        "power": list(_power(records)),
+        "overall": list(_overall(records)),
+        "time": list(_compared(records, kind="time", costs=costs["costs"])),
+        "confirmation": list(_compared(records, seeds=CONFIRMING_SEEDS)),
+        "quality": list(_quality(quality)),
+    }
+    return {
+        name: lines if len(lines) > 2 else ["None."]
+        for name, lines in made.items()
+    }
+
+
+def _costs(costs: dict[str, dict[str, float]]) -> Iterable[str]:
+    """Lists the time of each loss's step in that of the baseline's."""
+    yield from _head("loss", *(REGIMES[name].title for name in costs))
+    for arm, row in ARMS.items():
+        yield _row(row.title, *(f"{of[arm]:.2f}" for of in costs.values()))
+
+
+def _pulls(pulls: dict[str, dict[str, float]]) -> Iterable[str]:
+    """Lists the length of each critic's gradient in that of other terms'."""
+    yield from _head("loss", "weight", *(REGIMES[name].title for name in pulls))
+    for arm, row in ARMS.items():
+        lengths = [of[arm] for of in pulls.values() if arm in of]
+        if lengths:
+            weight = f"{row.settings['l1_weight']:g}"
+            yield _row(row.title, weight, *(f"{x:.2f}" for x in lengths))
+
+
+def _screening(records: Records) -> Iterable[str]:
+    """Lists the Dice of every loss in every screening."""
+    yield from _head("loss", *(REGIMES[name].title for name in SCREENED))
+    left = {name: plan.chosen(records, name) for name in SCREENED}
+    for arm, row in ARMS.items():
+        cells = []
+        for regime in SCREENED:
+            record = records[Run(regime, arm, "screening", 0).name]
+            text = f"{plan.mean_dice(record):.4f}"
+            if "failed" in record:
+                text = "diverged"
+            cells.append(f"**{text}**" if arm in left[regime] else text)
+        yield _row(row.title, *cells)
+
+
+def _compared(
+    records: Records,
+    *,
+    kind: str = "steps",
+    seeds: Sequence[int] = SEEDS,
+    costs: dict[str, dict[str, float]] | None = None,
+) -> Iterable[str]:
+    """Lists the differences in every regime.
+
+    Args:
+      records: of all runs.
+      kind: of the runs of the losses.
+      seeds: of all runs.
+      costs: of steps, for a column of the time taken.
+    """
+    time = ["time"] if costs else []
+    titles = _OTHER_METRICS.values()
+    interval = "difference, 95 % interval"
+    yield from _head("regime", "loss", *time, "Dice", interval, *titles)
+    for name, regime in REGIMES.items():
+        where = {"kind": kind, "seeds": seeds}
+        found = outcomes.estimates(records, name, **where)
+        if not found:
+            continue
+        level = _levels(records, name, BASELINE, seeds=seeds)
+        cells = [""] if costs else []
+        others = [_plain(level[metric]) for metric in _OTHER_METRICS]
+        dice = f"{level['dice']:.4f}"
+        title = ARMS[BASELINE].title
+        yield _row(regime.title, title, *cells, dice, "", *others)
+        for arm, one in found.items():
+            ours = _levels(records, name, arm, **where)
+            others = [
+                _signed(ours[metric] - level[metric])
+                for metric in _OTHER_METRICS
+            ]
+            if costs:
+                cells = [_time(records, name, arm, costs[regime.family][arm])]
+            dice = f"{ours['dice']:.4f}"
+            title = ARMS[arm].title
+            yield _row("", title, *cells, dice, _interval(one), *others)
+        yield from _controlled(records, name, kind=kind, seeds=seeds)
+        for arm, count in outcomes.diverged(records, name, kind=kind).items():
+            yield _row("", ARMS[arm].title, *cells, f"diverged in {count}")
+
+
+def _controlled(
+    records: Records, regime: str, *, kind: str, seeds: Sequence[int]
+) -> Iterable[str]:
+    """Lists the critics of a regime less each of its controls."""
+    for control in REGIMES[regime].controls:
+        found = outcomes.estimates(
+            records, regime, kind=kind, seeds=seeds, baseline=control
+        )
+        for arm, one in found.items():
+            if arm != BASELINE:
+                title = f"{ARMS[arm].title}, less {ARMS[control].title}"
+                yield _row("", title, "", _interval(one))
+
+
+def _levels(
+    records: Records, regime: str, arm: str, **where: Any
+) -> dict[str, float]:
+    """Averages every metric over seeds and images; NaN where undefined."""
+    means = {}
+    for metric in ("dice", *_OTHER_METRICS):
+        found = outcomes.values(records, regime, arm, metric=metric, **where)
+        if found is None or np.isnan(found).all():
+            means[metric] = np.nan
+        else:
+            means[metric] = float(np.nanmean(found))
+    return means
+
+
+def _time(records: Records, regime: str, arm: str, cost: float) -> str:
+    """Tells the time that a run took in that of the baseline's."""
+    epochs, of_baseline = (
+        records[Run(regime, one, kind, SEEDS[0]).name]["epochs"]
+        for one, kind in ((arm, "time"), (BASELINE, "steps"))
+    )
+    return f"{cost * epochs / of_baseline:.2f}"
+
+
+def _power(records: Records) -> Iterable[str]:
+    """Lists what the design could have seen, by regime."""
+    deviation = "standard deviation between seeds"
+    yield from _head("regime", deviation, "smallest difference seen")
+    for name, regime in REGIMES.items():
+        found = outcomes.estimates(records, name)
+        if found:
+            between = outcomes.between_seeds(records, name)
+            seen = np.mean([one.smallest_seen for one in found.values()])
+            yield _row(regime.title, f"{between:.4f}", f"{seen:.4f}")
+
+
+def _overall(records: Records) -> Iterable[str]:
+    """Averages each loss over the regimes that it was compared in."""
+    interval = "mean difference, 95 % interval"
+    yield from _head("loss", "regimes", interval, "smallest difference seen")
+    for arm, row in ARMS.items():
+        found = outcomes.overall(records, arm)
+        if found:
+            one, count = found
+            seen = f"{one.smallest_seen:.4f}"
+            yield _row(row.title, str(count), _interval(one), seen)
+
+
+def _quality(quality: dict[str, Any]) -> Iterable[str]:
+    """Lists what predicts the Dice of a label map, by the loss of the run."""
+    yield from _head(
+        "loss",
+        "score",
+        "rank correlation with Dice",
+        "less that of agreement of views, 95 % interval",
+        "worst tenth found",
+    )
+    for arm, measured in quality["runs"].items():
+        title = ARMS[arm].title
+        for name, row in measured.items():
+            gain = f"{row['low']:+.3f} to {row['high']:+.3f}"
+            yield _row(
+                title,
+                name,
+                f"{row['rank_correlation']:.3f}",
+                "" if row["low"] == row["high"] else gain,
+                f"{row['found_of_worst']:.2f}",
+            )
+            title = ""
+
+
+def _plain(value: float) -> str:
+    return "" if np.isnan(value) else f"{value:.3f}"
+
+
+def _signed(value: float) -> str:
+    return "" if np.isnan(value) else f"{value:+.3f}"
+
+
+def _interval(one: Estimate) -> str:
+    low, high = one.interval
+    text = f"{one.mean:+.4f} ({low:+.4f} to {high:+.4f})"
+    return f"**{text}**" if low > 0 or high < 0 else text
+
+
+def _head(*titles: str) -> Iterable[str]:
+    yield _row(*titles)
+    yield _row(*["---"] * len(titles))
+
+
+def _row(*cells: str) -> str:
+    return f"| {' | '.join(cells)} |"
