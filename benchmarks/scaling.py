@@ -11,7 +11,6 @@ Usage: python benchmarks/scaling.py [--widths=4,16] [--batch_sizes=8,32]
 import json
 import math
 import os
-import socket
 import statistics
 import subprocess
 import sys
@@ -25,6 +24,7 @@ from absl import app, flags, logging
 
 from segan_tf import environment
 from segan_tf.config import Config
+from segan_tf.training import link
 
 FLAGS = flags.FLAGS
 flags.DEFINE_list("widths", ["4", "16"], "Widths to measure.")
@@ -108,9 +108,7 @@ def count_sums(graph: Any, replicas: int) -> dict[str, int]:
 
 def run_role(role: str, width: str, batch_size: str) -> dict[str, Any]:
     """Measures one setting in processes of its own; returns worker 0's."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = link.find_free_port()
     cores = max(1, (os.cpu_count() or 1) // (1 if role == "one" else 2))
     processes = [
         subprocess.Popen(

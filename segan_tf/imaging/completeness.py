@@ -1,7 +1,8 @@
 """Finds image files that hold less than the size in their header claims.
 
 Decoders fill up what is missing and say nothing: libjpeg with mid-gray, Pillow
-with zeros. So a file of a few kilobytes could be read as a large image.
+with zeros. So a file of a few kilobytes could be read as a large image. Nor
+does Pillow compare the checksum of a PNG's pixels.
 """
 
 import io
@@ -18,6 +19,7 @@ from PIL import Image
 _JPEG_FILLING = 128
 _CMYK_FILLING = 127
 _PNG_FILLING = 0
+_PNG_PIXELS = b"IDAT"
 # A scan's data end at a marker that neither restarts nor escapes.
 _END_OF_SCAN = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
 _START_OF_SCAN = b"\xff\xda"
@@ -82,6 +84,20 @@ def is_filled_up(path: str | os.PathLike[str], image: Image.Image) -> bool:
         return False
     with open(path, "rb") as file:
         return is_cut(file.read())
+
+
+def has_wrong_checksum(path: str | os.PathLike[str]) -> bool:
+    """Tells whether the pixels of a PNG are not those that were written.
+
+    Of a file whose end was never copied, and is zeros, Pillow shows whatever
+    the zeros unpack to.
+    """
+    with open(path, "rb") as file:
+        return any(
+            zlib.crc32(content, zlib.crc32(kind)) != checksum
+            for kind, content, checksum in _png_chunks(file.read())
+            if kind == _PNG_PIXELS
+        )
 
 
 def _find_frame(data: bytes) -> tuple[int, int] | None:
@@ -167,13 +183,25 @@ def _count_unpacked(data: bytes, most: int) -> int:
     """Counts the bytes that a PNG's pixels unpack to, up to about most."""
     unpacker = zlib.decompressobj()
     count = 0
-    at = 8
-    while at + 8 <= len(data) and count < most:
-        length, kind = struct.unpack(">I4s", data[at : at + 8])
-        if kind == b"IDAT":
-            waiting = data[at + 8 : at + 8 + length]
+    for kind, waiting, _ in _png_chunks(data):
+        if kind == _PNG_PIXELS:
             while waiting and count < most:
                 count += len(unpacker.decompress(waiting, _CHUNK_BYTES))
                 waiting = unpacker.unconsumed_tail
-        at += 12 + length
     return count
+
+
+def _png_chunks(data: bytes) -> Iterator[tuple[bytes, bytes, int]]:
+    """Yields the kind, content and checksum of a PNG's chunks.
+
+    Of a file that ends within a chunk the content is shorter; its checksum is
+    then -1.
+    """
+    at, kind = 8, b""
+    while at + 8 <= len(data) and kind != b"IEND":
+        length, kind = struct.unpack(">I4s", data[at : at + 8])
+        end = at + 8 + length
+        written = data[end : end + 4]
+        checksum = int.from_bytes(written, "big") if len(written) == 4 else -1
+        yield kind, data[at + 8 : end], checksum
+        at = end + 4

@@ -31,14 +31,19 @@ def decode(
       The image in its own mode, and how many bits a value the file has.
 
     Raises:
-      UserError: as `opened`; or it is truncated, or shorter than its header
-        says.
+      UserError: as `opened`; or it is truncated, shorter than its header
+        says, or has pixels of another checksum.
     """
     with opened(path) as image:
         depth = bit_depth.read(path, image)
         upright = orientation.turn_upright(image)
         if completeness.is_filled_up(path, image):
             raise _claims_too_much(path)
+        if image.format == "PNG" and completeness.has_wrong_checksum(path):
+            raise UserError(
+                f"{path} is damaged: its pixels do not have the checksum that "
+                "was written with them; copy it again or remove it."
+            )
         return upright, depth
 
 

@@ -1,7 +1,6 @@
 """Starts all workers of a training on this machine, again if one is lost."""
 
 import math
-import socket
 import subprocess
 import sys
 import time
@@ -55,9 +54,7 @@ def run(command: Sequence[str], num_workers: int, *, model_dir: str) -> int:
 
 
 def _start(command: Sequence[str], num_workers: int) -> list[subprocess.Popen]:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = link.find_free_port()
     return [
         subprocess.Popen(
             [

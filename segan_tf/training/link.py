@@ -132,7 +132,7 @@ def join(cluster: Cluster) -> Link:
 def _gather(cluster: Cluster) -> Link:
     """Waits for the other workers as the chief."""
     host = _place(cluster)[0]
-    addresses = {0: _join_address(host, _free_port())}
+    addresses = {0: _join_address(host, find_free_port())}
     peers: dict[int, socket.socket] = {}
     with contextlib.ExitStack() as failed, _listen(cluster) as server:
         started = noted = time.monotonic()
@@ -237,7 +237,7 @@ def _introduce(
     cluster: Cluster, peer: socket.socket, *, until: float
 ) -> dict[str, Any]:
     """Tells the chief who comes; returns its answer once all have come."""
-    address = _join_address(peer.getsockname()[0], _free_port())
+    address = _join_address(peer.getsockname()[0], find_free_port())
     _send(
         peer,
         {"index": cluster.index, "count": cluster.count, "address": address},
@@ -267,7 +267,8 @@ def _listen(cluster: Cluster) -> socket.socket:
         ) from error
 
 
-def _free_port() -> int:
+def find_free_port() -> int:
+    """Returns a port that no program listens at."""
     with socket.socket() as probe:
         probe.bind(("", 0))
         return int(probe.getsockname()[1])

@@ -151,3 +151,30 @@ def test_black_interlaced_png_is_whole(tmp_path):
         else:
             with pytest.raises(config.UserError, match="is damaged"):
                 images.read_image(path)
+
+
+def test_png_whose_end_is_zeros_is_damaged(tmp_path):
+    square = np.zeros((200, 200), np.uint8)
+    square[50:150] = 255
+    path = tmp_path / "a.png"
+    data = encode(Image.fromarray(square), "PNG")
+    for kept in range(40, len(data) - 12, 5):  # of the last chunk all is known
+        path.write_bytes(data[:kept] + bytes(len(data) - kept))
+        with pytest.raises(config.UserError, match="is damaged"):
+            images.decode(path)
+
+
+def test_png_with_other_pixels_than_its_checksum_is_damaged(tmp_path):
+    path = tmp_path / "a.png"
+    # Stored as they are, so that any value can be unpacked.
+    data = encode(noise(), "PNG", compress_level=0)
+    data[data.index(b"IDAT") + 100] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(config.UserError, match="is damaged"):
+        images.decode(path)
+
+
+def test_png_with_bytes_after_its_end_is_whole(tmp_path):
+    path = tmp_path / "a.png"
+    path.write_bytes(encode(noise(), "PNG") + b"\0\0\0\4IDATabcd")
+    np.testing.assert_array_equal(images.decode(path), noise())
