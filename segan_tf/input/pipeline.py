@@ -60,6 +60,7 @@ def make_training_dataset(
     worker: int = 0,
     num_workers: int = 1,
     num_replicas: int = 1,
+    parts: int = 1,
 ) -> tf.data.Dataset:
     """Makes the training batches of the steps first_step to last_step - 1.
 
@@ -69,8 +70,9 @@ def make_training_dataset(
     after the last full batch is left out of that epoch.
 
     Each replica gets its part of every global batch, and a worker reads only
-    the parts of its own replicas: of batches of 8, worker 1 of 2 reads places 4
-    to 7.
+    those of its own replicas: of batches of 8, worker 1 of 2 reads places 4 to
+    7. Where a batch is taken in parts, each replica gets its share of every
+    part: of 2 parts, worker 1 reads places 2 and 3, and then 6 and 7.
 
     Args:
       records: the training pairs.
@@ -85,6 +87,7 @@ def make_training_dataset(
       worker: whose parts to make, from 0.
       num_workers: with equally many replicas.
       num_replicas: of all workers; they divide batch_size.
+      parts: ``gradient_accumulation_steps``; they divide a replica's batch.
 
     Returns:
       A dataset of (image float32 [batch, image_size, image_size, 3],
@@ -94,10 +97,19 @@ def make_training_dataset(
     """
     per_epoch = batch_size * steps_per_epoch(records.count, batch_size)
     share = batch_size // num_workers  # of each global batch
+    of_replica = batch_size // num_replicas
+    of_part = of_replica // parts
+
+    def find_position(number: tf.Tensor) -> tf.Tensor:
+        """Returns the position among the examples of all workers."""
+        step, place = number // share, number % share
+        replica = worker * (num_replicas // num_workers) + place // of_replica
+        part, place = place % of_replica // of_part, place % of_part
+        place += (part * num_replicas + replica) * of_part
+        return step * batch_size + place
 
     def make_example(number: tf.Tensor) -> _Example:
-        position = number // share * batch_size + worker * share
-        position += number % share
+        position = find_position(number)
         epoch, place = position // per_epoch, position % per_epoch
         index = _shuffle(place, records.count, tf.stack([seed, epoch]))
         image, label_map = _read(records, index)
@@ -118,7 +130,7 @@ def make_training_dataset(
     numbers = tf.data.Dataset.range(first_step * share, last_step * share)
     return (
         numbers.map(make_example, tf.data.AUTOTUNE, deterministic=True)
-        .batch(batch_size // num_replicas, drop_remainder=True)
+        .batch(of_replica, drop_remainder=True)
         .prefetch(2)
     )
 

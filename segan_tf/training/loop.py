@@ -258,6 +258,7 @@ class Trainer:
             worker=context.input_pipeline_id,
             num_workers=context.num_input_pipelines,
             num_replicas=context.num_replicas_in_sync,
+            parts=self._config.gradient_accumulation_steps,
         )
         # Otherwise every step would first ask all workers whether they have
         # another batch. They have equally many, and the loop counts them.

@@ -129,6 +129,31 @@ def test_workers_read_their_parts_of_the_batches_of_one(first_step):
             np.testing.assert_array_equal(found, expected)
 
 
+def test_each_part_of_a_batch_is_shared_by_all_replicas():
+    records = numbered_records(16)
+    (whole,) = numbers(train(records, last_step=1, batch_size=16))
+    # Two workers of two replicas; each takes 4 images, in 2 parts.
+    shares = [
+        numbers(
+            train(
+                records,
+                last_step=1,
+                batch_size=16,
+                worker=worker,
+                num_workers=2,
+                num_replicas=4,
+                parts=2,
+            )
+        )
+        for worker in range(2)
+    ]
+    replicas = [share for worker in shares for share in worker]
+    for part in range(2):
+        held = [share[2 * part : 2 * part + 2] for share in replicas]
+        expected = whole[8 * part : 8 * part + 8]
+        np.testing.assert_array_equal(np.concatenate(held), expected)
+
+
 def test_longer_run_starts_with_the_same_batches():
     short = train(noise_records(10), last_step=3)
     long = train(noise_records(10), last_step=5)

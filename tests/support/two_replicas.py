@@ -33,9 +33,11 @@ def make_trainer(folder, strategy, name, **changes):
 
 def main(folder):
     two = distribution.create_strategy(virtual_devices=2)
-    make_trainer(folder, two, "two").train()
     one = tf.distribute.get_strategy()
-    make_trainer(folder, one, "one").train()
+    parts = {"gradient_accumulation_steps": 2, "batch_size": 8}
+    for ending, changes in (("", {}), ("_in_parts", parts)):
+        make_trainer(folder, two, f"two{ending}", **changes).train()
+        make_trainer(folder, one, f"one{ending}", **changes).train()
     for changes in ({"xla": True}, {"batch_size": 5}):
         try:
             make_trainer(folder, two, next(iter(changes)), **changes)
