@@ -1,4 +1,7 @@
-"""The losses that are compared; the first is the baseline."""
+"""The losses that are compared, by name.
+
+A loss of pixels and a critic together are named "loss+critic".
+"""
 
 import dataclasses
 from collections.abc import Mapping
@@ -6,10 +9,8 @@ from typing import Any
 
 from segan_tf.models.critics import CRITICS, Critic
 
-BASELINE = "ce_dice"
-PIXEL_LOSSES = (BASELINE, "dice")
-_BOTH = {"cross_entropy_weight": 1.0, "dice_weight": 1.0}
-_ALONE = {"adversarial": False}
+DEFAULT = "ce_dice"  # of the product without a critic
+SEGAN_ALONE = "segan_alone"
 _GAME = {"critic_form": "shared", "critic_width": 16}
 
 
@@ -26,45 +27,68 @@ class Arm:
     settings: Mapping[str, Any]
 
 
-def _arm(title: str, **settings: Any) -> Arm:
-    return Arm(title, {**_GAME, **_BOTH, **settings})
-
-
-# Weights that make C's gradient, with respect to S's weights, about as long as
-# that of the other terms; see pulls.py.
-ARMS = {
-    "ce_dice": Arm("cross-entropy + Dice", {**_ALONE, **_BOTH}),
-    "dice": Arm("Dice alone", {**_ALONE, **_BOTH, "cross_entropy_weight": 0.0}),
-    "segan_alone": Arm("SegAN's loss alone", _GAME),
-    "segan": _arm("+ SegAN's critic", l1_weight=10.0),
-    "relative": _arm(
-        "+ relative distances, label map as scale 0",
-        critic="relative",
-        critic_clip=0.0,
-        l1_weight=0.5,
+PIXEL_LOSSES = {
+    "ce_dice": Arm(
+        "cross-entropy + Dice",
+        {"cross_entropy_weight": 1.0, "dice_weight": 1.0},
     ),
-    "concat": _arm(
-        "+ critic of image and label map", critic="concat", l1_weight=20.0
-    ),
-    "spectral": _arm(
-        "+ spectral norm instead of clipping",
-        critic="spectral",
-        critic_clip=0.0,
-        l1_weight=0.1,
-    ),
-    "pyramid": _arm(
-        "+ fixed ImageNet pyramid",
-        critic="pyramid",
-        critic_clip=0.0,
-        l1_weight=0.5,
-    ),
-    "projected": _arm(
-        "+ ImageNet pyramid with trained projections",
-        critic="projected",
-        critic_clip=0.0,
-        l1_weight=0.3,
+    "dice": Arm(
+        "Dice alone", {"cross_entropy_weight": 0.0, "dice_weight": 1.0}
     ),
 }
+# Weights that make C's gradient, with respect to S's weights, about as long as
+# that of the other terms; see pulls.py.
+ADDED_CRITICS = {
+    "segan": Arm("SegAN's critic", {"l1_weight": 10.0}),
+    "relative": Arm(
+        "relative distances, label map as scale 0",
+        {"critic": "relative", "critic_clip": 0.0, "l1_weight": 0.5},
+    ),
+    "concat": Arm(
+        "critic of image and label map",
+        {"critic": "concat", "l1_weight": 20.0},
+    ),
+    "spectral": Arm(
+        "spectral norm instead of clipping",
+        {"critic": "spectral", "critic_clip": 0.0, "l1_weight": 0.1},
+    ),
+    "pyramid": Arm(
+        "fixed ImageNet pyramid",
+        {"critic": "pyramid", "critic_clip": 0.0, "l1_weight": 0.5},
+    ),
+    "projected": Arm(
+        "ImageNet pyramid with trained projections",
+        {"critic": "projected", "critic_clip": 0.0, "l1_weight": 0.3},
+    ),
+}
+
+
+def with_critic(loss: str, critic: str) -> str:
+    """Returns the name of a loss of pixels and a critic together."""
+    return f"{loss}+{critic}"
+
+
+def critic_of(arm: str) -> str:
+    """Returns the name of a loss's critic; "" if none is added."""
+    return arm.partition("+")[2]
+
+
+ARMS = {
+    **{
+        name: Arm(loss.title, {"adversarial": False, **loss.settings})
+        for name, loss in PIXEL_LOSSES.items()
+    },
+    SEGAN_ALONE: Arm("SegAN's loss alone", _GAME),
+    **{
+        with_critic(name, critic): Arm(
+            f"{loss.title} + {added.title}",
+            {**_GAME, **loss.settings, **added.settings},
+        )
+        for name, loss in PIXEL_LOSSES.items()
+        for critic, added in ADDED_CRITICS.items()
+    },
+}
+
 _CRITICS = {
     "relative": Critic(
         "segan_tf.models.critic:build_critic",

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from arms import ARMS, BASELINE
+import plan
+from arms import ARMS, critic_of, with_critic
 from comparison import Estimate, estimate, pooled, seed_variance, summed
 from plan import SEEDS, Records, Run
 from regimes import REGIMES
@@ -63,9 +64,8 @@ def differences(
     kind: str = "steps",
     seeds: Sequence[int] = SEEDS,
     metric: str = "dice",
-    baseline: str = BASELINE,
 ) -> np.ndarray | None:
-    """Computes a metric less that of another loss with the same seeds.
+    """Computes a metric less the baseline's with the same seeds.
 
     Returns:
       As `values`.
@@ -74,6 +74,7 @@ def differences(
       ValueError: the two were not tested on the same images.
     """
     where: dict[str, Any] = {"seeds": seeds, "metric": metric}
+    baseline = plan.baseline(records, regime)
     ours = values(records, regime, arm, kind=kind, **where)
     theirs = values(records, regime, baseline, **where)
     if ours is None or theirs is None:
@@ -95,7 +96,7 @@ def estimates(
     Args:
       records: of all runs.
       regime: of `regimes.REGIMES`.
-      **where: kind, seeds and baseline, of `differences`.
+      **where: kind and seeds, of `differences`.
 
     Returns:
       By the losses that have all records.
@@ -110,10 +111,11 @@ def estimates(
 def _complete(
     records: Records, regime: str, **where: Any
 ) -> dict[str, np.ndarray]:
+    baseline = plan.baseline(records, regime)
     found = {
         arm: differences(records, regime, arm, **where)
         for arm in ARMS
-        if arm != where.get("baseline", BASELINE)
+        if arm != baseline
     }
     return {arm: d for arm, d in found.items() if d is not None}
 
@@ -137,11 +139,11 @@ def diverged(
     return counts
 
 
-def overall(records: Records, arm: str) -> tuple[Estimate, int] | None:
-    """Averages a loss over the regimes that it was compared in.
+def overall(records: Records, critic: str) -> tuple[Estimate, int] | None:
+    """Averages a critic over the regimes that it was compared in.
 
     Regimes that test the same images are averaged image by image first, since
-    what makes these images easy for a loss is in all of them.
+    what makes these images easy for a critic is in all of them.
 
     Returns:
       The difference, and the number of regimes; None if there is none.
@@ -149,6 +151,7 @@ def overall(records: Records, arm: str) -> tuple[Estimate, int] | None:
     groups: dict[int, list[tuple[np.ndarray, tuple[float, float]]]] = {}
     for regime in REGIMES:
         complete = _complete(records, regime)
+        arm = with_critic(plan.baseline(records, regime), critic)
         if arm in complete:
             between = seed_variance(list(complete.values()))
             images = complete[arm].shape[1]
@@ -172,5 +175,5 @@ def winners(records: Records) -> list[tuple[str, str]]:
         (regime, arm)
         for regime in REGIMES
         for arm, found in estimates(records, regime).items()
-        if found.interval[0] > 0 and arm not in REGIMES[regime].controls
+        if found.interval[0] > 0 and critic_of(arm)
     ]

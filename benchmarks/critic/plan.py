@@ -10,12 +10,20 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from arms import ARMS, BASELINE, PIXEL_LOSSES
+from arms import (
+    ADDED_CRITICS,
+    DEFAULT,
+    PIXEL_LOSSES,
+    SEGAN_ALONE,
+    critic_of,
+    with_critic,
+)
 from regimes import REGIMES, SCREENED, SCREENING, STEPS
 
 SEEDS = (0, 1, 2)
 CONFIRMING_SEEDS = (3, 4, 5)
 _KEPT = 2  # critics that a screening leaves
+_CLEARLY = 0.01  # Dice by which another loss of pixels must be better
 _SCREENING_SHARE = 0.5  # of the steps
 _FREE = 1.05  # cost below which equal steps are equal time
 _ROUNDED_UP = 0.25  # of an epoch of equal time
@@ -65,28 +73,63 @@ class Run:
 
 # quality.py asks them how right their label maps are.
 QUALITY_RUNS = tuple(
-    Run("isic_1500", arm, "steps", 0) for arm in (BASELINE, "segan", "relative")
+    Run("isic_1500", arm, "steps", 0)
+    for arm in (
+        DEFAULT,
+        with_critic(DEFAULT, "segan"),
+        with_critic(DEFAULT, "relative"),
+    )
 )
 
 
 def screening(records: Records) -> Iterator[Run]:
-    """Tries every loss with half of the steps, in a regime of each family."""
+    """Tries the losses without an added critic, with half of the steps."""
     del records
     for regime in SCREENED:
-        for arm in ARMS:
-            yield Run(regime, arm, "screening", 0, _SCREENING_SHARE)
+        for arm in (*PIXEL_LOSSES, SEGAN_ALONE):
+            yield _screened(regime, arm)
 
 
-def chosen(records: Records, family: str) -> list[str]:
-    """Lists the critics that a screening leaves, the best first.
+def _screened(regime: str, arm: str) -> Run:
+    return Run(regime, arm, "screening", 0, _SCREENING_SHARE)
+
+
+def baseline(records: Records, regime: str) -> str:
+    """Returns the loss of pixels that critics are added to in a regime.
+
+    It is the product's, unless the other is clearly better in the screening.
 
     Raises:
       KeyError: the screening is not finished.
     """
+    family = REGIMES[regime].family
+    dice = {
+        arm: mean_dice(records[_screened(family, arm).name])
+        for arm in PIXEL_LOSSES
+    }
+    best = max(dice, key=lambda arm: dice[arm])
+    return best if dice[best] > dice[DEFAULT] + _CLEARLY else DEFAULT
+
+
+def critic_screening(records: Records) -> Iterator[Run]:
+    """Tries every critic, added to the baseline, with half of the steps."""
+    for regime in SCREENED:
+        for critic in ADDED_CRITICS:
+            arm = with_critic(baseline(records, regime), critic)
+            yield _screened(regime, arm)
+
+
+def chosen(records: Records, regime: str) -> list[str]:
+    """Lists the losses that a regime's screening leaves, the best first.
+
+    Raises:
+      KeyError: the screening is not finished.
+    """
+    family = REGIMES[regime].family
     dice = {
         run.arm: mean_dice(records[run.name])
-        for run in screening(records)
-        if run.regime == family and run.arm not in PIXEL_LOSSES
+        for run in critic_screening(records)
+        if run.regime == family
     }
     return sorted(dice, key=lambda arm: -dice[arm])[:_KEPT]
 
@@ -94,9 +137,9 @@ def chosen(records: Records, family: str) -> list[str]:
 def equal_steps(records: Records) -> Iterator[Run]:
     """Compares what the screenings leave at equal steps, seed by seed."""
     for seed in SEEDS:
-        for name, regime in REGIMES.items():
-            arms = (*regime.controls, *chosen(records, regime.family))
-            for arm in dict.fromkeys((BASELINE, *arms)):
+        for name in REGIMES:
+            arms = (baseline(records, name), DEFAULT, *chosen(records, name))
+            for arm in dict.fromkeys(arms):
                 yield Run(name, arm, "steps", seed)
 
 
@@ -112,14 +155,16 @@ def make_equal_time(
     """Makes the stage of equal time.
 
     Args:
-      costs: by screening, the time of each loss's step in that of the
-        baseline's.
+      costs: by screening, the time of a step with each critic in that of one
+        without.
     """
 
     def equal_time(records: Records) -> Iterator[Run]:
-        """Shortens the losses that are above the baseline at equal steps."""
+        """Shortens the critics that are above the baseline at equal steps."""
         for run in equal_steps(records):
-            cost = costs[REGIMES[run.regime].family][run.arm]
+            if not critic_of(run.arm):
+                continue
+            cost = costs[REGIMES[run.regime].family][critic_of(run.arm)]
             is_better = gain(records, run.regime, run.arm) > 0
             if cost > _FREE and is_better:
                 yield dataclasses.replace(run, kind="time", share=1 / cost)
@@ -136,7 +181,7 @@ def gain(records: Records, regime: str, arm: str) -> float:
                 for seed in SEEDS
             ]
         )
-        for one in (arm, BASELINE)
+        for one in (arm, baseline(records, regime))
     ]
     return float(means[0] - means[1])
 
@@ -164,7 +209,7 @@ def make_confirmation(
     def confirmation(records: Records) -> Iterator[Run]:
         for regime, arm in winners(records):
             for seed in CONFIRMING_SEEDS:
-                for one in (BASELINE, *REGIMES[regime].controls, arm):
+                for one in (baseline(records, regime), arm):
                     yield Run(regime, one, "steps", seed)
 
     return confirmation

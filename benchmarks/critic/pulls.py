@@ -1,11 +1,11 @@
-"""Measures how strongly each critic pulls S, next to cross-entropy and Dice.
+"""Measures how strongly each critic pulls S, next to the loss of pixels.
 
 A step of training changes S by the gradient of the other terms plus that of C's
 weighted distance. This writes, after some steps of the game, the median length
 of the second over that of the first, both with respect to S's weights, to
 OUT/pulls.json. The weights in `arms` bring it to about 1.
 
-Usage: python benchmarks/critic/pulls.py DATA OUT
+Usage: python benchmarks/critic/pulls.py DATA OUT, after study.py.
 """
 
 import json
@@ -18,6 +18,8 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import arms
 import numpy as np
+import outcomes
+import plan
 import regimes
 import tensorflow as tf
 from one_run import make_config
@@ -96,15 +98,18 @@ def main(argv: list[str]) -> None:
     arms.register()
     data, out = map(pathlib.Path, argv[1:])
     regimes.prepare(data, out / "data")
-    added = [
-        arm
-        for arm, row in arms.ARMS.items()
-        if arm not in arms.PIXEL_LOSSES and "dice_weight" in row.settings
-    ]
+    records = outcomes.read_records(out / "records")
     found = {
         **environment.describe(["benchmarks/critic/pulls.py", "DATA", argv[2]]),
         "pulls": {
-            regime: {arm: measure(regime, arm, out) for arm in added}
+            regime: {
+                critic: measure(
+                    regime,
+                    arms.with_critic(plan.baseline(records, regime), critic),
+                    out,
+                )
+                for critic in arms.ADDED_CRITICS
+            }
             for regime in regimes.SCREENED
         },
     }

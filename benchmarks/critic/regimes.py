@@ -48,7 +48,6 @@ class Regime:
       network: settings of `segan_tf.config.Config`.
       family: the screening that chooses its losses.
       labels: more settings of `segan_tf.config.Config`.
-      controls: losses that are compared whatever the screening says.
       is_thin: whether the labels have a centerline.
       is_grouped: whether several images are of one patient, whom the id begins
         with.
@@ -59,7 +58,6 @@ class Regime:
     network: Mapping[str, Any]
     family: str
     labels: Mapping[str, Any] = dataclasses.field(default_factory=dict)
-    controls: tuple[str, ...] = ()
     is_thin: bool = False
     is_grouped: bool = False
 
@@ -101,7 +99,6 @@ REGIMES = {
         SEGAN,
         "cardiac",
         _THREE,
-        controls=("dice",),
         is_grouped=True,
     ),
     "thin": Regime(
@@ -110,7 +107,6 @@ REGIMES = {
         SEGAN,
         "thin",
         _THIN,
-        controls=("dice",),
         is_thin=True,
     ),
 }

@@ -11,9 +11,9 @@ cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 here=benchmarks/critic
 
 [ -f "$out/step_costs.json" ] || python "$here/step_costs.py" "$out"
-[ -f "$out/pulls.json" ] || python "$here/pulls.py" "$data" "$out"
 python "$here/study.py" "$data" "$out"
-python "$here/quality.py" "$out"
+[ -f "$out/pulls.json" ] || python "$here/pulls.py" "$data" "$out"
+[ -f "$out/quality.json" ] || python "$here/quality.py" "$out"
 rm -rf "$here/records" # of other losses, where others were chosen
 mkdir -p "$here/records"
 cp "$out"/records/*.json "$here/records/"

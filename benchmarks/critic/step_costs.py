@@ -1,6 +1,6 @@
-"""Measures the time of each loss's step in that of the baseline's.
+"""Measures the time of a step with each critic in that of one without.
 
-Each loss has a process of one thread; all take turns, so that other load
+Each has a process of one thread; all take turns, so that other load
 affects all alike. Critics see every label, so there is a measurement for each
 screening. Writes OUT/step_costs.json.
 
@@ -20,7 +20,7 @@ sys.path.insert(1, str(pathlib.Path(__file__).parent.parent))
 
 import arms
 import turns
-from arms import ARMS, BASELINE
+from arms import ADDED_CRITICS, ARMS, DEFAULT, with_critic
 from regimes import BATCH_SIZE, REGIMES, SCREENED
 
 from segan_tf import environment, files
@@ -40,12 +40,17 @@ def make_step(regime: str, arm: str) -> Callable[[], object]:
 
 
 def measure(regime: str) -> dict[str, float]:
-    """Lets all losses take turns."""
+    """Lets steps with every critic and one without take turns."""
+    names = {with_critic(DEFAULT, critic): critic for critic in ADDED_CRITICS}
     commands = {
-        arm: [sys.executable, __file__, "--worker", regime, arm] for arm in ARMS
+        arm: [sys.executable, __file__, "--worker", regime, arm]
+        for arm in (DEFAULT, *names)
     }
     rates = turns.take(commands, regime, rounds=ROUNDS)
-    return {arm: round(rates[BASELINE] / rates[arm], 3) for arm in ARMS}
+    return {
+        critic: round(rates[DEFAULT] / rates[arm], 3)
+        for arm, critic in names.items()
+    }
 
 
 def main(argv: list[str]) -> None:

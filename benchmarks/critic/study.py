@@ -97,6 +97,7 @@ def main(argv: list[str]) -> None:
     costs = json.loads((out / "step_costs.json").read_text())["costs"]
     stages = (
         plan.screening,
+        plan.critic_screening,
         plan.quality,
         plan.equal_steps,
         plan.make_equal_time(costs),

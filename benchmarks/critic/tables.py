@@ -6,7 +6,14 @@ from typing import Any
 import numpy as np
 import outcomes
 import plan
-from arms import ARMS, BASELINE
+from arms import (
+    ADDED_CRITICS,
+    ARMS,
+    PIXEL_LOSSES,
+    SEGAN_ALONE,
+    critic_of,
+    with_critic,
+)
 from comparison import Estimate
 from plan import CONFIRMING_SEEDS, SEEDS, Records, Run
 from regimes import REGIMES, SCREENED
@@ -43,35 +50,53 @@ def make(
 
 
 def _costs(costs: dict[str, dict[str, float]]) -> Iterable[str]:
-    """Lists the time of each loss's step in that of the baseline's."""
-    yield from _head("loss", *(REGIMES[name].title for name in costs))
-    for arm, row in ARMS.items():
-        yield _row(row.title, *(f"{of[arm]:.2f}" for of in costs.values()))
+    """Lists the time of a step with each critic in that of one without."""
+    yield from _head("critic", *(REGIMES[name].title for name in costs))
+    for critic, row in ADDED_CRITICS.items():
+        yield _row(row.title, *(f"{of[critic]:.2f}" for of in costs.values()))
 
 
 def _pulls(pulls: dict[str, dict[str, float]]) -> Iterable[str]:
     """Lists the length of each critic's gradient in that of other terms'."""
-    yield from _head("loss", "weight", *(REGIMES[name].title for name in pulls))
-    for arm, row in ARMS.items():
-        lengths = [of[arm] for of in pulls.values() if arm in of]
-        if lengths:
-            weight = f"{row.settings['l1_weight']:g}"
-            yield _row(row.title, weight, *(f"{x:.2f}" for x in lengths))
+    titles = (REGIMES[name].title for name in pulls)
+    yield from _head("critic", "weight", *titles)
+    for critic, row in ADDED_CRITICS.items():
+        weight = f"{row.settings['l1_weight']:g}"
+        lengths = (f"{of[critic]:.2f}" for of in pulls.values())
+        yield _row(row.title, weight, *lengths)
 
 
 def _screening(records: Records) -> Iterable[str]:
     """Lists the Dice of every loss in every screening."""
     yield from _head("loss", *(REGIMES[name].title for name in SCREENED))
-    left = {name: plan.chosen(records, name) for name in SCREENED}
-    for arm, row in ARMS.items():
-        cells = []
-        for regime in SCREENED:
-            record = records[Run(regime, arm, "screening", 0).name]
-            text = f"{plan.mean_dice(record):.4f}"
-            if "failed" in record:
-                text = "diverged"
-            cells.append(f"**{text}**" if arm in left[regime] else text)
+    bases = {name: plan.baseline(records, name) for name in SCREENED}
+    kept = {
+        name: [bases[name], *plan.chosen(records, name)] for name in SCREENED
+    }
+    for arm in (*PIXEL_LOSSES, SEGAN_ALONE):
+        cells = (_screened(records, name, arm, kept[name]) for name in SCREENED)
+        yield _row(ARMS[arm].title, *cells)
+    yield _row(
+        "and, added to the better of the first two:", *[""] * len(SCREENED)
+    )
+    for critic, row in ADDED_CRITICS.items():
+        cells = (
+            _screened(
+                records, name, with_critic(bases[name], critic), kept[name]
+            )
+            for name in SCREENED
+        )
         yield _row(row.title, *cells)
+
+
+def _screened(
+    records: Records, regime: str, arm: str, kept: Sequence[str]
+) -> str:
+    record = records[Run(regime, arm, "screening", 0).name]
+    if "failed" in record:
+        return "diverged"
+    text = f"{plan.mean_dice(record):.4f}"
+    return f"**{text}**" if arm in kept else text
 
 
 def _compared(
@@ -98,11 +123,12 @@ def _compared(
         found = outcomes.estimates(records, name, **where)
         if not found:
             continue
-        level = _levels(records, name, BASELINE, seeds=seeds)
+        base = plan.baseline(records, name)
+        level = _levels(records, name, base, seeds=seeds)
         cells = [""] if costs else []
         others = [_plain(level[metric]) for metric in _OTHER_METRICS]
         dice = f"{level['dice']:.4f}"
-        title = ARMS[BASELINE].title
+        title = ARMS[base].title
         yield _row(regime.title, title, *cells, dice, "", *others)
         for arm, one in found.items():
             ours = _levels(records, name, arm, **where)
@@ -111,27 +137,13 @@ def _compared(
                 for metric in _OTHER_METRICS
             ]
             if costs:
-                cells = [_time(records, name, arm, costs[regime.family][arm])]
+                cost = costs[regime.family][critic_of(arm)]
+                cells = [_time(records, name, arm, cost)]
             dice = f"{ours['dice']:.4f}"
             title = ARMS[arm].title
             yield _row("", title, *cells, dice, _interval(one), *others)
-        yield from _controlled(records, name, kind=kind, seeds=seeds)
         for arm, count in outcomes.diverged(records, name, kind=kind).items():
             yield _row("", ARMS[arm].title, *cells, f"diverged in {count}")
-
-
-def _controlled(
-    records: Records, regime: str, *, kind: str, seeds: Sequence[int]
-) -> Iterable[str]:
-    """Lists the critics of a regime less each of its controls."""
-    for control in REGIMES[regime].controls:
-        found = outcomes.estimates(
-            records, regime, kind=kind, seeds=seeds, baseline=control
-        )
-        for arm, one in found.items():
-            if arm != BASELINE:
-                title = f"{ARMS[arm].title}, less {ARMS[control].title}"
-                yield _row("", title, "", _interval(one))
 
 
 def _levels(
@@ -152,7 +164,10 @@ def _time(records: Records, regime: str, arm: str, cost: float) -> str:
     """Tells the time that a run took in that of the baseline's."""
     epochs, of_baseline = (
         records[Run(regime, one, kind, SEEDS[0]).name]["epochs"]
-        for one, kind in ((arm, "time"), (BASELINE, "steps"))
+        for one, kind in (
+            (arm, "time"),
+            (plan.baseline(records, regime), "steps"),
+        )
     )
     return f"{cost * epochs / of_baseline:.2f}"
 
@@ -170,11 +185,11 @@ def _power(records: Records) -> Iterable[str]:
 
 
 def _overall(records: Records) -> Iterable[str]:
-    """Averages each loss over the regimes that it was compared in."""
+    """Averages each critic over the regimes that it was compared in."""
     interval = "mean difference, 95 % interval"
-    yield from _head("loss", "regimes", interval, "smallest difference seen")
-    for arm, row in ARMS.items():
-        found = outcomes.overall(records, arm)
+    yield from _head("critic", "regimes", interval, "smallest difference seen")
+    for critic, row in ADDED_CRITICS.items():
+        found = outcomes.overall(records, critic)
         if found:
             one, count = found
             seen = f"{one.smallest_seen:.4f}"
