@@ -13,7 +13,7 @@ from segan_tf.training.state import build_train_state
 
 pytestmark = pytest.mark.any_edition
 
-CRITICS_OF_ARMS = [name for name in arms.ARMS if name not in arms.PIXEL_LOSSES]
+ARMS = [arms.with_critic("dice", critic) for critic in arms.ADDED_CRITICS]
 
 
 @pytest.fixture(autouse=True)
@@ -64,6 +64,23 @@ def test_spectral_norm_bounds_the_largest_singular_value():
     np.testing.assert_array_equal(arm_critics.SpectralNorm()(bias), bias)
 
 
+def test_an_arm_has_the_settings_of_its_loss_and_its_critic():
+    settings = arms.ARMS["ce_dice+relative"].settings
+    run = config.Config(**settings)
+    assert run.loss_weights == {
+        "multi_scale_l1": 0.5,
+        "dice_loss": 1,
+        "cross_entropy": 1,
+    }
+    assert (run.critic, run.critic_clip) == ("relative", 0)
+    alone = config.Config(**arms.ARMS["dice"].settings)
+    assert alone.loss_weights == {
+        "multi_scale_l1": 0,
+        "dice_loss": 1,
+        "cross_entropy": 0,
+    }
+
+
 def make_state(arm, **settings):
     return build_train_state(
         config.Config(
@@ -80,14 +97,14 @@ def make_state(arm, **settings):
 
 
 @pytest.mark.parametrize("num_labels", [1, 2])
-@pytest.mark.parametrize("arm", CRITICS_OF_ARMS)
+@pytest.mark.parametrize("arm", ARMS)
 def test_every_critic_pulls_the_segmentor(arm, num_labels):
     state = make_state(arm, num_labels=num_labels)
     image = tf.random.stateless_normal((2, 32, 32, 3), (1, 2))
     true = tf.cast(image[..., :num_labels] > 1, tf.float32)
     batch = train_step.Batch(image, true)
     _, predicted = train_step.predict(state, batch)
-    alone = state.config.replace(cross_entropy_weight=0, dice_weight=0)
+    alone = state.config.replace(dice_weight=0)
     of_critic = type(state)(
         alone, state.segmentor, state.segmentor_optimizer, state.critic
     )
@@ -98,7 +115,7 @@ def test_every_critic_pulls_the_segmentor(arm, num_labels):
     assert np.isfinite(logs["segmentor_loss"])
 
 
-@pytest.mark.parametrize("arm", CRITICS_OF_ARMS)
+@pytest.mark.parametrize("arm", ARMS)
 def test_a_step_moves_what_is_trained_of_a_critic(arm):
     state = make_state(arm)
     image = tf.random.stateless_normal((2, 32, 32, 3), (1, 2))
@@ -109,7 +126,7 @@ def test_a_step_moves_what_is_trained_of_a_critic(arm):
     moved = [np.any(a != b) for a, b in zip(after, before, strict=True)]
     # Of the pyramid nothing moves, batch statistics included; of the projected
     # one the projection of each of the four levels.
-    expected = {"pyramid": 0, "projected": 4}.get(arm)
+    expected = {"pyramid": 0, "projected": 4}.get(arms.critic_of(arm))
     if expected is None:
         assert sum(moved) > len(moved) / 2
     else:
@@ -117,7 +134,7 @@ def test_a_step_moves_what_is_trained_of_a_critic(arm):
 
 
 def test_concat_critic_sees_the_image_outside_the_label():
-    state = make_state("concat")
+    state = make_state("dice+concat")
     image = tf.random.stateless_normal((1, 32, 32, 3), (1, 2))
     empty = tf.zeros((1, 32, 32, 1))
     outputs = [

@@ -17,6 +17,8 @@ import tables
 
 pytestmark = pytest.mark.any_edition
 
+ARM = "ce_dice+relative"
+
 
 def make_record(dice, **others):
     images = {name: [None] * len(dice) for name in shape_metrics.METRICS}
@@ -24,62 +26,79 @@ def make_record(dice, **others):
     return {"images": {**images, "ids": ids, "dice": dice, **others}}
 
 
-def make_screening(best=("relative", "concat")):
-    """Makes the records of all screenings, in which these are the best."""
-    dice = {arm: 0.5 for arm in arms.ARMS} | {"dice": 0.9}
-    dice |= {arm: 0.8 - 0.1 * place for place, arm in enumerate(best)}
-    return {
-        run.name: make_record([dice[run.arm]] * 4) for run in plan.screening({})
-    }
+def make_screening(best=("relative", "concat"), dice=0.505):
+    """Makes the records of all screenings, in which these are the best.
+
+    Args:
+      best: critics.
+      dice: of the Dice loss alone, in the thin regime; elsewhere it is as good
+        as with cross-entropy, 0.5.
+    """
+    records = {}
+    for run in plan.screening(records):
+        is_better = (run.regime, run.arm) == ("thin", "dice")
+        records[run.name] = make_record([dice if is_better else 0.5] * 4)
+    gains = {critic: 0.3 - 0.1 * place for place, critic in enumerate(best)}
+    for run in plan.critic_screening(records):
+        gain = gains.get(arms.critic_of(run.arm), 0)
+        records[run.name] = make_record([0.5 + gain] * 4)
+    return records
 
 
 def test_screening_leaves_the_two_best_critics():
-    for family in regimes.SCREENED:
-        assert plan.chosen(make_screening(), family) == ["relative", "concat"]
+    for regime in regimes.REGIMES:
+        expected = ["ce_dice+relative", "ce_dice+concat"]
+        assert plan.chosen(make_screening(), regime) == expected
+
+
+def test_critics_are_added_to_the_clearly_better_loss_of_pixels():
+    records = make_screening(dice=0.515)
+    assert plan.baseline(records, "thin") == "dice"
+    assert plan.chosen(records, "thin")[0] == "dice+relative"
+    assert plan.baseline(records, "cardiac") == "ce_dice"
+    found = [r.arm for r in plan.equal_steps(records) if r.regime == "thin"]
+    # The product's loss is compared in any case.
+    expected = ["dice", "ce_dice", "dice+relative", "dice+concat"]
+    assert found == 3 * expected
 
 
 def test_a_critic_that_diverged_is_the_last():
     records = make_screening()
     for name in records:
-        if "-relative-" in name:
+        if "+relative-" in name:
             records[name] = {"failed": "a loss is not finite"}
-    assert plan.chosen(records, "thin")[0] == "concat"
+    assert plan.chosen(records, "thin")[0] == "ce_dice+concat"
 
 
-def test_equal_steps_runs_every_regime_and_seed_with_controls():
+def test_equal_steps_runs_every_regime_and_seed():
     runs = list(plan.equal_steps(make_screening()))
     assert len({run.name for run in runs}) == len(runs)
     for regime in regimes.REGIMES:
-        expected = ["ce_dice", "relative", "concat"]
-        if regime in ("cardiac", "thin"):
-            expected.insert(1, "dice")
         for seed in (0, 1, 2):
             found = [
                 run.arm
                 for run in runs
                 if (run.regime, run.seed) == (regime, seed)
             ]
-            assert found == expected
+            assert found == ["ce_dice", "ce_dice+relative", "ce_dice+concat"]
 
 
 def make_equal_steps(gain):
     """Adds to a screening runs in which `relative` gains so much."""
     records = make_screening()
     for run in plan.equal_steps(records):
-        won = gain if run.arm == "relative" else 0.0
+        won = gain if run.arm == "ce_dice+relative" else 0.0
         values = [0.5 + 0.1 * i + 0.01 * run.seed + won for i in range(4)]
         records[run.name] = make_record(values)
     return records
 
 
 def test_equal_time_shortens_only_what_is_better():
-    costs = {
-        family: dict.fromkeys(arms.ARMS, 1.6) for family in regimes.SCREENED
-    }
+    costs = make_costs()["costs"]
     stage = plan.make_equal_time(costs)
     assert list(stage(make_equal_steps(-0.1))) == []
     runs = list(stage(make_equal_steps(0.1)))
-    assert {run.arm for run in runs} == {"relative"}
+    assert {run.arm for run in runs} == {"ce_dice+relative"}
     assert len(runs) == 3 * len(regimes.REGIMES)
     # 400 steps are 8 epochs of 50 for the baseline; 8 / 1.6 = 5.
     (run,) = (r for r in runs if (r.regime, r.seed) == ("isic_100", 0))
@@ -91,7 +110,7 @@ def test_winners_are_confirmed_with_seeds_that_chose_nothing():
     stage = plan.make_confirmation(outcomes.winners)
     runs = list(stage(records))
     assert {run.seed for run in runs} == {3, 4, 5}
-    assert {run.arm for run in runs} == {"ce_dice", "dice", "relative"}
+    assert {run.arm for run in runs} == {"ce_dice", "ce_dice+relative"}
     assert not set(runs) & set(plan.equal_steps(records))
     assert list(stage(make_equal_steps(-0.1))) == []
 
@@ -130,7 +149,7 @@ def test_pooled_estimate_is_weighed_and_has_a_smaller_error():
 def test_overall_averages_regimes_of_the_same_images_first():
     records = make_equal_steps(0.1)
     for name, record in records.items():
-        if "-relative-" in name and name.startswith("isic_25-"):
+        if "+relative-" in name and name.startswith("isic_25-"):
             dice = np.array(record["images"]["dice"]) - 0.11
             record["images"]["dice"] = dice.tolist()
     found, count = outcomes.overall(records, "relative")
@@ -143,11 +162,13 @@ def test_overall_averages_regimes_of_the_same_images_first():
 
 def test_a_loss_that_diverged_is_in_the_table():
     records = make_equal_steps(0.1)
-    records["thin-concat-steps-seed1"] = {"failed": "a loss is not finite"}
-    assert outcomes.diverged(records, "thin") == {"concat": 1}
-    assert "concat" not in outcomes.estimates(records, "thin")
+    records["thin-ce_dice+concat-steps-seed1"] = {
+        "failed": "a loss is not finite"
+    }
+    assert outcomes.diverged(records, "thin") == {"ce_dice+concat": 1}
+    assert "ce_dice+concat" not in outcomes.estimates(records, "thin")
     lines = tables.make(records, make_costs(), {"runs": {}})["steps"]
-    title = arms.ARMS["concat"].title
+    title = arms.ARMS["ce_dice+concat"].title
     assert f"| | {title} | diverged in 1 |" in [
         line.replace("|  |", "| |") for line in lines
     ]
@@ -155,10 +176,10 @@ def test_a_loss_that_diverged_is_in_the_table():
 
 def test_losses_of_other_images_are_not_compared():
     records = make_equal_steps(0.1)
-    ids = records["thin-relative-steps-seed0"]["images"]["ids"]
+    ids = records["thin-ce_dice+relative-steps-seed0"]["images"]["ids"]
     ids.reverse()
     with pytest.raises(ValueError, match="different images"):
-        outcomes.differences(records, "thin", "relative")
+        outcomes.differences(records, "thin", ARM)
 
 
 def test_only_runs_without_a_record_are_made_and_once():
@@ -172,9 +193,9 @@ def test_images_of_a_patient_count_as_one():
     for name, record in records.items():
         if name.startswith("cardiac"):
             record["images"]["ids"] = ["a_1", "a_2", "b_1", "b_2"]
-    found = outcomes.differences(records, "cardiac", "relative")
+    found = outcomes.differences(records, "cardiac", ARM)
     assert found.shape == (3, 2)
-    assert outcomes.differences(records, "thin", "relative").shape == (3, 4)
+    assert outcomes.differences(records, "thin", ARM).shape == (3, 4)
 
 
 def test_block_of_a_page_is_replaced():
@@ -186,10 +207,10 @@ def test_block_of_a_page_is_replaced():
 
 
 def make_costs():
-    by_arm = dict.fromkeys(arms.ARMS, 1.6)
+    of_critics = dict.fromkeys(arms.ADDED_CRITICS, 1.6)
     return {
-        "costs": {family: by_arm for family in regimes.SCREENED},
-        "pulls": {"thin": {"relative": 0.7}},
+        "costs": {family: of_critics for family in regimes.SCREENED},
+        "pulls": {"thin": dict.fromkeys(arms.ADDED_CRITICS, 0.7)},
     }
 
 
@@ -208,7 +229,7 @@ def test_page_is_filled_and_the_plot_is_drawn(tmp_path, monkeypatch):
     for name, content in {
         "step_costs": {"costs": make_costs()["costs"]},
         "pulls": {"pulls": make_costs()["pulls"]},
-        "quality": {"runs": {"segan": {"features": row}}},
+        "quality": {"runs": {"ce_dice": {"features": row}}},
     }.items():
         (tmp_path / f"{name}.json").write_text(json.dumps(content))
     page = tmp_path / "critic.md"
@@ -225,7 +246,7 @@ def test_page_is_filled_and_the_plot_is_drawn(tmp_path, monkeypatch):
     assert "| 1.00 |" in filled  # 5 epochs of 1.6 against 8
     plot = (tmp_path / "critic.svg").read_text()
     ElementTree.fromstring(plot)
-    assert plot.count("<circle") == 2 * len(regimes.REGIMES) + 2
+    assert plot.count("<circle") == 2 * len(regimes.REGIMES)
 
 
 def test_cldice_of_a_broken_line():
