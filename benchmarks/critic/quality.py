@@ -55,7 +55,11 @@ class Critics:
         segmentor = state.eval_model
         # The deepest level that the decoder starts from.
         deepest = segmentor.get_layer("up4_resize").input
-        self._both = keras.Model(segmentor.input, [segmentor.output, deepest])
+        both = keras.Model(segmentor.input, [segmentor.output, deepest])
+        self._both = tf.function(lambda image: both(image, training=False))
+        self._features = tf.function(
+            lambda masked: state.critic(masked, training=False)
+        )
 
     def ask(self, image: np.ndarray) -> dict[str, np.ndarray]:
         """Computes what may tell the quality of an image's label map.
@@ -79,7 +83,7 @@ class Critics:
             return found
         x = preprocessing.normalize(small)
         maps = np.stack([*views, views[0] > 0.5]).astype(np.float32)
-        features = self._state.critic(x[None] * maps, training=False)
+        features = self._features(x[None] * maps)
         first = [f[None, :1] for f in features]
         compare = DISTANCES[self._state.config.critic]
         distances = np.stack(
@@ -96,9 +100,7 @@ class Critics:
         }
 
     def _segment(self, image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        outputs = self._both(
-            preprocessing.normalize(image)[None], training=False
-        )
+        outputs = self._both(preprocessing.normalize(image)[None])
         return tuple(output[0].numpy() for output in outputs)
 
 
