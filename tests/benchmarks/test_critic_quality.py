@@ -29,6 +29,8 @@ def test_features_are_fitted_to_what_agreement_leaves():
     alone = quality.fitted(0 * features, dice, agreement)
     errors = [np.abs(score - dice).mean() for score in (both, alone)]
     assert errors[0] < errors[1] / 2
+    few = quality.fitted(features, dice, agreement, few=True)
+    assert errors[0] < np.abs(few - dice).mean() < errors[1]
 
 
 def test_scores_fit_what_has_several_numbers_with_and_without_agreement():
@@ -43,6 +45,7 @@ def test_scores_fit_what_has_several_numbers_with_and_without_agreement():
         "agreement of views",
         "features, fitted",
         "features and agreement of views, fitted",
+        "features and agreement of views, fitted to 10 images",
     ]
     np.testing.assert_array_equal(names["agreement of views"], dice**2)
 
