@@ -2,13 +2,14 @@
 
 Usage: python benchmarks/critic/analyze.py [OUT]
 OUT has records, step_costs.json, pulls.json and quality.json; by default those
-committed here.
+committed here. What a study has not measured yet has no rows.
 """
 
 import json
 import pathlib
 import sys
 from collections.abc import Iterable
+from typing import Any
 
 import forest_plot
 import outcomes
@@ -18,6 +19,7 @@ from regimes import REGIMES
 
 HERE = pathlib.Path(__file__).parent
 PAGE = HERE.parent.parent / "docs" / "research" / "critic.md"
+_PLOTTED = "Differences in Dice at equal steps, by regime and loss"
 _BLOCK = "<!-- {} -->\n"
 _BLOCK_END = "<!-- end -->"
 
@@ -41,20 +43,23 @@ def main(argv: list[str]) -> None:
     """Fills the page and draws the plot."""
     out = pathlib.Path(argv[1]) if len(argv) > 1 else HERE
     records = outcomes.read_records(out / "records")
-    costs, pulls, quality = (
-        json.loads((out / f"{name}.json").read_text())
-        for name in ("step_costs", "pulls", "quality")
-    )
+    measured: dict[str, Any] = {"costs": {}, "pulls": {}, "runs": {}}
+    for name in ("step_costs", "pulls", "quality"):
+        if (out / f"{name}.json").exists():
+            measured |= json.loads((out / f"{name}.json").read_text())
     page = PAGE.read_text()
-    for name, lines in tables.make(records, costs | pulls, quality).items():
+    for name, lines in tables.make(records, measured).items():
         page = fill(page, name, lines)
-    PAGE.write_text(page)
     rows = [
         (f"{REGIMES[name].title}: {ARMS[arm].title}", one)
         for name in REGIMES
         for arm, one in outcomes.estimates(records, name).items()
     ]
-    PAGE.with_suffix(".svg").write_text(forest_plot.draw(rows))
+    if rows:
+        plot = PAGE.with_suffix(".svg")
+        plot.write_text(forest_plot.draw(rows))
+        page = fill(page, "plot", [f"![{_PLOTTED}]({plot.name})"])
+    PAGE.write_text(page)
 
 
 if __name__ == "__main__":

@@ -29,19 +29,26 @@ _OTHER_METRICS = {
 
 
 def make(
-    records: Records, costs: dict[str, Any], quality: dict[str, Any]
+    records: Records, measured: dict[str, dict[str, Any]]
 ) -> dict[str, list[str]]:
-    """Makes every table; one that has no row yet says so."""
+    """Makes every table.
+
+    Args:
+      records: of all runs.
+      measured: costs and pulls, by regime and critic, and runs, by loss, of
+        quality.py.
+    """
+    costs = measured["costs"]
     made = {
-        "costs": list(_costs(costs["costs"])),
-        "pulls": list(_pulls(costs["pulls"])),
+        "costs": list(_costs(costs)),
+        "pulls": list(_pulls(measured["pulls"])),
         "screening": list(_screening(records)),
         "steps": list(_compared(records)),
         "power": list(_power(records)),
         "overall": list(_overall(records)),
-        "time": list(_compared(records, kind="time", costs=costs["costs"])),
+        "time": list(_compared(records, kind="time", costs=costs)),
         "confirmation": list(_compared(records, seeds=CONFIRMING_SEEDS)),
-        "quality": list(_quality(quality)),
+        "quality": list(_quality(measured["runs"])),
     }
     return {
         name: lines if len(lines) > 2 else ["None."]
@@ -51,6 +58,8 @@ def make(
 
 def _costs(costs: dict[str, dict[str, float]]) -> Iterable[str]:
     """Lists the time of a step with each critic in that of one without."""
+    if not costs:
+        return
     yield from _head("critic", *(REGIMES[name].title for name in costs))
     for critic, row in ADDED_CRITICS.items():
         yield _row(row.title, *(f"{of[critic]:.2f}" for of in costs.values()))
@@ -58,6 +67,8 @@ def _costs(costs: dict[str, dict[str, float]]) -> Iterable[str]:
 
 def _pulls(pulls: dict[str, dict[str, float]]) -> Iterable[str]:
     """Lists the length of each critic's gradient in that of other terms'."""
+    if not pulls:
+        return
     titles = (REGIMES[name].title for name in pulls)
     yield from _head("critic", "weight", *titles)
     for critic, row in ADDED_CRITICS.items():
@@ -196,7 +207,7 @@ def _overall(records: Records) -> Iterable[str]:
             yield _row(row.title, str(count), _interval(one), seen)
 
 
-def _quality(quality: dict[str, Any]) -> Iterable[str]:
+def _quality(runs: dict[str, Any]) -> Iterable[str]:
     """Lists what predicts the Dice of a label map, by the loss of the run."""
     yield from _head(
         "loss",
@@ -205,7 +216,7 @@ def _quality(quality: dict[str, Any]) -> Iterable[str]:
         "less that of agreement of views, 95 % interval",
         "worst tenth found",
     )
-    for arm, measured in quality["runs"].items():
+    for arm, measured in runs.items():
         title = ARMS[arm].title
         for name, row in measured.items():
             gain = f"{row['low']:+.3f} to {row['high']:+.3f}"

@@ -167,7 +167,7 @@ def test_a_loss_that_diverged_is_in_the_table():
     }
     assert outcomes.diverged(records, "thin") == {"ce_dice+concat": 1}
     assert "ce_dice+concat" not in outcomes.estimates(records, "thin")
-    lines = tables.make(records, make_costs(), {"runs": {}})["steps"]
+    lines = tables.make(records, {**make_costs(), "runs": {}})["steps"]
     title = arms.ARMS["ce_dice+concat"].title
     assert f"| | {title} | diverged in 1 |" in [
         line.replace("|  |", "| |") for line in lines
