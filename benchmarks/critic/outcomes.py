@@ -127,12 +127,16 @@ def between_seeds(records: Records, regime: str) -> float:
 
 
 def diverged(
-    records: Records, regime: str, *, kind: str = "steps"
+    records: Records,
+    regime: str,
+    *,
+    kind: str = "steps",
+    seeds: Sequence[int] = SEEDS,
 ) -> dict[str, int]:
     """Counts the seeds with which a loss diverged."""
     counts = {}
     for arm in ARMS:
-        runs = [Run(regime, arm, kind, seed).name for seed in SEEDS]
+        runs = [Run(regime, arm, kind, seed).name for seed in seeds]
         failed = ["failed" in records.get(name, {}) for name in runs]
         if any(failed):
             counts[arm] = sum(failed)

@@ -130,7 +130,7 @@ def _compared(
     interval = "difference, 95 % interval"
     yield from _head("regime", "loss", *time, "Dice", interval, *titles)
     for name, regime in REGIMES.items():
-        where = {"kind": kind, "seeds": seeds}
+        where: dict[str, Any] = {"kind": kind, "seeds": seeds}
         found = outcomes.estimates(records, name, **where)
         if not found:
             continue
@@ -153,7 +153,7 @@ def _compared(
             dice = f"{ours['dice']:.4f}"
             title = ARMS[arm].title
             yield _row("", title, *cells, dice, _interval(one), *others)
-        for arm, count in outcomes.diverged(records, name, kind=kind).items():
+        for arm, count in outcomes.diverged(records, name, **where).items():
             yield _row("", ARMS[arm].title, *cells, f"diverged in {count}")
 
 

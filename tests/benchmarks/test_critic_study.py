@@ -166,6 +166,7 @@ def test_a_loss_that_diverged_is_in_the_table():
         "failed": "a loss is not finite"
     }
     assert outcomes.diverged(records, "thin") == {"ce_dice+concat": 1}
+    assert outcomes.diverged(records, "thin", seeds=(3, 4, 5)) == {}
     assert "ce_dice+concat" not in outcomes.estimates(records, "thin")
     lines = tables.make(records, {**make_costs(), "runs": {}})["steps"]
     title = arms.ARMS["ce_dice+concat"].title
