@@ -87,7 +87,7 @@ def test_check_reads_dicom_and_names_no_patient(tmp_path):
     assert result.status == 1
     assert "IM0003 is damaged or truncated" in said
     assert "Mustermann" not in said
-    assert "4711" not in said
+    assert dicom_files.PATIENT_ID not in said
 
 
 def test_check_names_the_file_of_a_uid(tmp_path):

@@ -95,7 +95,7 @@ def test_segmentation_read_back_equals_the_label_map(archive, predicted):
     assert 0.02 < expected.mean() < 0.8
     np.testing.assert_array_equal(pixels > 0, expected)
     assert found.StudyInstanceUID == source.StudyInstanceUID
-    assert found.PatientID == "4711"  # DICOM requires the source's patient
+    assert found.PatientID == dicom_files.PATIENT_ID  # which DICOM requires
 
 
 def test_segment_has_codes_and_an_algorithm(archive, predicted):
@@ -141,7 +141,7 @@ def test_no_name_of_a_patient_is_written(archive, predicted):
     texts += [path.read_text() for path in output_dir.glob("*.json")]
     for text in texts:
         assert "Mustermann" not in text
-        assert "4711" not in text
+        assert dicom_files.PATIENT_ID not in text
 
 
 def test_failures_are_named_by_ids(archive, predicted):

@@ -9,12 +9,13 @@ from pydicom import uid  # noqa: E402
 from pydicom.dataset import Dataset, FileMetaDataset  # noqa: E402
 
 NAME = "Mustermann^Erika"
+PATIENT_ID = "MRN-4711"  # its letters are in no random UID
 DERMOSCOPY = "1.2.840.10008.5.1.4.1.1.77.1.7"
 PHOTOGRAPH = uid.VLPhotographicImageStorage
 
 
 def make(values, photometric="RGB", *, bits=8, sop_class=PHOTOGRAPH, **tags):
-    """Makes an uncompressed image of a patient called NAME.
+    """Makes an uncompressed image of the patient NAME, PATIENT_ID.
 
     Args:
       values: uint8 or uint16 [height, width] or [height, width, 3]; of several
@@ -34,7 +35,7 @@ def make(values, photometric="RGB", *, bits=8, sop_class=PHOTOGRAPH, **tags):
         uid.generate_uid(),
         uid.generate_uid(),
     )
-    image.PatientName, image.PatientID = NAME, "4711"
+    image.PatientName, image.PatientID = NAME, PATIENT_ID
     image.PatientBirthDate, image.PatientSex = "19640812", "F"
     image.StudyDate, image.StudyTime = "20260101", "101010"
     image.StudyID, image.AccessionNumber = "1", ""
