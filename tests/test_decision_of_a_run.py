@@ -14,6 +14,8 @@ from segan_tf.decision import Decision
 from segan_tf.imaging import images
 from segan_tf.inference.predictor import Predictor
 
+pytestmark = pytest.mark.any_edition
+
 DRAWN_AT = 0.35
 
 

@@ -150,6 +150,7 @@ def test_evaluation_finds_the_recorded_metrics(run_copy):
     assert run.keys() - added == expected_run.keys()
 
 
+@pytest.mark.any_edition
 def test_export_agrees_with_keras(run_copy, tmp_path):
     result = running.run(
         "--mode=export",

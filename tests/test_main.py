@@ -184,6 +184,7 @@ def test_int8_that_nobody_asked_for_is_left_out_of_a_small_export(
     }
 
 
+@pytest.mark.any_edition
 def test_int8_is_calibrated_on_the_training_split(
     model_dir, tmp_path, unmeasured
 ):

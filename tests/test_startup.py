@@ -141,6 +141,7 @@ def test_warnings_of_tensorflow_are_shown():
     assert "Traceback" not in result.stderr
 
 
+@pytest.mark.any_edition
 def test_names_that_the_locale_lacks_are_recorded_as_in_any_other(tmp_path):
     write_pairs(tmp_path / "donn\xe9es")
     narrow = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}

@@ -43,8 +43,12 @@ _OPAQUE = 255
 _WHITE = 255
 
 
+@tf.function(input_signature=[tf.TensorSpec((), tf.string)], autograph=False)
 def read_image(image_bytes: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     """Decodes an image as RGB, upright, over white where it is transparent.
+
+    It is traced once: all signatures of a SavedModel share it, and what is
+    exported later, too.
 
     Args:
       image_bytes: string [], a JPEG, PNG or BMP file.

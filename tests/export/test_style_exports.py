@@ -109,6 +109,7 @@ def test_predictor_draws_in_the_styles_of_a_saved_model(styled, version):
         Predictor(version, style="T1+clinic B").probability_map(image)
 
 
+@pytest.mark.any_edition
 def test_calibrated_style_is_the_default(styled, tmp_path):
     path = saved_model.export_saved_model(
         styled,

@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+import variants
 
 from segan_tf.models import layers, weights
 from segan_tf.models.segmentors import SEGMENTORS
@@ -45,7 +46,7 @@ def test_modulation_by_hand():
     np.testing.assert_allclose(layer([x, style]), expected)
 
 
-@pytest.mark.parametrize("name", SEGMENTORS)
+@pytest.mark.parametrize("name", variants.of_segmentors(SEGMENTORS))
 def test_new_segmentor_with_styles_is_the_plain_one(name):
     plain, styled = build(name), build(name, num_styles=3)
     image = draw_image()
@@ -55,7 +56,7 @@ def test_new_segmentor_with_styles_is_the_plain_one(name):
     )
 
 
-@pytest.mark.parametrize("name", SEGMENTORS)
+@pytest.mark.parametrize("name", variants.of_segmentors(SEGMENTORS))
 def test_segmentor_without_styles_has_one_input_and_no_modulation(name):
     plain = build(name)
     assert len(plain.inputs) == 1
@@ -63,7 +64,7 @@ def test_segmentor_without_styles_has_one_input_and_no_modulation(name):
 
 
 @pytest.mark.parametrize("labels", [1, 3])
-@pytest.mark.parametrize("name", SEGMENTORS)
+@pytest.mark.parametrize("name", variants.of_segmentors(SEGMENTORS))
 def test_fixed_style_gives_the_maps_of_the_told_one(name, labels):
     plain, styled = (
         build(name, num_styles, num_labels=labels) for num_styles in (0, 2)

@@ -5,6 +5,8 @@ import json
 import pytest
 import running
 
+pytestmark = pytest.mark.any_edition
+
 TINY = (
     "--num_drawn=8",
     "--image_size=16",

@@ -664,6 +664,7 @@ def test_start_from_initializes_the_segmentor_and_its_average(tmp_path):
             np.testing.assert_array_equal(a, b)
 
 
+@pytest.mark.any_edition
 def test_resumed_run_keeps_its_weights_despite_start_from(tmp_path):
     first = make_trainer(tmp_path / "first", epochs=1)
     first.train()
@@ -777,6 +778,7 @@ def uninterrupted(tmp_path_factory):
 
 
 # Threads read ahead, so that the second read may be counted before the first.
+@pytest.mark.any_edition
 @pytest.mark.parametrize("reads", [6, 8, 14])
 def test_run_is_saved_when_an_image_vanishes(tmp_path, reads, uninterrupted):
     trainer = make_failing_trainer(tmp_path, reads, 1000)
@@ -806,6 +808,7 @@ def test_nothing_is_saved_before_the_first_step(tmp_path):
     assert not (tmp_path / "checkpoints").exists()
 
 
+@pytest.mark.any_edition
 def test_validation_image_that_vanishes_is_named(tmp_path):
     trainer = make_failing_trainer(tmp_path, 1000, 3, checkpoint_minutes=1000)
     with pytest.raises(UserError, match=r"^a.png .* saved at step 4, and the"):

@@ -101,6 +101,7 @@ def test_both_record_the_same_pairs_and_splits(folder, runs):
         assert content == other
 
 
+@pytest.mark.any_edition
 def test_run_on_the_folder_goes_on_with_its_shards(folder, runs):
     train(folder, "data", "changing", "--epochs=1")
     text = train(folder, "shards", "changing", "--epochs=2")
@@ -162,6 +163,7 @@ def test_cache_of_shards_is_one_line(folder, tmp_path):
     assert "--cache (disk) has no effect on shards" in error
 
 
+@pytest.mark.any_edition
 def test_shard_that_is_spoiled_while_training_is_named(folder, tmp_path):
     shards = shutil.copytree(folder / "shards", tmp_path / "shards")
     for number in range(5):  # the pairs of any shard may be for testing

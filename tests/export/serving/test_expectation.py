@@ -99,6 +99,7 @@ def test_graph_reads_a_curve_as_python_does(curve, value):
     assert float(found) == pytest.approx(curve(value), abs=1e-6)
 
 
+@pytest.mark.any_edition
 def test_only_the_style_of_the_decision_has_an_expected_dice(tmp_path):
     two = styles.Styles(("T1", "clinic B"), (0.75, 0.25))
     segmentor = segan.build_segan(image_size=32, width=4, num_styles=2)
@@ -122,6 +123,7 @@ def test_only_the_style_of_the_decision_has_an_expected_dice(tmp_path):
         np.testing.assert_array_equal(own[name], value)
 
 
+@pytest.mark.any_edition
 def test_curve_of_views_alone_changes_nothing(tmp_path):
     path = saved_model.export_saved_model(
         small_models.build_segmentor(),

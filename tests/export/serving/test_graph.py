@@ -278,6 +278,7 @@ def test_more_multilabel_labels_than_bits_are_an_error(tmp_path):
     assert graph.gray_weights(eight) == [1, 2, 4, 8, 16, 32, 64, 128]
 
 
+@pytest.mark.any_edition
 @pytest.mark.parametrize(
     ("named", "color"),
     [
@@ -310,10 +311,13 @@ def test_check_measures_how_far_keras_is_from_the_served_decision(
     assert measure() == pytest.approx(0.2, abs=0.002)
 
 
+@pytest.mark.any_edition
 def test_images_that_are_too_large_for_a_server_are_not_checked(
     tmp_path, monkeypatch
 ):
     monkeypatch.setattr(image_decoding, "MAX_PIXELS", 20 * 20)
+    untraced = image_decoding.read_image.python_function
+    monkeypatch.setattr(image_decoding, "read_image", untraced)
     path = _export(tmp_path, _ONE)
     images = [_plain((204, 0, 0), 20, 20), _plain((204, 0, 0), 20, 21)]
     right, wrong = np.full((20, 20, 1), 0.8), np.zeros((20, 21, 1))

@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import pytest
 import small_models
+import variants
 
 from export.tflite import rewriting
 from segan_tf.imaging import preprocessing
@@ -46,15 +47,7 @@ def test_normalization_is_that_of_the_pipeline():
 @pytest.mark.parametrize(
     ("num_labels", "multiclass"), [(1, True), (3, True), (3, False)]
 )
-@pytest.mark.parametrize(
-    "name",
-    [
-        "segan",
-        "efficientnet_lite0",
-        pytest.param("efficientnet_lite1", marks=pytest.mark.any_edition),
-        pytest.param("efficientnet_lite2", marks=pytest.mark.any_edition),
-    ],
-)
+@pytest.mark.parametrize("name", variants.of_segmentors(segmentors.SEGMENTORS))
 def test_probabilities_are_those_of_the_segmentor(name, num_labels, multiclass):
     segmentor = randomize(
         segmentors.SEGMENTORS[name].build(
