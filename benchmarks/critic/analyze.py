@@ -13,8 +13,9 @@ from typing import Any
 
 import forest_plot
 import outcomes
+import plan
 import tables
-from arms import ARMS
+from arms import short_title
 from regimes import REGIMES
 
 HERE = pathlib.Path(__file__).parent
@@ -39,6 +40,15 @@ def fill(page: str, name: str, lines: Iterable[str]) -> str:
     return f"{before}{start}\n{text}\n\n{after}"
 
 
+def _plotted(records: plan.Records) -> Iterable[forest_plot.Group]:
+    for name, regime in REGIMES.items():
+        found = outcomes.estimates(records, name)
+        if found:
+            base = short_title(plan.baseline(records, name))
+            rows = [(short_title(arm), one) for arm, one in found.items()]
+            yield f"{regime.title}, less {base}", rows
+
+
 def main(argv: list[str]) -> None:
     """Fills the page and draws the plot."""
     out = pathlib.Path(argv[1]) if len(argv) > 1 else HERE
@@ -50,14 +60,10 @@ def main(argv: list[str]) -> None:
     page = PAGE.read_text()
     for name, lines in tables.make(records, measured).items():
         page = fill(page, name, lines)
-    rows = [
-        (f"{REGIMES[name].title}: {ARMS[arm].title}", one)
-        for name in REGIMES
-        for arm, one in outcomes.estimates(records, name).items()
-    ]
-    if rows:
+    groups = list(_plotted(records))
+    if groups:
         plot = PAGE.with_suffix(".svg")
-        plot.write_text(forest_plot.draw(rows))
+        plot.write_text(forest_plot.draw("difference in Dice", groups))
         page = fill(page, "plot", [f"![{_PLOTTED}]({plot.name})"])
     PAGE.write_text(page)
 

@@ -73,6 +73,13 @@ def critic_of(arm: str) -> str:
     return arm.partition("+")[2]
 
 
+def short_title(arm: str) -> str:
+    """Returns a loss's title, of an added critic the critic's alone."""
+    if critic_of(arm):
+        return f"+ {ADDED_CRITICS[critic_of(arm)].title}"
+    return ARMS[arm].title
+
+
 ARMS = {
     **{
         name: Arm(loss.title, {"adversarial": False, **loss.settings})

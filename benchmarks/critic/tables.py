@@ -12,6 +12,7 @@ from arms import (
     PIXEL_LOSSES,
     SEGAN_ALONE,
     critic_of,
+    short_title,
     with_critic,
 )
 from comparison import Estimate
@@ -151,10 +152,11 @@ def _compared(
                 cost = costs[regime.family][critic_of(arm)]
                 cells = [_time(records, name, arm, cost)]
             dice = f"{ours['dice']:.4f}"
-            title = ARMS[arm].title
-            yield _row("", title, *cells, dice, _interval(one), *others)
+            yield _row(
+                "", short_title(arm), *cells, dice, _interval(one), *others
+            )
         for arm, count in outcomes.diverged(records, name, **where).items():
-            yield _row("", ARMS[arm].title, *cells, f"diverged in {count}")
+            yield _row("", short_title(arm), *cells, f"diverged in {count}")
 
 
 def _levels(
