@@ -169,7 +169,7 @@ def test_a_loss_that_diverged_is_in_the_table():
     assert outcomes.diverged(records, "thin", seeds=(3, 4, 5)) == {}
     assert "ce_dice+concat" not in outcomes.estimates(records, "thin")
     lines = tables.make(records, {**make_costs(), "runs": {}})["steps"]
-    title = arms.ARMS["ce_dice+concat"].title
+    title = arms.short_title("ce_dice+concat")
     assert f"| | {title} | diverged in 1 |" in [
         line.replace("|  |", "| |") for line in lines
     ]
@@ -248,6 +248,8 @@ def test_page_is_filled_and_the_plot_is_drawn(tmp_path, monkeypatch):
     plot = (tmp_path / "critic.svg").read_text()
     ElementTree.fromstring(plot)
     assert plot.count("<circle") == 2 * len(regimes.REGIMES)
+    assert plot.count('class="clear"') == plot.count('class="group"')
+    assert plot.count('class="group"') == len(regimes.REGIMES)
 
 
 def test_cldice_of_a_broken_line():
