@@ -62,6 +62,13 @@ def describe(command: Sequence[str]) -> dict[str, Any]:
     }
 
 
+def count_cores() -> int:
+    """Counts the cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):  # only Linux tells
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
 def _commit() -> str:
     """Describes the commit of this program, not of a repository around it."""
     root = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))

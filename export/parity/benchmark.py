@@ -34,13 +34,6 @@ _RESET_PEAK = "5"
 _KIB = 1024
 
 
-def num_cores() -> int:
-    """Counts the cores that this process may use."""
-    with contextlib.suppress(AttributeError):  # only Linux tells
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
 def measure(
     path: str, *, runner: str, size: int, num_threads: int
 ) -> dict[str, Any]:

@@ -16,7 +16,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from segan_tf import config, console, labels, records
+from segan_tf import config, console, environment, labels, records
 from segan_tf.decision import DEFAULT, Decision, name_mixture
 
 from .. import artifact, staging, versions
@@ -172,7 +172,7 @@ def _compare(
             else None
         ),
         "keras": _scores(keras_row),
-        "all_threads": benchmark.num_cores(),
+        "all_threads": environment.count_cores(),
         "artifacts": rows,
         "versions": {
             "tensorflow": tf.__version__,
@@ -248,7 +248,7 @@ def _measure(kind: Artifact, path: str, size: int) -> dict[str, Any]:
             size=size,
             num_threads=num_threads,
         )
-        for num_threads in (1, benchmark.num_cores())
+        for num_threads in (1, environment.count_cores())
     )
     peaks = [one["peak_memory_mb"], every["peak_memory_mb"]]
     return {

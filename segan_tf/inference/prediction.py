@@ -12,6 +12,7 @@ from typing import Any
 
 from segan_tf import (
     console,
+    environment,
     failures,
     files,
     run_dir,
@@ -291,14 +292,7 @@ def _count_workers(
         return min(wanted, num_images)
     if not backends.runs_in_tflite(task.job.model, task.job.runtime):
         return 1
-    return min(_count_cores(), num_images // _IMAGES_PER_WORKER)
-
-
-def _count_cores() -> int:
-    """Counts the cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    return min(environment.count_cores(), num_images // _IMAGES_PER_WORKER)
 
 
 def _describe_lost(source: Source) -> image_job.Outcome:

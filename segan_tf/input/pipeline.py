@@ -1,11 +1,12 @@
 """The tf.data pipelines from cached records to batches."""
 
 import dataclasses
+from collections.abc import Callable
 
 import numpy as np
 import tensorflow as tf
 
-from segan_tf import config
+from segan_tf import config, environment
 from segan_tf.imaging import preprocessing
 from segan_tf.input import augmentation, cached_dataset
 
@@ -128,11 +129,24 @@ def make_training_dataset(
         return (*example, _draw_style(styles, index, draw))
 
     numbers = tf.data.Dataset.range(first_step * share, last_step * share)
-    return (
-        numbers.map(make_example, tf.data.AUTOTUNE, deterministic=True)
-        .batch(of_replica, drop_remainder=True)
-        .prefetch(2)
-    )
+    examples = _map_in_parallel(numbers, make_example)
+    return examples.batch(of_replica, drop_remainder=True).prefetch(2)
+
+
+def _map_in_parallel(
+    numbers: tf.data.Dataset, make_example: Callable[[tf.Tensor], _Example]
+) -> tf.data.Dataset:
+    """Makes examples in order, one per core at once.
+
+    The number is fixed, and so is the rest of the pipeline: with its autotuner,
+    TensorFlow 2.21 sometimes takes many seconds to end an iterator, waiting for
+    the autotuner's thread to wake up.
+    """
+    options = tf.data.Options()
+    options.autotune.enabled = False
+    return numbers.map(
+        make_example, environment.count_cores(), deterministic=True
+    ).with_options(options)
 
 
 def _shuffle(place: tf.Tensor, count: int, seed: tf.Tensor) -> tf.Tensor:
@@ -179,12 +193,10 @@ def make_evaluation_dataset(
         label_map = preprocessing.resize_label_map(label_map, *size)
         return preprocessing.normalize(image), tf.cast(label_map, tf.float32)
 
-    return (
-        tf.data.Dataset.range(records.count)
-        .map(make_example, tf.data.AUTOTUNE, deterministic=True)
-        .batch(batch_size)
-        .prefetch(2)
+    examples = _map_in_parallel(
+        tf.data.Dataset.range(records.count), make_example
     )
+    return examples.batch(batch_size).prefetch(2)
 
 
 def _read(records: cached_dataset.CachedDataset, index: tf.Tensor) -> _Example:

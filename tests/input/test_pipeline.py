@@ -244,6 +244,18 @@ def test_training_batches_have_their_static_shape():
     assert dataset.cardinality() == 3
 
 
+def test_no_pipeline_has_the_autotuner_that_is_slow_to_end():
+    records = noise_records(4)
+    size = {"batch_size": 4, "image_size": SIZE}
+    for dataset in (
+        pipeline.make_evaluation_dataset(records, **size),
+        pipeline.make_training_dataset(
+            records, **size, first_step=0, last_step=1, seed=0
+        ),
+    ):
+        assert dataset.options().autotune.enabled is False
+
+
 def halves(left, right):
     image = np.empty((WORKING_SIZE, WORKING_SIZE, 3), np.uint8)
     image[:, :SIZE], image[:, SIZE:] = left, right
