@@ -17,6 +17,8 @@ SATURATED_SHARE = 0.8  # of the critic's weights that are at the bound
 COLLAPSED_DICE = 0.005  # below it, shown as 0.00, a label is not found
 COLLAPSED_EPOCHS = 3  # so many in a row: at first no label may be found
 
+# Terms that keep a segmentor from collapsing, with the flags of their weights.
+_TERMS = {"dice_loss": "dice_weight", "cross_entropy": "cross_entropy_weight"}
 _REMEDY = (
     "the last good checkpoint is kept. Start another --model_dir with a lower "
     "--learning_rate or --critic_clip."
@@ -78,10 +80,10 @@ class TrainingMonitor:
     Each warning is given once, and again only after it no longer applied.
 
     Attributes:
-      critic_clip: the bound of the critic's weights.
+      config: of the run.
     """
 
-    critic_clip: float
+    config: config.Config
     _given: set[str] = dataclasses.field(default_factory=set)
     _epochs_at_zero: collections.Counter[str] = dataclasses.field(
         default_factory=collections.Counter
@@ -102,12 +104,12 @@ class TrainingMonitor:
         if share < EMPTY_SHARE:
             found["empty"] = (
                 f"the segmentor predicts empty label maps (share {share:.5f})."
-                " If it persists, lower --learning_rate or set --dice_weight=1."
+                f" If it persists, {self._remedy()}."
             )
         if share > 1 - EMPTY_SHARE:
             found["full"] = (
                 f"the segmentor predicts full label maps (share {share:.5f})."
-                " If it persists, lower --learning_rate or set --dice_weight=1."
+                f" If it persists, {self._remedy()}."
             )
         distance = logs.get("multi_scale_l1")
         if distance is not None and distance < BLIND_DISTANCE:
@@ -119,8 +121,8 @@ class TrainingMonitor:
         if clipped > SATURATED_SHARE:
             found["saturated"] = (
                 f"the critic saturates: {clipped:.0%} of its weights "
-                f"are at the bound {self.critic_clip}. Raise --critic_clip or "
-                "lower --learning_rate."
+                f"are at the bound {self.config.critic_clip}. Raise "
+                "--critic_clip or lower --learning_rate."
             )
         new = [text for name, text in found.items() if name not in self._given]
         self._given = set(found)
@@ -143,7 +145,7 @@ class TrainingMonitor:
                 continue
             self._epochs_at_zero[name] += 1
             if self._epochs_at_zero[name] == COLLAPSED_EPOCHS:
-                remedy = "lower --learning_rate or set --dice_weight=1"
+                remedy = self._remedy()
                 if len(dices) > 1:
                     remedy = "raise its weight in --label_weights"
                 warnings.append(
@@ -152,3 +154,14 @@ class TrainingMonitor:
                     f"If it persists, {remedy}."
                 )
         return warnings
+
+    def _remedy(self) -> str:
+        """Names what brings a collapsed segmentor back.
+
+        Dice finds what is small; cross-entropy has a gradient also where a
+        segmentor is wrong and sure.
+        """
+        for term, flag in _TERMS.items():
+            if not self.config.loss_weights[term]:
+                return f"lower --learning_rate or set --{flag}=1"
+        return "lower --learning_rate"

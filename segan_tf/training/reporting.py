@@ -49,7 +49,7 @@ class Reporter:
         self._labels = labels
         self._summary_writer = summary_writer
         self.log = run_dir.Log(folder, first_step=first_step)
-        self._monitor = monitor.TrainingMonitor(state.config.critic_clip)
+        self._monitor = monitor.TrainingMonitor(state.config)
         # Over the epoch: the sum of each label's Dice, and its images.
         self._dice_sum, self._images = np.zeros((2, labels.count))
 

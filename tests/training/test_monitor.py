@@ -4,9 +4,11 @@ import keras
 import numpy as np
 import pytest
 
+from segan_tf.config import Config
 from segan_tf.training import monitor
 
 CLIP = 0.05
+CONFIG = Config(critic_clip=CLIP)
 GOOD = {"predicted_share": 0.2, "multi_scale_l1": 0.1, "clipped_share": 0.3}
 
 
@@ -93,7 +95,7 @@ def test_nothing_is_clipped_without_a_bound():
     ],
 )
 def test_warning_repeats_only_after_it_no_longer_applied(bad, words):
-    state = monitor.TrainingMonitor(CLIP)
+    state = monitor.TrainingMonitor(CONFIG)
     assert state.observe(GOOD) == []
     (warning,) = state.observe(GOOD | bad)
     assert re.search(words, warning)
@@ -112,22 +114,22 @@ def test_warning_repeats_only_after_it_no_longer_applied(bad, words):
     ],
 )
 def test_values_at_the_bounds_give_no_warning(good):
-    assert monitor.TrainingMonitor(CLIP).observe(GOOD | good) == []
+    assert monitor.TrainingMonitor(CONFIG).observe(GOOD | good) == []
 
 
 def test_two_problems_give_two_warnings():
     bad = {"predicted_share": 0.0, "multi_scale_l1": 0.0}
-    assert len(monitor.TrainingMonitor(CLIP).observe(GOOD | bad)) == 2
+    assert len(monitor.TrainingMonitor(CONFIG).observe(GOOD | bad)) == 2
 
 
 def test_without_a_critic_only_label_maps_are_checked():
-    state = monitor.TrainingMonitor(CLIP)
+    state = monitor.TrainingMonitor(CONFIG)
     assert state.observe({"predicted_share": 0.2}) == []
     assert len(state.observe({"predicted_share": 0.0})) == 1
 
 
 def test_label_is_warned_of_after_three_epochs_and_after_it_recovered():
-    state = monitor.TrainingMonitor(CLIP)
+    state = monitor.TrainingMonitor(CONFIG)
     good, bad = {"a": 0.5, "b": 0.3}, {"a": 0.5, "b": 0.0049}
     found = [
         state.observe_epoch(dices)
@@ -141,15 +143,33 @@ def test_label_is_warned_of_after_three_epochs_and_after_it_recovered():
 
 
 def test_every_label_is_watched_by_itself():
-    state = monitor.TrainingMonitor(CLIP)
+    state = monitor.TrainingMonitor(CONFIG)
     for _ in range(2):
         state.observe_epoch({"a": 0.0, "b": 0.0, "c": np.nan})
     first, second = state.observe_epoch({"a": 0.0, "b": 0.0, "c": np.nan})
     assert ("label a " in first, "label b " in second) == (True, True)
 
 
+@pytest.mark.parametrize(
+    ("changes", "remedy"),
+    [
+        ({}, "lower --learning_rate or set --dice_weight=1"),
+        (
+            {"dice_weight": 1.0},
+            "lower --learning_rate or set --cross_entropy_weight=1",
+        ),
+        ({"adversarial": False}, "lower --learning_rate"),
+    ],
+)
+def test_remedy_of_a_collapse_is_not_what_is_set_already(changes, remedy):
+    for share in (0.0, 1.0):
+        state = monitor.TrainingMonitor(Config(**changes))
+        (warning,) = state.observe({"predicted_share": share})
+        assert warning.endswith(f"If it persists, {remedy}.")
+
+
 def test_only_label_has_another_remedy():
-    state = monitor.TrainingMonitor(CLIP)
+    state = monitor.TrainingMonitor(CONFIG)
     for _ in range(2):
         assert state.observe_epoch({"lesion": 0.0}) == []
     (warning,) = state.observe_epoch({"lesion": 0.0})
