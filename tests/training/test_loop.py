@@ -586,8 +586,7 @@ def test_collapse_is_warned_of_once_with_its_step(tmp_path, capsys):
     make_quick_trainer(tmp_path, validation=0, predicted_share=0.0).train()
     assert capsys.readouterr().out.splitlines() == [
         "warning: step 4: the segmentor predicts empty label maps (share "
-        "0.00000). If it persists, lower --learning_rate or set "
-        "--dice_weight=1.",
+        "0.00000). If it persists, lower --learning_rate.",
         "epoch 1/2",
         "epoch 2/2",
     ]
