@@ -37,9 +37,10 @@ FLAGS = (
     "--ema=0.9",
 )
 DOOMED = pathlib.Path(running.__file__).with_name("doomed_worker.py")
-# When workers are killed: before the first checkpoint is written, the chief
-# within an epoch, the other one, and the chief after the last step.
+# When workers are killed: before there is a checkpoint, before one is written,
+# the chief within an epoch, the other one, and the chief after the last step.
 KILLED = (
+    f"1:{signal.SIGKILL:d}:step:2",
     f"0:{signal.SIGKILL:d}:save:4",
     f"0:{signal.SIGKILL:d}:step:6",
     f"1:{signal.SIGKILL:d}:step:8",
@@ -160,12 +161,12 @@ def test_all_workers_end_with_one_line_and_are_started_again(runs):
         "run resumes from its last checkpoint."
         for moment in KILLED
     ]
-    assert errors == [lost[:3], lost[3:]]
+    assert errors == [lost[:4], lost[4:]]
     again = [
         re.findall(r"started again \((\d) of at most 5", done.stdout)
         for done in (first, second)
     ]
-    assert again == [["1", "2", "3"], ["1"]]
+    assert again == [["1", "2", "3", "4"], ["1"]]
 
 
 def test_sigterm_to_any_worker_saves_first(runs):
