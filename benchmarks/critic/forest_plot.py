@@ -86,9 +86,9 @@ def _draw_row(
 
 
 def _text(x: float, y: float, text: str, *, anchor: str, kind: str = "") -> str:
-    group = f' class="{kind}"' if kind else ""
+    attribute = f' class="{kind}"' if kind else ""
     return (
-        f'<text{group} x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">'
+        f'<text{attribute} x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">'
         f"{saxutils.escape(text)}</text>"
     )
 
