@@ -16,6 +16,7 @@ import outcomes
 import plan
 import tables
 from arms import short_title
+from comparison import Estimate
 from regimes import REGIMES
 
 HERE = pathlib.Path(__file__).parent
@@ -43,10 +44,12 @@ def fill(page: str, name: str, lines: Iterable[str]) -> str:
 def _plotted(records: plan.Records) -> Iterable[forest_plot.Group]:
     for name, regime in REGIMES.items():
         found = outcomes.estimates(records, name)
-        if found:
-            base = short_title(plan.baseline(records, name))
-            rows = [(short_title(arm), one) for arm, one in found.items()]
-            yield f"{regime.title}, less {base}", rows
+        groups: dict[str, list[tuple[str, Estimate]]] = {}
+        for arm, one in found.items():
+            without = outcomes.compared_with(records, name, arm)
+            groups.setdefault(without, []).append((short_title(arm), one))
+        for without, rows in groups.items():
+            yield f"{regime.title}, less {short_title(without)}", rows
 
 
 def main(argv: list[str]) -> None:

@@ -68,6 +68,11 @@ def with_critic(loss: str, critic: str) -> str:
     return f"{loss}+{critic}"
 
 
+def loss_of(arm: str) -> str:
+    """Returns the name of an arm's loss of pixels, that without a critic."""
+    return arm.partition("+")[0]
+
+
 def critic_of(arm: str) -> str:
     """Returns the name of a loss's critic; "" if none is added."""
     return arm.partition("+")[2]

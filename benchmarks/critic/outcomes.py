@@ -1,4 +1,4 @@
-"""What the records say: losses less the baseline, by regime."""
+"""What the records say: differences between losses, by regime."""
 
 import json
 import pathlib
@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import plan
-from arms import ARMS, critic_of, with_critic
+from arms import ARMS, PIXEL_LOSSES, critic_of, loss_of, with_critic
 from comparison import Estimate, estimate, pooled, seed_variance, summed
 from plan import SEEDS, Records, Run
 from regimes import REGIMES
@@ -56,6 +56,14 @@ def values(
     return np.stack(means, axis=1)
 
 
+def compared_with(records: Records, regime: str, arm: str) -> str:
+    """Names what a loss is compared with.
+
+    It is the same without the critic or, of one that has none, the baseline.
+    """
+    return loss_of(arm) if critic_of(arm) else plan.baseline(records, regime)
+
+
 def differences(
     records: Records,
     regime: str,
@@ -65,7 +73,7 @@ def differences(
     seeds: Sequence[int] = SEEDS,
     metric: str = "dice",
 ) -> np.ndarray | None:
-    """Computes a metric less the baseline's with the same seeds.
+    """Computes a metric less that of `compared_with`, with the same seeds.
 
     Returns:
       As `values`.
@@ -74,14 +82,14 @@ def differences(
       ValueError: the two were not tested on the same images.
     """
     where: dict[str, Any] = {"seeds": seeds, "metric": metric}
-    baseline = plan.baseline(records, regime)
+    other = compared_with(records, regime, arm)
     ours = values(records, regime, arm, kind=kind, **where)
-    theirs = values(records, regime, baseline, **where)
+    theirs = values(records, regime, other, **where)
     if ours is None or theirs is None:
         return None
     ids = {
         tuple(records[Run(regime, one, of, seeds[0]).name]["images"]["ids"])
-        for one, of in ((arm, kind), (baseline, "steps"))
+        for one, of in ((arm, kind), (other, "steps"))
     }
     if len(ids) > 1:
         raise ValueError(f"{regime} was tested on different images")
@@ -91,7 +99,7 @@ def differences(
 def estimates(
     records: Records, regime: str, **where: Any
 ) -> dict[str, Estimate]:
-    """Compares the Dice of the losses of a regime with the baseline's.
+    """Compares the Dice of the losses of a regime.
 
     Args:
       records: of all runs.
@@ -101,28 +109,35 @@ def estimates(
     Returns:
       By the losses that have all records.
     """
-    complete = _complete(records, regime, **where)
-    if not complete:
-        return {}
-    between = seed_variance(list(complete.values()))
-    return {arm: estimate(d, between) for arm, d in complete.items()}
+    found: dict[str, Estimate] = {}
+    for is_added in (False, True):
+        complete = _complete(records, regime, is_added, **where)
+        if complete:
+            between = seed_variance(list(complete.values()))
+            found |= {arm: estimate(d, between) for arm, d in complete.items()}
+    return found
 
 
 def _complete(
-    records: Records, regime: str, **where: Any
+    records: Records, regime: str, is_added: bool, **where: Any
 ) -> dict[str, np.ndarray]:
-    baseline = plan.baseline(records, regime)
+    """Computes the differences of the losses with a critic or without."""
     found = {
         arm: differences(records, regime, arm, **where)
         for arm in ARMS
-        if arm != baseline
+        if arm != compared_with(records, regime, arm)
+        and bool(critic_of(arm)) == is_added
     }
-    return {arm: d for arm, d in found.items() if d is not None}
+    return {
+        arm: d
+        for arm, d in found.items()
+        if d is not None and not np.isnan(d).all()
+    }
 
 
 def between_seeds(records: Records, regime: str) -> float:
-    """Computes the standard deviation of a difference between seeds."""
-    complete = _complete(records, regime)
+    """Computes the standard deviation of a critic's gain between seeds."""
+    complete = _complete(records, regime, True)
     return seed_variance(list(complete.values()))[0] ** 0.5
 
 
@@ -143,23 +158,26 @@ def diverged(
     return counts
 
 
-def overall(records: Records, critic: str) -> tuple[Estimate, int] | None:
-    """Averages a critic over the regimes that it was compared in.
+def overall(
+    records: Records, critic: str, metric: str = "dice"
+) -> tuple[Estimate, int] | None:
+    """Averages a critic over its comparisons at equal steps.
 
-    Regimes that test the same images are averaged image by image first, since
+    Those that test the same images are averaged image by image first, since
     what makes these images easy for a critic is in all of them.
 
     Returns:
-      The difference, and the number of regimes; None if there is none.
+      The difference, and the number of comparisons; None if there is none.
     """
     groups: dict[int, list[tuple[np.ndarray, tuple[float, float]]]] = {}
     for regime in REGIMES:
-        complete = _complete(records, regime)
-        arm = with_critic(plan.baseline(records, regime), critic)
-        if arm in complete:
-            between = seed_variance(list(complete.values()))
-            images = complete[arm].shape[1]
-            groups.setdefault(images, []).append((complete[arm], between))
+        complete = _complete(records, regime, True, metric=metric)
+        for loss in PIXEL_LOSSES:
+            arm = with_critic(loss, critic)
+            if arm in complete:
+                between = seed_variance(list(complete.values()))
+                images = complete[arm].shape[1]
+                groups.setdefault(images, []).append((complete[arm], between))
     if not groups:
         return None
     of_groups, weights = [], []

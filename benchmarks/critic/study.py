@@ -100,6 +100,7 @@ def main(argv: list[str]) -> None:
         plan.critic_screening,
         plan.quality,
         plan.equal_steps,
+        plan.second_loss,
         plan.make_equal_time(costs),
         plan.make_confirmation(outcomes.winners),
     )

@@ -12,6 +12,7 @@ from arms import (
     PIXEL_LOSSES,
     SEGAN_ALONE,
     critic_of,
+    loss_of,
     short_title,
     with_critic,
 )
@@ -27,6 +28,8 @@ _OTHER_METRICS = {
     "cldice": "clDice",
     "false": "false labels",
 }
+
+_POOLED = ("hd95", "components")
 
 
 def make(
@@ -130,33 +133,47 @@ def _compared(
     titles = _OTHER_METRICS.values()
     interval = "difference, 95 % interval"
     yield from _head("regime", "loss", *time, "Dice", interval, *titles)
+    where: dict[str, Any] = {"kind": kind, "seeds": seeds}
     for name, regime in REGIMES.items():
-        where: dict[str, Any] = {"kind": kind, "seeds": seeds}
+        title = regime.title
         found = outcomes.estimates(records, name, **where)
-        if not found:
-            continue
-        base = plan.baseline(records, name)
-        level = _levels(records, name, base, seeds=seeds)
-        cells = [""] if costs else []
-        others = [_plain(level[metric]) for metric in _OTHER_METRICS]
-        dice = f"{level['dice']:.4f}"
-        title = ARMS[base].title
-        yield _row(regime.title, title, *cells, dice, "", *others)
-        for arm, one in found.items():
-            ours = _levels(records, name, arm, **where)
-            others = [
-                _signed(ours[metric] - level[metric])
-                for metric in _OTHER_METRICS
-            ]
-            if costs:
-                cost = costs[regime.family][critic_of(arm)]
-                cells = [_time(records, name, arm, cost)]
-            dice = f"{ours['dice']:.4f}"
-            yield _row(
-                "", short_title(arm), *cells, dice, _interval(one), *others
-            )
+        for arm, without in _in_order(records, name, found).items():
+            levels = _levels(records, name, without, seeds=seeds)
+            cells = [""] if costs else []
+            if without != arm:
+                theirs = levels
+                levels = _levels(records, name, arm, **where)
+                others = [
+                    _signed(levels[m] - theirs[m]) for m in _OTHER_METRICS
+                ]
+                if costs:
+                    cells = [_time(records, name, arm, costs[regime.family])]
+            else:
+                others = [_plain(levels[m]) for m in _OTHER_METRICS]
+            cells += [f"{levels['dice']:.4f}", _interval(found.get(arm))]
+            yield _row(title, short_title(arm), *cells, *others)
+            title = ""
         for arm, count in outcomes.diverged(records, name, **where).items():
-            yield _row("", short_title(arm), *cells, f"diverged in {count}")
+            cells = [""] * len(time)
+            yield _row(title, short_title(arm), *cells, f"diverged in {count}")
+            title = ""
+
+
+def _in_order(
+    records: Records, regime: str, found: Iterable[str]
+) -> dict[str, str]:
+    """Orders the losses of a regime: each of pixels, then with its critics.
+
+    Returns:
+      By the loss, the loss of pixels that its other columns are compared with.
+    """
+    ordered: dict[str, str] = {}
+    base = plan.baseline(records, regime)
+    for loss in (base, *(one for one in PIXEL_LOSSES if one != base)):
+        arms = [arm for arm in found if loss_of(arm) == loss]
+        if arms:
+            ordered |= {arm: loss for arm in (loss, *arms)}
+    return ordered
 
 
 def _levels(
@@ -173,16 +190,15 @@ def _levels(
     return means
 
 
-def _time(records: Records, regime: str, arm: str, cost: float) -> str:
-    """Tells the time that a run took in that of the baseline's."""
-    epochs, of_baseline = (
+def _time(
+    records: Records, regime: str, arm: str, costs: dict[str, float]
+) -> str:
+    """Tells the time that a run took in that of one without the critic."""
+    epochs, without = (
         records[Run(regime, one, kind, SEEDS[0]).name]["epochs"]
-        for one, kind in (
-            (arm, "time"),
-            (plan.baseline(records, regime), "steps"),
-        )
+        for one, kind in ((arm, "time"), (loss_of(arm), "steps"))
     )
-    return f"{cost * epochs / of_baseline:.2f}"
+    return f"{costs[critic_of(arm)] * epochs / without:.2f}"
 
 
 def _power(records: Records) -> Iterable[str]:
@@ -193,20 +209,31 @@ def _power(records: Records) -> Iterable[str]:
         found = outcomes.estimates(records, name)
         if found:
             between = outcomes.between_seeds(records, name)
-            seen = np.mean([one.smallest_seen for one in found.values()])
+            seen = np.mean(
+                [
+                    one.smallest_seen
+                    for arm, one in found.items()
+                    if critic_of(arm)
+                ]
+            )
             yield _row(regime.title, f"{between:.4f}", f"{seen:.4f}")
 
 
 def _overall(records: Records) -> Iterable[str]:
-    """Averages each critic over the regimes that it was compared in."""
-    interval = "mean difference, 95 % interval"
-    yield from _head("critic", "regimes", interval, "smallest difference seen")
+    """Averages each critic over its comparisons."""
+    titles = ("Dice", *(_OTHER_METRICS[metric] for metric in _POOLED))
+    seen = "smallest difference seen"
+    yield from _head("critic", "comparisons", titles[0], seen, *titles[1:])
     for critic, row in ADDED_CRITICS.items():
         found = outcomes.overall(records, critic)
-        if found:
-            one, count = found
-            seen = f"{one.smallest_seen:.4f}"
-            yield _row(row.title, str(count), _interval(one), seen)
+        if not found:
+            continue
+        dice, count = found
+        cells = [_interval(dice), f"{dice.smallest_seen:.4f}"]
+        for metric in _POOLED:
+            other = outcomes.overall(records, critic, metric)
+            cells.append(_interval(other[0] if other else None, digits=2))
+        yield _row(row.title, str(count), *cells)
 
 
 def _quality(runs: dict[str, Any]) -> Iterable[str]:
@@ -240,9 +267,12 @@ def _signed(value: float) -> str:
     return "" if np.isnan(value) else f"{value:+.3f}"
 
 
-def _interval(one: Estimate) -> str:
+def _interval(one: Estimate | None, digits: int = 4) -> str:
+    if one is None:
+        return ""
     low, high = one.interval
-    text = f"{one.mean:+.4f} ({low:+.4f} to {high:+.4f})"
+    mean, *ends = (f"{x:+.{digits}f}" for x in (one.mean, low, high))
+    text = f"{mean} ({' to '.join(ends)})"
     return f"**{text}**" if low > 0 or high < 0 else text
 
 

@@ -93,6 +93,71 @@ def make_equal_steps(gain):
     return records
 
 
+def make_collapse():
+    """Makes records in which Dice alone won the thin screening, but collapsed.
+
+    There both critics gain, each over its own loss of pixels.
+    """
+    records = make_screening(dice=0.515)
+    of_loss = {"dice": 0.2, "ce_dice": 0.5}
+    for stage in (plan.equal_steps, plan.second_loss):
+        for run in stage(records):
+            dice = of_loss[arms.loss_of(run.arm)]
+            gain = 0.1 if arms.critic_of(run.arm) else 0.0
+            values = [dice + gain + 0.01 * image for image in range(4)]
+            records[run.name] = make_record(values)
+    return records
+
+
+def test_critics_are_added_to_a_second_loss_where_the_baseline_collapsed():
+    assert list(plan.second_loss(make_equal_steps(0.1))) == []
+    records = make_collapse()
+    assert plan.losses(records, "thin") == ["dice", "ce_dice"]
+    runs = list(plan.second_loss(records))
+    assert {run.arm for run in runs} == {"ce_dice+relative", "ce_dice+concat"}
+    assert {(run.regime, run.kind) for run in runs} == {("thin", "steps")}
+    assert [run.seed for run in runs] == [0, 0, 1, 1, 2, 2]
+
+
+def test_a_critic_is_compared_with_its_own_loss():
+    records = make_collapse()
+    found = outcomes.estimates(records, "thin")
+    gains = {arm: round(one.mean, 6) for arm, one in found.items()}
+    assert gains == {
+        "ce_dice": 0.3,
+        "ce_dice+relative": 0.1,
+        "ce_dice+concat": 0.1,
+        "dice+relative": 0.1,
+        "dice+concat": 0.1,
+    }
+    lines = tables.make(records, {**make_costs(), "runs": {}})["steps"]
+    rows = [line.split(" | ")[1] for line in lines[-6:]]
+    critics = [
+        arms.short_title(f"dice+{one}") for one in ("relative", "concat")
+    ]
+    assert rows == [
+        *("Dice alone", *critics),
+        *("cross-entropy + Dice", *critics),
+    ]
+    assert "| +0.3000 (" not in lines[-2]
+    _, count = outcomes.overall(records, "relative")
+    assert count == len(regimes.REGIMES) + 1
+
+
+def test_seeds_of_another_loss_do_not_widen_a_critics_interval():
+    records = make_collapse()
+    before = outcomes.estimates(records, "thin")["dice+relative"]
+    for seed in (0, 1, 2):
+        name = f"thin-ce_dice-steps-seed{seed}"
+        dice = np.array(records[name]["images"]["dice"]) + 0.1 * seed
+        for arm in ("ce_dice", "ce_dice+relative", "ce_dice+concat"):
+            name = f"thin-{arm}-steps-seed{seed}"
+            records[name]["images"]["dice"] = list(dice)
+    after = outcomes.estimates(records, "thin")
+    assert after["ce_dice"].error > 0.05
+    assert after["dice+relative"].error == pytest.approx(before.error)
+
+
 def test_equal_time_shortens_only_what_is_better():
     costs = make_costs()["costs"]
     stage = plan.make_equal_time(costs)
