@@ -96,9 +96,12 @@ def notes(given: config.Config, used: config.Config) -> list[str]:
         value = str(FLAGS[name].value)
         if value in values:
             lines.append(f"--{name}={value} is now --{name}={values[value]}")
-    idle = sorted(given.given - used.given)
+    idle = [
+        f"--no{name}" if getattr(given, name) is False else f"--{name}"
+        for name in sorted(given.given - used.given)
+    ]
     if idle:
-        listed = ", ".join(f"--{name}" for name in idle)
+        listed = ", ".join(idle)
         lines.append(f"of the flagfile, these have no effect here: {listed}")
     return lines
 

@@ -3,7 +3,7 @@
 # hair and ruler mark, against one network per label.
 # Usage: benchmarks/drawings/run.sh [shared|stacked|per_label|... ...]
 set -euo pipefail
-[ $# -gt 0 ] || set -- shared stacked per_label ce_dice \
+[ $# -gt 0 ] || set -- shared stacked per_label ce_dice dice \
   only_lesion only_hair only_ruler_mark
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 
@@ -17,6 +17,7 @@ for name in "$@"; do
   case $name in
     only_*) labels=${name#only_} labels=${labels//_/ } overrides=--num_labels=1 ;;
     ce_dice) overrides="$three --noadversarial" ;;
+    dice) overrides="$three --noadversarial --cross_entropy_weight=0" ;;
     *) overrides="$three --critic_form=$name" ;;
   esac
   run="runs/drawings_$name"

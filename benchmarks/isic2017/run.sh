@@ -13,6 +13,7 @@
 #                                             choices, on 300 of the 1500
 #   plain_128_seed0 styles_128_seed0 ...      without and with annotation styles,
 #   (seeds 0 to 2), styles_192                see styles.py
+#   no_critic_128_seed0 ...                   plain_128 without the critic
 set -euo pipefail
 data=${1:?give the folder of ISIC 2017}
 shift
@@ -24,7 +25,10 @@ here=benchmarks/isic2017
 training="--image_dir=$data/ISIC-2017_Training_Data
   --label_map_dir=$data/ISIC-2017_Training_Part1_GroundTruth"
 but_500="$training --test_list=$data/random_500_test.txt"
-lite0="--flagfile=configs/lite0.flags"
+# The recipe, and with the critic that the recorded runs have.
+recipe="--flagfile=configs/lite0.flags"
+lite0="$recipe --adversarial --critic_width=16 --dice_weight=1
+  --cross_entropy_weight=1"
 styles="--styles=$data/annotation_tools.csv"
 encoder="--segmentor=efficientnet_lite1 --width=48 $styles"
 lite1="$lite0 $encoder"
@@ -39,7 +43,7 @@ declare -A flags=(
   [segan_dice]="$small"
   [bce_dice]="$small --noadversarial"
   [segan_l1]="$segan --width=16 --epochs=10" # L1 only, batch 30, rate 0.002
-  [try_none]="$try --augment=basic --noadversarial"
+  [try_none]="$but_500 --num_validation=300 $recipe --epochs=6 --augment=basic"
   [try_l1_1]="$try --augment=basic"
   [try_l1_10]="$try --augment=basic --l1_weight=10"
   [try_strong]="$try"
@@ -66,6 +70,8 @@ declare -A flags=(
 for seed in 0 1 2; do
   flags[plain_128_seed$seed]="${flags[lite0_128]} --seed=$seed"
   flags[styles_128_seed$seed]="${flags[lite0_128]} $styles --seed=$seed"
+  flags[no_critic_128_seed$seed]="$but_500 --num_validation=0 $recipe
+    --seed=$seed"
 done
 
 # Scores a run on a split and keeps the result: keep NAME SPLIT FOLDER [FLAGS]
