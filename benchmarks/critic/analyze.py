@@ -1,4 +1,4 @@
-"""Fills the tables and the plot of docs/research/critic.md from the records.
+"""Fills the tables and the plots of docs/research/critic.md from the records.
 
 Usage: python benchmarks/critic/analyze.py [OUT]
 OUT has records, step_costs.json, pulls.json and quality.json; by default those
@@ -15,13 +15,16 @@ import forest_plot
 import outcomes
 import plan
 import tables
-from arms import short_title
+from arms import critic_of, loss_of, short_title
 from comparison import Estimate
 from regimes import REGIMES
 
 HERE = pathlib.Path(__file__).parent
 PAGE = HERE.parent.parent / "docs" / "research" / "critic.md"
-_PLOTTED = "Differences in Dice at equal steps, by regime and loss"
+_PLOTTED = {
+    "steps": "Gains of critics at equal steps, by regime",
+    "time": "Gains of critics at equal time, by regime",
+}
 _BLOCK = "<!-- {} -->\n"
 _BLOCK_END = "<!-- end -->"
 
@@ -41,19 +44,21 @@ def fill(page: str, name: str, lines: Iterable[str]) -> str:
     return f"{before}{start}\n{text}\n\n{after}"
 
 
-def _plotted(records: plan.Records) -> Iterable[forest_plot.Group]:
+def _plotted(records: plan.Records, kind: str) -> Iterable[forest_plot.Group]:
+    """Groups the gains of critics by what they are added to."""
     for name, regime in REGIMES.items():
-        found = outcomes.estimates(records, name)
         groups: dict[str, list[tuple[str, Estimate]]] = {}
+        found = outcomes.estimates(records, name, kind=kind)
         for arm, one in found.items():
-            without = outcomes.compared_with(records, name, arm)
-            groups.setdefault(without, []).append((short_title(arm), one))
-        for without, rows in groups.items():
-            yield f"{regime.title}, less {short_title(without)}", rows
+            if critic_of(arm):
+                rows = groups.setdefault(loss_of(arm), [])
+                rows.append((short_title(arm), one))
+        for loss, rows in groups.items():
+            yield f"{regime.title}, less {short_title(loss)}", rows
 
 
 def main(argv: list[str]) -> None:
-    """Fills the page and draws the plot."""
+    """Fills the page and draws the plots."""
     out = pathlib.Path(argv[1]) if len(argv) > 1 else HERE
     records = outcomes.read_records(out / "records")
     measured: dict[str, Any] = {"costs": {}, "pulls": {}, "runs": {}}
@@ -63,11 +68,12 @@ def main(argv: list[str]) -> None:
     page = PAGE.read_text()
     for name, lines in tables.make(records, measured).items():
         page = fill(page, name, lines)
-    groups = list(_plotted(records))
-    if groups:
-        plot = PAGE.with_suffix(".svg")
-        plot.write_text(forest_plot.draw("difference in Dice", groups))
-        page = fill(page, "plot", [f"![{_PLOTTED}]({plot.name})"])
+    for kind, title in _PLOTTED.items():
+        groups = list(_plotted(records, kind))
+        if groups:
+            plot = PAGE.with_name(f"{PAGE.stem}_{kind}.svg")
+            plot.write_text(forest_plot.draw("difference in Dice", groups))
+            page = fill(page, f"plot of {kind}", [f"![{title}]({plot.name})"])
     PAGE.write_text(page)
 
 

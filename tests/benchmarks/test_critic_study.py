@@ -310,7 +310,9 @@ def test_page_is_filled_and_the_plot_is_drawn(tmp_path, monkeypatch):
     assert "| +0.000 to +1.000 | 0.40 |" in filled
     assert "| 0.5 | 0.70 |" in filled  # weight and pull
     assert "| 1.00 |" in filled  # 5 epochs of 1.6 against 8
-    plot = (tmp_path / "critic.svg").read_text()
+    assert "![Gains of critics at equal time" in filled
+    assert (tmp_path / "critic_time.svg").exists()
+    plot = (tmp_path / "critic_steps.svg").read_text()
     ElementTree.fromstring(plot)
     assert plot.count("<circle") == 2 * len(regimes.REGIMES)
     assert plot.count('class="clear"') == plot.count('class="group"')
