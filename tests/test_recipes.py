@@ -119,7 +119,7 @@ def test_flag_overrides_a_recipe_and_what_depends_on_it(seen):
     [
         # Check once; train and evaluate 8 networks.
         ("benchmarks/drawings/run.sh", (), 1 + 2 * 8),
-        ("benchmarks/cardiac/run.sh", ("data",), 2 * 18),
+        ("benchmarks/cardiac/run.sh", ("data",), 2 * 9),
         # Besides training and evaluating: lite0_*, lite1_256 and lite1_long
         # with flips, five exports, three calibrations, lite1_long on the
         # official images, and drawn photographs evaluated

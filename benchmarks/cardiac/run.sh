@@ -2,14 +2,13 @@
 # Repeats the runs on heart MRI: one network for three labels with each form of
 # the critic and without one, against one network per label.
 # Usage: benchmarks/cardiac/run.sh DATA [shared|stacked|per_label|... ...]
-# A name may end with a seed, as in dice_seed1.
+# A name may end with a seed, as in shared_seed1.
 # DATA holds images/, label_maps/, labels.json, groups.csv and test_ids.txt.
 set -euo pipefail
 data=${1:?give the folder of the heart MRI}
 shift
 [ $# -gt 0 ] || set -- shared stacked per_label sampled ce_dice \
-  only_1 only_2 only_3 {dice,weak_cross_entropy}{,_seed1,_seed2} \
-  {shared,ce_dice}_seed{1,2}
+  shared_seed1 only_1 only_2 only_3
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 
 # The recipe is for the shared critic; these override it.
@@ -19,8 +18,6 @@ declare -A overrides=(
   [per_label]="--critic_form=per_label"
   [sampled]="--critic_labels_per_step=1"
   [ce_dice]="--noadversarial"
-  [dice]="--noadversarial --cross_entropy_weight=0"
-  [weak_cross_entropy]="--noadversarial --cross_entropy_weight=0.1"
   [only_1]="--num_labels=1 --label_names=benchmarks/cardiac/only_1.json"
   [only_2]="--num_labels=1 --label_names=benchmarks/cardiac/only_2.json"
   [only_3]="--num_labels=1 --label_names=benchmarks/cardiac/only_3.json"

@@ -36,8 +36,7 @@ PIXEL_LOSSES = {
         "Dice alone", {"cross_entropy_weight": 0.0, "dice_weight": 1.0}
     ),
 }
-# Weights that make C's gradient, with respect to S's weights, about as long as
-# that of the other terms; see pulls.py.
+# The weights are from a first measurement of how strongly C pulls (pulls.py).
 ADDED_CRITICS = {
     "segan": Arm("SegAN's critic", {"l1_weight": 10.0}),
     "relative": Arm(

@@ -164,7 +164,8 @@ def overall(
     """Averages a critic over its comparisons at equal steps.
 
     Those that test the same images are averaged image by image first, since
-    what makes these images easy for a critic is in all of them.
+    what makes these images easy for a critic is in all of them. Seeds are taken
+    as independent between comparisons.
 
     Returns:
       The difference, and the number of comparisons; None if there is none.

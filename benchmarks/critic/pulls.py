@@ -3,7 +3,7 @@
 A step of training changes S by the gradient of the other terms plus that of C's
 weighted distance. This writes, after some steps of the game, the median length
 of the second over that of the first, both with respect to S's weights, to
-OUT/pulls.json. The weights in `arms` bring it to about 1.
+OUT/pulls.json. The weights in `arms` were chosen to bring it to about 1.
 
 Usage: python benchmarks/critic/pulls.py DATA OUT, after study.py.
 """

@@ -1,6 +1,6 @@
 """Tables of the study, as lines of Markdown."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -52,6 +52,9 @@ def make(
         "overall": list(_overall(records)),
         "time": list(_compared(records, kind="time", costs=costs)),
         "confirmation": list(_compared(records, seeds=CONFIRMING_SEEDS)),
+        "all seeds": list(
+            _compared(records, seeds=(*SEEDS, *CONFIRMING_SEEDS))
+        ),
         "quality": list(_quality(measured["runs"])),
     }
     return {
@@ -160,7 +163,7 @@ def _compared(
 
 
 def _in_order(
-    records: Records, regime: str, found: Iterable[str]
+    records: Records, regime: str, found: Collection[str]
 ) -> dict[str, str]:
     """Orders the losses of a regime: each of pixels, then with its critics.
 
@@ -171,7 +174,7 @@ def _in_order(
     base = plan.baseline(records, regime)
     for loss in (base, *(one for one in PIXEL_LOSSES if one != base)):
         arms = [arm for arm in found if loss_of(arm) == loss]
-        if arms:
+        if arms or (loss == base and found):
             ordered |= {arm: loss for arm in (loss, *arms)}
     return ordered
 
@@ -207,15 +210,10 @@ def _power(records: Records) -> Iterable[str]:
     yield from _head("regime", deviation, "smallest difference seen")
     for name, regime in REGIMES.items():
         found = outcomes.estimates(records, name)
-        if found:
+        added = [one for arm, one in found.items() if critic_of(arm)]
+        if added:
             between = outcomes.between_seeds(records, name)
-            seen = np.mean(
-                [
-                    one.smallest_seen
-                    for arm, one in found.items()
-                    if critic_of(arm)
-                ]
-            )
+            seen = np.mean([one.smallest_seen for one in added])
             yield _row(regime.title, f"{between:.4f}", f"{seen:.4f}")
 
 
