@@ -96,12 +96,9 @@ def notes(given: config.Config, used: config.Config) -> list[str]:
         value = str(FLAGS[name].value)
         if value in values:
             lines.append(f"--{name}={value} is now --{name}={values[value]}")
-    idle = [
-        f"--no{name}" if getattr(given, name) is False else f"--{name}"
-        for name in sorted(given.given - used.given)
-    ]
+    idle = sorted(given.given - used.given)
     if idle:
-        listed = ", ".join(idle)
+        listed = ", ".join(given.flag_of(name) for name in idle)
         lines.append(f"of the flagfile, these have no effect here: {listed}")
     return lines
 

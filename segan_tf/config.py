@@ -721,6 +721,10 @@ class Config(
         object.__setattr__(copy, "given", frozenset(given))
         return copy
 
+    def flag_of(self, name: str) -> str:
+        """Names a setting's flag without its value, --noNAME if it is False."""
+        return f"--no{name}" if getattr(self, name) is False else f"--{name}"
+
     @property
     def loss_weights(self) -> dict[str, float]:
         """The weight of each term of the segmentor's loss, by its name."""

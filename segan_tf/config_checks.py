@@ -107,9 +107,8 @@ def _idle_with_others(
 
 def _shown(config: "Config", name: str) -> str:
     value = getattr(config, name)
-    if isinstance(value, bool):
-        return f"--{name}" if value else f"--no{name}"
-    return f"--{name}={value}"
+    flag = config.flag_of(name)
+    return flag if isinstance(value, bool) else f"{flag}={value}"
 
 
 def _idle_encoder_weights(config: "Config") -> str:
