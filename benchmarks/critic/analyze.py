@@ -15,8 +15,7 @@ import forest_plot
 import outcomes
 import plan
 import tables
-from arms import critic_of, loss_of, short_title
-from comparison import Estimate
+from arms import short_title
 from regimes import REGIMES
 
 HERE = pathlib.Path(__file__).parent
@@ -47,14 +46,11 @@ def fill(page: str, name: str, lines: Iterable[str]) -> str:
 def _plotted(records: plan.Records, kind: str) -> Iterable[forest_plot.Group]:
     """Groups the gains of critics by what they are added to."""
     for name, regime in REGIMES.items():
-        groups: dict[str, list[tuple[str, Estimate]]] = {}
         found = outcomes.estimates(records, name, kind=kind)
-        for arm, one in found.items():
-            if critic_of(arm):
-                rows = groups.setdefault(loss_of(arm), [])
-                rows.append((short_title(arm), one))
-        for loss, rows in groups.items():
-            yield f"{regime.title}, less {short_title(loss)}", rows
+        for loss, arms in outcomes.by_loss(records, name, found).items():
+            rows = [(short_title(arm), found[arm]) for arm in arms]
+            if rows:
+                yield f"{regime.title}, less {short_title(loss)}", rows
 
 
 def main(argv: list[str]) -> None:

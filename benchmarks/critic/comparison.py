@@ -2,7 +2,7 @@
 
 import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import numpy as np
 from scipy import stats
@@ -52,7 +52,9 @@ def summed(parts: Sequence[tuple[float, float]]) -> tuple[float, float]:
     return total, total**2 / scale if scale else math.inf
 
 
-def seed_variance(differences: Sequence[np.ndarray]) -> tuple[float, float]:
+def seed_variance(
+    differences: Collection[np.ndarray],
+) -> tuple[float, float]:
     """Pools the variance between seeds of several losses of a regime.
 
     The differences of k losses from one baseline share its chance, so that

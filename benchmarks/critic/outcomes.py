@@ -3,7 +3,7 @@
 import json
 import pathlib
 import warnings
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import numpy as np
@@ -113,7 +113,7 @@ def estimates(
     for is_added in (False, True):
         complete = _complete(records, regime, is_added, **where)
         if complete:
-            between = seed_variance(list(complete.values()))
+            between = seed_variance(complete.values())
             found |= {arm: estimate(d, between) for arm, d in complete.items()}
     return found
 
@@ -135,10 +135,34 @@ def _complete(
     }
 
 
+def by_loss(
+    records: Records, regime: str, found: Collection[str]
+) -> dict[str, list[str]]:
+    """Groups compared losses by their loss of pixels, the baseline first.
+
+    Args:
+      records: of all runs.
+      regime: of `regimes.REGIMES`.
+      found: the losses, with a critic or without.
+
+    Returns:
+      Those with a critic, none perhaps, by the loss that it is added to.
+    """
+    if not found:
+        return {}
+    base = plan.baseline(records, regime)
+    compared = {loss_of(arm) for arm in found} - {base}
+    ordered = [base, *(loss for loss in PIXEL_LOSSES if loss in compared)]
+    return {
+        loss: [arm for arm in found if critic_of(arm) and loss_of(arm) == loss]
+        for loss in ordered
+    }
+
+
 def between_seeds(records: Records, regime: str) -> float:
     """Computes the standard deviation of a critic's gain between seeds."""
     complete = _complete(records, regime, True)
-    return seed_variance(list(complete.values()))[0] ** 0.5
+    return seed_variance(complete.values())[0] ** 0.5
 
 
 def diverged(
@@ -176,7 +200,7 @@ def overall(
         for loss in PIXEL_LOSSES:
             arm = with_critic(loss, critic)
             if arm in complete:
-                between = seed_variance(list(complete.values()))
+                between = seed_variance(complete.values())
                 images = complete[arm].shape[1]
                 groups.setdefault(images, []).append((complete[arm], between))
     if not groups:

@@ -1,6 +1,6 @@
 """Tables of the study, as lines of Markdown."""
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -136,47 +136,45 @@ def _compared(
     titles = _OTHER_METRICS.values()
     interval = "difference, 95 % interval"
     yield from _head("regime", "loss", *time, "Dice", interval, *titles)
-    where: dict[str, Any] = {"kind": kind, "seeds": seeds}
     for name, regime in REGIMES.items():
-        title = regime.title
-        found = outcomes.estimates(records, name, **where)
-        for arm, without in _in_order(records, name, found).items():
-            levels = _levels(records, name, without, seeds=seeds)
-            cells = [""] if costs else []
-            if without != arm:
-                theirs = levels
-                levels = _levels(records, name, arm, **where)
-                others = [
-                    _signed(levels[m] - theirs[m]) for m in _OTHER_METRICS
-                ]
-                if costs:
-                    cells = [_time(records, name, arm, costs[regime.family])]
-            else:
-                others = [_plain(levels[m]) for m in _OTHER_METRICS]
-            cells += [f"{levels['dice']:.4f}", _interval(found.get(arm))]
-            yield _row(title, short_title(arm), *cells, *others)
-            title = ""
-        for arm, count in outcomes.diverged(records, name, **where).items():
-            cells = [""] * len(time)
-            yield _row(title, short_title(arm), *cells, f"diverged in {count}")
-            title = ""
+        rows = _compared_in(records, name, costs, kind=kind, seeds=seeds)
+        for index, cells in enumerate(rows):
+            yield _row("" if index else regime.title, *cells)
 
 
-def _in_order(
-    records: Records, regime: str, found: Collection[str]
-) -> dict[str, str]:
-    """Orders the losses of a regime: each of pixels, then with its critics.
+def _compared_in(
+    records: Records,
+    regime: str,
+    costs: dict[str, dict[str, float]] | None,
+    **where: Any,
+) -> Iterable[list[str]]:
+    """Lists the losses of a regime: each of pixels, then with its critics."""
+    no_time = [""] if costs else []
+    found = outcomes.estimates(records, regime, **where)
+    for loss, arms in outcomes.by_loss(records, regime, found).items():
+        base = _levels(records, regime, loss, seeds=where["seeds"])
+        others = [_plain(base[metric]) for metric in _OTHER_METRICS]
+        yield [*_dice_cells(loss, no_time, base, found.get(loss)), *others]
+        for arm in arms:
+            levels = _levels(records, regime, arm, **where)
+            time = no_time
+            if costs:
+                cost = costs[REGIMES[regime].family][critic_of(arm)]
+                time = [_time(records, regime, arm, cost)]
+            others = [_signed(levels[m] - base[m]) for m in _OTHER_METRICS]
+            yield [*_dice_cells(arm, time, levels, found[arm]), *others]
+    for arm, count in outcomes.diverged(records, regime, **where).items():
+        yield [short_title(arm), *no_time, f"diverged in {count}"]
 
-    Returns:
-      By the loss, the loss of pixels that its other columns are compared with.
-    """
-    ordered: dict[str, str] = {}
-    base = plan.baseline(records, regime)
-    for loss in (base, *(one for one in PIXEL_LOSSES if one != base)):
-        arms = [arm for arm in found if loss_of(arm) == loss]
-        if arms or (loss == base and found):
-            ordered |= {arm: loss for arm in (loss, *arms)}
-    return ordered
+
+def _dice_cells(
+    arm: str,
+    time: Sequence[str],
+    levels: dict[str, float],
+    difference: Estimate | None,
+) -> list[str]:
+    dice = f"{levels['dice']:.4f}"
+    return [short_title(arm), *time, dice, _interval(difference)]
 
 
 def _levels(
@@ -193,15 +191,13 @@ def _levels(
     return means
 
 
-def _time(
-    records: Records, regime: str, arm: str, costs: dict[str, float]
-) -> str:
+def _time(records: Records, regime: str, arm: str, cost: float) -> str:
     """Tells the time that a run took in that of one without the critic."""
     epochs, without = (
         records[Run(regime, one, kind, SEEDS[0]).name]["epochs"]
         for one, kind in ((arm, "time"), (loss_of(arm), "steps"))
     )
-    return f"{costs[critic_of(arm)] * epochs / without:.2f}"
+    return f"{cost * epochs / without:.2f}"
 
 
 def _power(records: Records) -> Iterable[str]:
